@@ -1,0 +1,1 @@
+"""Training: data preparation, the four stages and their parts; needs the extra [train]."""
