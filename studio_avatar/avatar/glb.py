@@ -244,7 +244,7 @@ def _scene(document: _Document, primitive: dict, image_view: int, extras: dict) 
 
 
 def _pack(scene: dict, binary: bytearray) -> bytes:
-    """The GLB container: a 12-byte header, a JSON chunk padded with spaces, a binary chunk padded with zeros."""
+    """The GLB container: 12-byte header, JSON chunk padded with spaces, binary chunk padded with zeros."""
     text = json.dumps(scene, separators=(",", ":"), allow_nan=False).encode()
     text += b" " * (-len(text) % 4)
     data = bytes(binary) + b"\0" * (-len(binary) % 4)

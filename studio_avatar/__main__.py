@@ -1,0 +1,7 @@
+"""`python -m studio_avatar` is the `studio-avatar` command."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

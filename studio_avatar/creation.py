@@ -1,0 +1,90 @@
+"""From paths and settings to a pipeline call: what the command line and the web demo share."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import InvalidInputError, MediaNotFoundError
+
+PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif"}
+
+ProgressCallback = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class CreationSettings:
+    """What a user can choose; the defaults are the pipeline's own."""
+
+    seed: int = 0  # same seed, machine and weights: same bytes
+    steps: int = 4  # denoising steps of the upscaler
+    inversion_steps: int = 100  # optimiser steps that refine W+
+    guidance: float | None = None  # pull towards the capture's image gradients; None: the pipeline's default
+    size: int = 1024  # width and height of the texture [texels]
+
+    def pipeline_arguments(self) -> dict:
+        """The settings under the names that `StudioTexturePipeline.__call__` gives them."""
+        arguments = {
+            "seed": self.seed,
+            "num_inference_steps": self.steps,
+            "num_inversion_steps": self.inversion_steps,
+            "output_size": self.size,
+        }
+        if self.guidance is not None:
+            arguments["gradient_guidance_scale"] = self.guidance
+        return arguments
+
+
+def is_photo(path: str | os.PathLike) -> bool:
+    """Whether the file's name says that it is a still picture."""
+    return Path(path).suffix.lower() in PHOTO_SUFFIXES
+
+
+def capture_arguments(paths: Sequence[str | os.PathLike]) -> dict:
+    """The pipeline's `video=` or `images=` for one video, or one or more photos of one person.
+
+    Raises:
+        MediaNotFoundError: a path is no file.
+        InvalidInputError: no path, several videos, or a video among photos.
+    """
+    if not paths:
+        raise InvalidInputError("Give one video, or one or more photos of the same person.")
+    for path in paths:
+        if not Path(path).is_file():
+            raise MediaNotFoundError(f"There is no file '{path}': check the path.")
+    if all(is_photo(path) for path in paths):
+        return {"images": [str(path) for path in paths]}
+    if len(paths) == 1:
+        return {"video": str(paths[0])}
+    raise InvalidInputError("Give one video alone, or several photos of the same person, not a mixture.")
+
+
+def create_avatar(
+    pipeline,
+    paths: Sequence[str | os.PathLike],
+    settings: CreationSettings,
+    progress: ProgressCallback | None = None,
+):
+    """Run the pipeline on one person's video or photos.
+
+    Args:
+        pipeline: a loaded `StudioTexturePipeline`.
+        paths: one video, or one or more photos.
+        settings: seed, steps, size.
+        progress: called with (stage name, fraction of that stage in [0, 1]).
+    Returns:
+        `StudioTextureOutput` with an avatar and a capture.
+    Raises:
+        StudioAvatarError: the input cannot become an avatar; the message says what to do.
+    """
+    return pipeline(**capture_arguments(paths), **settings.pipeline_arguments(), progress_callback=progress)
+
+
+def load_pipeline(weights: str):
+    """Load `StudioTexturePipeline` from a folder or Hub repository onto the GPU if there is one."""
+    import torch
+
+    from .pipeline import StudioTexturePipeline
+
+    pipeline = StudioTexturePipeline.from_pretrained(weights)
+    return pipeline.to("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,0 +1,94 @@
+"""The result folder of one person: pictures, head and report."""
+
+import json
+import platform
+from dataclasses import asdict, dataclass, fields
+from importlib import metadata
+from pathlib import Path
+
+from .creation import CreationSettings
+from .files import write_atomically
+from .images import encode_png, unit_to_uint8
+from .version import __version__
+
+REPORTED_PACKAGES = ("torch", "diffusers", "transformers", "mediapipe", "numpy")
+
+
+@dataclass(frozen=True)
+class ResultFiles:
+    """Paths of the files of one result.
+
+    texture: studio texture, PNG, sRGB.
+    phone_texture: what the phone saw, in the same layout.
+    provenance: 8-bit grey PNG, 255 = seen by the phone, 0 = completed by the model.
+    avatar: binary glTF.
+    report: JSON; see `result_report`.
+    """
+
+    texture: Path
+    phone_texture: Path
+    provenance: Path
+    avatar: Path
+    report: Path
+
+    @classmethod
+    def in_folder(cls, folder: Path) -> "ResultFiles":
+        return cls(
+            texture=folder / "texture.png",
+            phone_texture=folder / "phone_texture.png",
+            provenance=folder / "provenance.png",
+            avatar=folder / "avatar.glb",
+            report=folder / "report.json",
+        )
+
+    @classmethod
+    def names(cls) -> set[str]:
+        """The file names a result folder has, all of them."""
+        files = cls.in_folder(Path())
+        return {getattr(files, field.name).name for field in fields(cls)}
+
+
+def save_results(output, folder: Path, settings: CreationSettings, weights_revision: str) -> ResultFiles:
+    """Write a pipeline output into an existing folder.
+
+    Args:
+        output: `StudioTextureOutput` of a capture (with `.avatar` and `.capture`).
+        folder: existing, normally empty.
+        settings: what was asked for.
+        weights_revision: from `studio_avatar.weights.weights_revision`.
+    Raises:
+        OSError: a file cannot be written.
+    """
+    files = ResultFiles.in_folder(Path(folder))
+    write_atomically(files.texture, encode_png(output.texture))
+    write_atomically(files.phone_texture, encode_png(output.phone_texture))
+    write_atomically(files.provenance, encode_png(unit_to_uint8(output.provenance)))
+    output.avatar.export(files.avatar)
+    report = result_report(output, settings, weights_revision)
+    write_atomically(files.report, json.dumps(report, indent=2, allow_nan=False).encode() + b"\n")
+    return files
+
+
+def result_report(output, settings: CreationSettings, weights_revision: str) -> dict:
+    """What was done, from what, and how well it was captured; JSON-ready.
+
+    `timings` are seconds a stage; `resolution` is (width, height) in texels; `seen_share` is the mean of the
+    provenance map, in [0, 1]. There is no path and no name in it: a report can be shared.
+    """
+    return {
+        "capture": output.capture.report.to_dict(),
+        "timings": {stage: round(seconds, 3) for stage, seconds in output.timings.items()},
+        "settings": asdict(settings),
+        "seed": settings.seed,
+        "resolution": list(output.texture.size),
+        "seen_share": round(float(output.provenance.mean()), 4),
+        "weights_revision": weights_revision,
+        "versions": _versions(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    versions = {"studio_avatar": __version__, "python": platform.python_version()}
+    for package in REPORTED_PACKAGES:
+        versions[package] = metadata.version(package)
+    return versions
