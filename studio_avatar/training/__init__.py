@@ -1,1 +1,1 @@
-"""Training: data preparation, the four stages and their parts; needs the extra [train]."""
+"""Making the two training domains and training the networks; needs the `[train]` extra."""

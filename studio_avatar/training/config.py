@@ -1,0 +1,102 @@
+"""Training settings: one dataclass a stage, read from YAML; an unknown key stops before anything runs."""
+
+import dataclasses
+from pathlib import Path
+
+import yaml
+
+from ..errors import InvalidInputError
+
+
+@dataclasses.dataclass(frozen=True)
+class LoopConfig:
+    """What every stage shares."""
+
+    steps: int = 4000  # optimiser steps in all; the learning rate falls to zero along a half cosine
+    batch_size: int = 8  # global batch, split between the processes
+    learning_rate: float = 2e-3  # at the start
+    warmup_steps: int = 50  # linear rise before the cosine
+    ema_decay: float = 0.995  # of the weights that are exported
+    seed: int = 0
+    checkpoint_minutes: float = 4.0
+    preview_steps: int = 250  # a picture every so many steps
+
+
+@dataclasses.dataclass(frozen=True)
+class PhoneConfig(LoopConfig):
+    """Stage 1: phone generator and inversion encoder."""
+
+    resolution: int = 128
+    w_dim: int = 256
+    generator_channels: tuple[int, ...] = (192, 192, 192, 128, 96, 48)
+    discriminator_channels: tuple[int, ...] = (192, 192, 128, 96, 64, 32)
+    encoder_learning_rate: float = 5e-4
+    code_learning_rate: float = 0.0  # step of the per-texture W+ residuals; 0 trains the encoder's codes alone
+    code_decay: float = 0.02  # share of a residual that is handed back to the encoder a visit
+    l1_weight: float = 1.0
+    mse_weight: float = 2.0
+    gradient_weight: float = 1.0  # multi-scale image gradients
+    adversarial_weight: float = 0.01
+    adversarial_interval: int = 4  # the discriminator and z → w are trained every so many steps
+    r1_weight: float = 1.0
+    r1_interval: int = 8  # in discriminator steps
+    mask_dropout: float = 0.25  # share of samples whose input loses a further region
+    num_components: int = 128  # of the W+ prior
+
+
+@dataclasses.dataclass(frozen=True)
+class StudioConfig(LoopConfig):
+    """Stage 2: studio generator (a copy of the phone generator, trained after `frozen_resolution`)."""
+
+    learning_rate: float = 1e-3
+    frozen_resolution: int = 8  # blocks up to this resolution stay those of the phone generator (paper: 8)
+    discriminator_channels: tuple[int, ...] = (192, 192, 128, 96, 64, 32)
+    pair_weight: float = 1.0  # L_percp_recons: L1 and gradients to the true studio texture of simulated pairs
+    gradient_weight: float = 1.0
+    adversarial_weight: float = 0.02
+    r1_weight: float = 1.0
+    r1_interval: int = 8
+    perceptual_weight: float = 0.2  # L_percp: structure of the phone reconstruction is kept
+    identity_weight: float = 0.5  # L_faceID
+    relight_probability: float = 0.7  # share of pairs made by moving one capture's light onto another subject
+
+
+@dataclasses.dataclass(frozen=True)
+class UpscalerConfig(LoopConfig):
+    """Stage 3: gradient-guided diffusion upscaler."""
+
+    learning_rate: float = 5e-4
+    ema_decay: float = 0.998
+    crop: int = 256  # texels at the output resolution
+    resolution: int = 1024
+    base_resolution: int = 128
+    patch: int = 4  # space-to-depth factor before the UNet
+    channels: tuple[int, ...] = (64, 96, 160)
+    start_sigma: float = 0.5  # noise level the sampler starts from
+    gradient_dropout: float = 0.2  # share of crops without any gradient condition
+    max_misalignment: float = 3.0  # texels at the output resolution
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    phone: PhoneConfig = PhoneConfig()
+    studio: StudioConfig = StudioConfig()
+    upscaler: UpscalerConfig = UpscalerConfig()
+
+
+def _build(cls, values, where):
+    known = {field.name: field for field in dataclasses.fields(cls)}
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise InvalidInputError(f"{where}: unknown key {unknown[0]!r}; the keys are {', '.join(sorted(known))}.")
+    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+def load_config(path: str | Path) -> TrainingConfig:
+    """Reads a YAML file with the sections phone, studio and upscaler. Missing keys keep their defaults."""
+    data = yaml.safe_load(Path(path).read_text()) or {}
+    sections = {f.name: f.default.__class__ for f in dataclasses.fields(TrainingConfig)}
+    unknown = sorted(set(data) - set(sections))
+    if unknown:
+        raise InvalidInputError(f"{path}: unknown section {unknown[0]!r}; the sections are {', '.join(sections)}.")
+    return TrainingConfig(**{k: _build(sections[k], v or {}, f"{path}, section {k}") for k, v in data.items()})
