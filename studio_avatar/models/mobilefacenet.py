@@ -1,7 +1,8 @@
 """MobileFaceNet, a small face-identity embedding (Chen et al., CCBR 2018, arXiv 1804.07573, table 1).
 
-Inference form: batch normalisation is folded into the convolutions. Parameters stay frozen; gradients flow to the picture,
-so that training can ask for the same identity. Weights come from `python -m studio_avatar.training.convert_mobilefacenet`.
+Inference form: batch normalisation is folded into the convolutions. Parameters stay frozen; gradients flow to
+the picture, so that training can ask for the same identity. The weights come from
+`python -m studio_avatar.training.convert_mobilefacenet`.
 """
 
 import os
@@ -105,7 +106,7 @@ class MobileFaceNet(nn.Module):
         """Identity embedding of upright, frontal, tightly cropped faces.
 
         Args:
-            x: (B, 3, 112, 112) sRGB in [-1, 1], face aligned as for ArcFace (eyes at about 46 % of the height).
+            x: (B, 3, 112, 112) sRGB in [-1, 1]; eyes at about 46 % of the height (ArcFace alignment).
         Returns:
             (B, 192) L2-normalised; the dot product of two is their cosine similarity. Differentiable in `x`.
         """

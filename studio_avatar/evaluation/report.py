@@ -1,0 +1,125 @@
+"""Result tables and their Markdown and JSON files."""
+
+import json
+import math
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from ..files import write_atomically
+
+
+@dataclass(frozen=True)
+class Column:
+    """One metric: its key in the rows, its heading, its decimals, and which way is better."""
+
+    key: str
+    heading: str
+    decimals: int = 2
+    better: str = ""  # "higher", "lower" or "" for neither
+
+
+@dataclass
+class Table:
+    """Methods × metrics.
+
+    Attributes:
+        rows: method name → {column key: one value an item}; NaN and missing values are left out of the mean.
+    """
+
+    title: str
+    caption: str
+    columns: tuple[Column, ...]
+    rows: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+
+    def add(self, method: str, values: dict[str, float]) -> None:
+        """Append one item's values to a method's row."""
+        row = self.rows.setdefault(method, {})
+        for key, value in values.items():
+            row.setdefault(key, []).append(float(value))
+
+    def means(self, method: str) -> dict[str, float]:
+        """Mean of each column over the items that have it, in the columns' order."""
+        return {column.key: finite_mean(self.rows[method].get(column.key, [])) for column in self.columns}
+
+    def to_markdown(self) -> str:
+        """A Markdown section; the best value of each column is bold."""
+        means = {method: self.means(method) for method in self.rows}
+        best = {
+            column.key: _best(column, [row[column.key] for row in means.values()]) for column in self.columns
+        }
+        lines = [f"## {self.title}", "", self.caption, ""]
+        lines.append(
+            "| method | " + " | ".join(column.heading + _arrow(column) for column in self.columns) + " |"
+        )
+        lines.append("|---|" + "---:|" * len(self.columns))
+        for method, row in means.items():
+            cells = [_cell(row[column.key], column.decimals, best[column.key]) for column in self.columns]
+            lines.append(f"| {method} | " + " | ".join(cells) + " |")
+        return "\n".join(lines) + "\n"
+
+    def to_dict(self) -> dict:
+        """JSON-ready: the columns and, for each method, means and the single values; NaN becomes null."""
+        return {
+            "title": self.title,
+            "caption": self.caption,
+            "columns": [asdict(column) for column in self.columns],
+            "rows": [
+                {
+                    "method": method,
+                    "mean": {key: _json_number(value) for key, value in self.means(method).items()},
+                    "items": {key: [_json_number(v) for v in values] for key, values in row.items()},
+                }
+                for method, row in self.rows.items()
+            ],
+        }
+
+
+def finite_mean(values: list[float]) -> float:
+    """Mean of the finite values; NaN when there is none."""
+    finite = [value for value in values if math.isfinite(value)]
+    return sum(finite) / len(finite) if finite else float("nan")
+
+
+def write_report(
+    tables: list[Table], facts: dict, json_path: str | os.PathLike, markdown_path: str | os.PathLike
+):
+    """Write both files, each whole or not at all; their folders are made.
+
+    Args:
+        facts: what was measured on (counts, resolution, seed, command), put in front of the tables.
+    """
+    for path in (json_path, markdown_path):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    report = {"facts": facts, "tables": [table.to_dict() for table in tables]}
+    write_atomically(json_path, (json.dumps(report, indent=1) + "\n").encode())
+    write_atomically(markdown_path, to_markdown(tables, facts).encode())
+
+
+def to_markdown(tables: list[Table], facts: dict) -> str:
+    """The whole report as one Markdown page."""
+    listing = "\n".join(f"- {name}: {value}" for name, value in facts.items())
+    return "# Evaluation\n\n" + listing + "\n\n" + "\n".join(table.to_markdown() for table in tables)
+
+
+def _arrow(column: Column) -> str:
+    return {"higher": " ↑", "lower": " ↓", "": ""}[column.better]
+
+
+def _best(column: Column, values: list[float]) -> float | None:
+    """The best value as shown, so that ties by rounding are all bold; None when the column has no better way."""
+    finite = [round(value, column.decimals) for value in values if math.isfinite(value)]
+    if not column.better or not finite:
+        return None
+    return max(finite) if column.better == "higher" else min(finite)
+
+
+def _cell(value: float, decimals: int, best: float | None) -> str:
+    if not math.isfinite(value):
+        return "–"
+    text = f"{value:.{decimals}f}"
+    return f"**{text}**" if best is not None and round(value, decimals) == best else text
+
+
+def _json_number(value: float) -> float | None:
+    return round(value, 6) if math.isfinite(value) else None
