@@ -8,7 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InvalidInputError
+from ..images import unit_to_uint8
+from .eyes import paint_eyes_and_mouth
 from .glb import head_vertices, write_glb
+from .iris import captured_iris
 
 
 @dataclass(frozen=True)
@@ -52,4 +55,16 @@ class Avatar:
         return head_vertices(self.head, self.identity, coefficients)
 
 
-__all__ = ["Avatar", "write_glb"]
+def build_avatar(head, capture, texture: np.ndarray) -> Avatar:
+    """The captured person's head wearing a studio texture.
+
+    Args:
+        head: `HeadModel`. capture: `PhoneTexture` of the person, same size as `texture`.
+        texture: (H, W, 3) float32 sRGB in [0, 1] in the head's layout. Its small eye and mouth charts, which a phone
+            never sees well, are painted, the irises in the captured colour.
+    """
+    painted = paint_eyes_and_mouth(texture, head, iris_rgb=captured_iris(head, capture, texture))
+    return Avatar(head, np.asarray(capture.fit.identity), unit_to_uint8(painted), np.asarray(capture.fit.expression))
+
+
+__all__ = ["Avatar", "build_avatar", "write_glb"]

@@ -1,7 +1,7 @@
 """Eyeballs, teeth, tongue and inner mouth: the small charts that a phone never sees well.
 
-They are painted from the neutral head's own geometry (angle from the gaze axis, height above the biting edge), so the
-paint lands right wherever the layout puts the charts.
+They are painted from the neutral head's own geometry (angle from the gaze axis, height above the biting
+edge), so the paint lands right wherever the layout puts the charts.
 """
 
 from __future__ import annotations
@@ -57,6 +57,19 @@ def paint_eyes_and_mouth(texture: np.ndarray, head, iris_rgb=BROWN_IRIS, seed: i
     return fill_gutters(np.clip(out, 0, 1), texels.triangle >= 0)
 
 
+def iris_mask(head, size: int) -> np.ndarray:
+    """Texels (size, size) bool of both irises without pupil and dark rim, in the layout's eyeball charts."""
+    neutral = head.neutral.detach().cpu().numpy()
+    positions = texel_positions(texel_map(head, size), head, neutral)
+    mask = np.zeros((size, size), bool)
+    for region in ("eyeball_left", "eyeball_right"):
+        chart = region_mask(head, size, region)
+        ray = positions[chart] - _sphere_centre(neutral[_region_vertices(head, region)])
+        angle = np.arccos(np.clip(ray[:, 2] / np.linalg.norm(ray, axis=-1), -1, 1))
+        mask[chart] = (angle > 1.25 * PUPIL_ANGLE) & (angle < 0.85 * IRIS_ANGLE)
+    return mask
+
+
 def _region_vertices(head, region: str) -> np.ndarray:
     label = list(head.config.region_names).index(region)
     return np.unique(head.faces[head.face_region == label].cpu().numpy())
@@ -69,7 +82,9 @@ def _eyeball(points: np.ndarray, vertices: np.ndarray, iris_rgb: np.ndarray, rng
     angle = np.arccos(np.clip(ray[:, 2], -1, 1))
     around = np.arctan2(ray[:, 1], ray[:, 0])
 
-    fibres = _ring_noise(around, rng, (23, 41, 67, 97)) * (0.35 + 0.65 * _smooth(PUPIL_ANGLE, IRIS_ANGLE, angle))
+    fibres = _ring_noise(around, rng, (23, 41, 67, 97)) * (
+        0.35 + 0.65 * _smooth(PUPIL_ANGLE, IRIS_ANGLE, angle)
+    )
     collar = np.exp(-(((angle - 1.55 * PUPIL_ANGLE) / 0.035) ** 2))
     shade = 1.05 + 0.32 * fibres + 0.25 * collar - 0.65 * _smooth(0.8 * IRIS_ANGLE, 1.02 * IRIS_ANGLE, angle)
     iris = np.clip(iris_rgb * np.clip(shade, 0.12, 2)[:, None] + collar[:, None] * (0.05, 0.03, 0.0), 0, 1)
@@ -145,7 +160,9 @@ def _tooth_row(points: np.ndarray, row: np.ndarray, sign: int, widths) -> np.nda
 
 
 def _arch(points: np.ndarray, row: np.ndarray, sign: int) -> tuple[np.ndarray, np.ndarray]:
-    """-> distance along the half-elliptic arch from the middle [m], and the biting edge's (signed) height there."""
+    """-> distance along the half-elliptic arch from the middle [m], and the biting edge's (signed) height
+    there.
+    """
     half_width, back = np.abs(row[:, 0]).max(), row[:, 2].min()
     depth = row[:, 2].max() - back
 

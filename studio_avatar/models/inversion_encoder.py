@@ -48,6 +48,7 @@ class InversionEncoder(ModelMixin, ConfigMixin):
                 hidden_act="relu",
             )
         )
+        self.train()
         side = resolution // 32  # the stem halves twice, three of the four stages once each
         self.neck = nn.Linear(hidden_sizes[-1] * side * side, bottleneck)
         self.head = nn.Linear(bottleneck, num_ws * w_dim)
@@ -56,6 +57,14 @@ class InversionEncoder(ModelMixin, ConfigMixin):
         self.register_buffer("code_mean", torch.zeros(num_ws, w_dim))
         self.register_buffer("code_components", torch.zeros(num_components, num_ws * w_dim))
         self.register_buffer("code_std", torch.zeros(num_components))
+
+    def train(self, mode=True):
+        """Batch statistics stay off: training batches of partial textures are too small and too uneven for them."""
+        super().train(mode)
+        for module in self.backbone.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        return self
 
     def features(self, rgb, seen):
         """Backbone feature maps, coarsest last. rgb (B, 3, R, R) in [-1, 1], seen (B, 1, R, R) in [0, 1]."""

@@ -102,6 +102,14 @@ class MobileFaceNet(nn.Module):
             raise ValueError(f"MobileFaceNet takes (B, 3, {INPUT_SIZE}, {INPUT_SIZE}), not {tuple(x.shape)}.")
         return self.head(self.blocks(self.stem(x * INPUT_SCALE))).flatten(1)
 
+    def features(self, x):
+        """(B, 3, 112, 112) in [-1, 1] → maps (B, 64, 56, 56), (B, 64, 28, 28), (B, 128, 14, 14): a perceptual space."""
+        maps = [self.stem(x * INPUT_SCALE)]
+        first, second = STAGES[0][2], STAGES[0][2] + STAGES[1][2] + STAGES[2][2]
+        maps.append(self.blocks[:first](maps[-1]))
+        maps.append(self.blocks[first:second](maps[-1]))
+        return maps
+
     def embed(self, x: torch.Tensor) -> torch.Tensor:
         """Identity embedding of upright, frontal, tightly cropped faces.
 

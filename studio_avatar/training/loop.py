@@ -71,8 +71,7 @@ def train(run, config, accelerator, modules, optimizers, step_function, emas=Non
         preview: called as `preview(step)` → uint8 (H, W, 3) array, written to `run/preview_*.png`.
     """
     emas = emas or {}
-    plain = {name: accelerator.unwrap_model(module) for name, module in modules.items()}
-    saved = {**plain, **{name: ema.module for name, (ema, _) in emas.items()}}
+    saved = {**modules, **{name: ema.module for name, (ema, _) in emas.items()}}
     base_rates = {name: [g["lr"] for g in opt.param_groups] for name, opt in optimizers.items()}
     start = load_checkpoint(run / "checkpoint", saved, optimizers)
     accelerator.init_trackers("tensorboard")
@@ -88,7 +87,7 @@ def train(run, config, accelerator, modules, optimizers, step_function, emas=Non
         if not all(math.isfinite(v) for v in losses.values()):
             raise TrainingDiverged(f"A loss is not finite at step {step} ({losses}); the last checkpoint is kept.")
         for ema, module in emas.values():
-            ema.update(accelerator.unwrap_model(module), step)
+            ema.update(module, step)
         if step % 25 == 0:
             rate = (step + 1 - done) * config.batch_size / max(1e-6, time.time() - tick)
             tick, done = time.time(), step + 1
@@ -107,6 +106,28 @@ def train(run, config, accelerator, modules, optimizers, step_function, emas=Non
     accelerator.end_training()
     if accelerator.is_main_process:
         (run / "finished.json").write_text(json.dumps({"steps": config.steps}))
+
+
+def average_gradients(accelerator, parameters):
+    """Mean gradient over the processes, one message for all parameters.
+
+    Instead of `DistributedDataParallel`, whose hooks do not fit steps in which one network runs several times and some
+    parameters not at all.
+    """
+    if accelerator.num_processes == 1:
+        return
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    flat = accelerator.reduce(torch.cat([g.flatten() for g in gradients]), reduction="mean")
+    for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients])):
+        gradient.copy_(mean.view_as(gradient))
+
+
+def optimizer_step(accelerator, optimizer, loss):
+    """Backward, gradient averaging over the processes, one optimiser step, gradients cleared."""
+    accelerator.backward(loss)
+    average_gradients(accelerator, [p for group in optimizer.param_groups for p in group["params"]])
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from ..models.discriminator import Discriminator
 from . import losses
 from .config import PhoneConfig
 from .datasets import drop_regions, join, load_textures, mirror, to_float, to_mask
-from .loop import EMA, batch_indices, frozen, make_accelerator, sheet, train
+from .loop import EMA, batch_indices, frozen, make_accelerator, optimizer_step, sheet, train
 from .options import parse_stage_options
 
 
@@ -78,9 +78,8 @@ class PhoneStage:
         self.config, self.accelerator = config, accelerator
         self.set = load_phone_set(data, config.resolution)
         generator, encoder, discriminator = build_networks(config)
-        # channels_last weights come out of deepcopy unchanged, so the averages are as fast as their sources
-        self.ema = EMA(Autoencoder(encoder, generator), config.ema_decay)
         autoencoder = Autoencoder(encoder, generator)
+        self.ema = EMA(autoencoder.to(accelerator.device), config.ema_decay)
         rate = config.learning_rate
         self.optimizer = torch.optim.Adam(
             [
@@ -93,8 +92,7 @@ class PhoneStage:
         self.residuals = CodeResiduals(
             2 * len(self.set), generator.num_ws, config.w_dim, config.code_learning_rate, config.code_decay
         )
-        prepared = accelerator.prepare(autoencoder, discriminator, self.optimizer, self.d_optimizer)
-        self.autoencoder, self.discriminator, self.optimizer, self.d_optimizer = prepared
+        self.autoencoder, self.discriminator = autoencoder, discriminator.to(accelerator.device)
 
     def batch(self, step):
         rows = torch.tensor(batch_indices(len(self.set), step, self.config, self.accelerator))
@@ -120,12 +118,10 @@ class PhoneStage:
         adversarial = config.adversarial_interval and step % config.adversarial_interval == 0
         if adversarial:
             total = total + config.adversarial_weight * self.adversarial_loss(picture, rgb, seen, step, log)
-        self.accelerator.backward(total)
+        optimizer_step(self.accelerator, self.optimizer, total)
         if residual is not None:
             factor = self.optimizer.param_groups[0]["lr"] / config.learning_rate
             self.residuals.update(rows, residual, factor)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
         return log
 
     def adversarial_loss(self, reconstruction, rgb, seen, step, log):
@@ -141,12 +137,9 @@ class PhoneStage:
         if (step // self.config.adversarial_interval) % self.config.r1_interval == 0:
             penalty = losses.r1_penalty(self.discriminator, rgb, seen)
             loss = loss + 0.5 * self.config.r1_weight * self.config.r1_interval * penalty
-        self.accelerator.backward(loss)
-        self.d_optimizer.step()
-        self.d_optimizer.zero_grad(set_to_none=True)
-        generator = self.accelerator.unwrap_model(self.autoencoder).generator
+        optimizer_step(self.accelerator, self.d_optimizer, loss)
         with torch.no_grad():
-            generator.mapping.w_avg.lerp_(w.detach().mean(0), 0.02)
+            self.autoencoder.generator.mapping.w_avg.lerp_(w.detach().mean(0), 0.02)
         with frozen(self.discriminator):
             return losses.generator_loss(self.discriminator(fakes, fake_masks))
 

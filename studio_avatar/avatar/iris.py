@@ -1,0 +1,37 @@
+"""The iris colour of a capture, freed of the capture's light."""
+
+import numpy as np
+
+from ..head.layout import region_mask
+from .eyes import BROWN_IRIS, iris_mask
+
+MIN_SEEN = 0.3  # confidence of an iris texel to count
+MIN_TEXELS = 24
+DARKEST, LIGHTEST = 0.05, 0.75  # sRGB; beyond, a reflection or the shadow of the lid was measured
+
+
+def captured_iris(head, capture, texture: np.ndarray) -> np.ndarray:
+    """Mean iris colour (3,) sRGB in [0, 1]; brown, the most common, when the eyes were not seen.
+
+    The light on the irises is taken to be that on the face: the ratio of the studio texture to the phone texture over
+    the seen face, in linear colour.
+
+    Args:
+        capture: `PhoneTexture`. texture: (H, W, 3) studio texture of the same size, sRGB in [0, 1].
+    """
+    size = capture.rgb.shape[0]
+    iris = iris_mask(head, size) & (capture.seen > MIN_SEEN)
+    face = region_mask(head, size, "face") & (capture.seen > MIN_SEEN)
+    if iris.sum() < MIN_TEXELS or not face.any():
+        return np.asarray(BROWN_IRIS, np.float32)
+    light = np.median(_linear(texture[face]), axis=0) / np.median(_linear(capture.rgb[face]), axis=0).clip(1e-3)
+    colour = np.median(_linear(capture.rgb[iris]), axis=0) * light
+    return np.clip(_encoded(colour), DARKEST, LIGHTEST).astype(np.float32)
+
+
+def _linear(srgb):
+    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+
+
+def _encoded(linear):
+    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)

@@ -1,0 +1,176 @@
+"""Stage 3: the gradient-guided diffusion upscaler (`studio_avatar/upscale.py` has the method).
+
+Targets are crops of studio textures at the output size. The base is the texture at base size, softened as G_studio's
+outputs are; the gradients are those of the same crop relit by a simulated capture's light, then blurred, shifted, made
+noisy and holed as phone textures are. Part of the crops get no gradients, so that one network serves unseen skin too.
+
+    accelerate launch -m studio_avatar.training.train_upscaler --data RUNS/data --run RUNS/upscaler --config small
+"""
+
+import torch
+import torch.nn.functional as F
+from diffusers import UNet2DModel
+
+from ..upscale import NOISE_SCALE, PATCH, condition, phone_gradients, predict_velocity
+from .config import UpscalerConfig
+from .datasets import load_textures, mirror, to_float, to_mask
+from .loop import EMA, make_accelerator, optimizer_step, sheet, train
+from .options import parse_stage_options
+from .relight import light_ratio, relight
+
+LIGHT_RESOLUTION = 512
+LIGHT_BLUR = 2  # texels at LIGHT_RESOLUTION
+BASE_MARGIN = 4  # base texels around a crop, so that bicubic interpolation sees its neighbours
+
+
+def build_unet(channels):
+    """Pixel-space UNet on space-to-depth patches: noisy texture, base, gradients and seen mask in, velocity out."""
+    levels = len(channels)
+    return UNet2DModel(
+        in_channels=9 * PATCH**2,
+        out_channels=3 * PATCH**2,
+        block_out_channels=tuple(channels),
+        down_block_types=("DownBlock2D",) * levels,
+        up_block_types=("UpBlock2D",) * levels,
+        layers_per_block=1,
+        norm_num_groups=16,
+        add_attention=False,
+    )
+
+
+def _blur_samples(images, sigmas):
+    """Gaussian blur of (B, C, H, W), one sigma [texels] a sample; one grouped convolution for the batch."""
+    batch, channels, height, width = images.shape
+    offsets = torch.arange(-5, 6).float()
+    kernels = torch.exp(-0.5 * (offsets / sigmas.clamp_min(0.05)[:, None]) ** 2)
+    kernels = (kernels / kernels.sum(1, keepdim=True)).repeat_interleave(channels, 0).to(images)
+    flat = F.pad(images.reshape(1, batch * channels, height, width), (5, 5, 5, 5), mode="reflect")
+    flat = F.conv2d(flat, kernels[:, None, None, :], groups=batch * channels)
+    return F.conv2d(flat, kernels[:, None, :, None], groups=batch * channels).view_as(images)
+
+
+def _shift_samples(images, shifts):
+    """Moves each (C, H, W) of the batch by `shifts` (B, 2) texels (x, y), bilinear, edges reflected."""
+    size = torch.tensor([images.shape[-1], images.shape[-2]])
+    theta = torch.eye(2, 3).repeat(len(images), 1, 1)
+    theta[:, :, 2] = -2.0 * shifts / size
+    grid = F.affine_grid(theta, images.shape, align_corners=False).to(images)
+    return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+
+
+class UpscalerStage:
+    def __init__(self, options, accelerator):
+        config: UpscalerConfig = options.config
+        self.config, self.accelerator = config, accelerator
+        self.studio = load_textures(options.data / "studio.safetensors", config.resolution, "train")
+        captures = load_textures(options.data / "captures.safetensors", LIGHT_RESOLUTION, "train")
+        self.seen = captures.seen
+        self.ratios = torch.stack([self.ratio_of(captures, i) for i in range(len(captures))])
+        self.bases = F.avg_pool2d(self.studio.rgb.float(), config.resolution // config.base_resolution)
+        self.unet = build_unet(config.channels).to(accelerator.device, memory_format=torch.channels_last)
+        self.ema = EMA(self.unet, config.ema_decay)
+        self.optimizer = torch.optim.AdamW(self.unet.parameters(), lr=config.learning_rate, weight_decay=1e-4)
+
+    @staticmethod
+    def ratio_of(captures, i):
+        rgb, target = to_float(captures.rgb[i : i + 1]), to_float(captures.target[i : i + 1])
+        return light_ratio(rgb, target, to_mask(captures.seen[i : i + 1]), LIGHT_BLUR)[0].half()
+
+    def crops(self):
+        """Random (target, base, ratio, seen) crops, (B, C, crop, crop): target and base in [-1, 1]."""
+        config = self.config
+        factor = config.resolution // config.base_resolution
+        light_factor = config.resolution // LIGHT_RESOLUTION
+        cells, margin = config.crop // factor, BASE_MARGIN
+        targets, bases, ratios, masks = [], [], [], []
+        batch = config.batch_size // self.accelerator.num_processes
+        for _ in range(batch):
+            subject = int(torch.randint(len(self.studio), ()))
+            light = int(torch.randint(len(self.ratios), ()))
+            y, x = (int(v) for v in torch.randint(margin, config.base_resolution - cells - margin + 1, (2,)))
+            rows, columns = (slice(v * factor, (v + cells) * factor) for v in (y, x))
+            targets.append(to_float(self.studio.rgb[subject, :, rows, columns]))
+            around = (slice(v - margin, v + cells + margin) for v in (y, x))
+            bases.append(self.bases[(subject, slice(None), *around)] / 127.5 - 1.0)
+            rows, columns = (
+                slice(v * factor // light_factor, (v + cells) * factor // light_factor) for v in (y, x)
+            )
+            ratios.append(self.ratios[light, :, rows, columns].float())
+            masks.append(to_mask(self.seen[light, :, rows, columns]))
+        base = self.soften(torch.stack(bases), factor)
+        up = {"size": (config.crop, config.crop), "mode": "bilinear", "align_corners": False}
+        ratio, seen = F.interpolate(torch.stack(ratios), **up), F.interpolate(torch.stack(masks), **up)
+        return mirror(torch.stack(targets), base, ratio, seen, flip=torch.rand(batch) < 0.5)
+
+    def soften(self, base, factor):
+        """Base crops with margin → bicubic up-sampled crops, blurred and shifted a little as G_studio's outputs are."""
+        batch = len(base)
+        base = _blur_samples(base, torch.rand(batch) * 1.2)
+        base = _shift_samples(base, torch.randn(batch, 2) * 0.25)
+        base = base + 0.02 * torch.randn_like(base) * torch.rand(batch, 1, 1, 1)
+        base = F.interpolate(base, scale_factor=factor, mode="bicubic", align_corners=False)
+        edge = BASE_MARGIN * factor
+        return base[..., edge:-edge, edge:-edge].clamp(-1, 1)
+
+    def phone_view(self, target, ratio, seen):
+        """The crop as a phone texture shows it: lit, blurred, shifted, noisy, partly unseen. → (phone, seen)"""
+        config, batch = self.config, len(target)
+        phone = relight(target, ratio)
+        phone = _blur_samples(phone, torch.rand(batch) * 1.6)
+        reach = config.max_misalignment * torch.rand(batch, 1) ** 2
+        phone = _shift_samples(phone, reach * F.normalize(torch.randn(batch, 2), dim=1))
+        phone = phone + 0.03 * torch.randn_like(phone) * torch.rand(batch, 1, 1, 1) ** 2
+        keep = (torch.rand(batch, 1, 1, 1) >= config.gradient_dropout).float()
+        full = (torch.rand(batch, 1, 1, 1) < 0.5).float()  # half of the crops seen entirely
+        return phone.clamp(-1, 1), torch.maximum(seen, full) * keep
+
+    def step(self, step):
+        target, base, ratio, seen = self.crops()
+        phone, seen = self.phone_view(target, ratio, seen)
+        device = self.accelerator.device
+        target, base, phone, seen = (t.to(device) for t in (target, base, phone, seen))
+        given = condition(base, phone_gradients(phone, seen, base), seen)
+        start = base + NOISE_SCALE * torch.randn_like(base)
+        time = 1.0 - 0.98 * torch.rand(len(base), device=device) ** 1.5  # denser near the start of sampling
+        t = time.view(-1, 1, 1, 1)
+        x = torch.lerp(target, start, t)
+        velocity = predict_velocity(self.unet, x, time, given)
+        loss = (velocity - (start - target)).square().mean()
+        clean = (x - t * velocity).detach()
+        optimizer_step(self.accelerator, self.optimizer, loss)
+        bicubic = (base - target).square().mean()
+        gain = 10 * torch.log10(bicubic / (clean - target).square().mean())
+        return {"velocity": loss.item(), "gain_db": gain.item()}
+
+    @torch.no_grad()
+    def preview(self, step):
+        target, base, ratio, seen = (t[:4] for t in self.crops())
+        phone, seen = self.phone_view(target, ratio, seen)
+        given = condition(base, phone_gradients(phone, seen, base), seen)
+        start = base + NOISE_SCALE * torch.randn_like(base)
+        ones = torch.ones(len(base))
+        clean = start - predict_velocity(self.ema.module.cpu(), start, ones, given)
+        self.ema.module.to(self.accelerator.device)
+        return sheet(phone, base, clean, target)
+
+
+def main(arguments=None):
+    options = parse_stage_options("upscaler", __doc__, arguments)
+    accelerator = make_accelerator(options.run)
+    stage = UpscalerStage(options, accelerator)
+    train(
+        options.run,
+        options.config,
+        accelerator,
+        modules={"unet": stage.unet},
+        optimizers={"unet": stage.optimizer},
+        step_function=stage.step,
+        emas={"unet_ema": (stage.ema, stage.unet)},
+        preview=stage.preview,
+    )
+    if accelerator.is_main_process:
+        stage.ema.module.save_pretrained(options.run / "unet")
+
+
+if __name__ == "__main__":
+    main()
