@@ -1,11 +1,11 @@
 """Head renderer without a window or a GPU: ray casting on NVIDIA Warp meshes.
 
-    mesh + texture + camera ─ cast ─► triangle, barycentric, depth ─ shade ─► linear light ─ box filter ─► picture
+    mesh + texture + camera ─ cast ─► triangle, barycentric, depth ─ shade ─► linear light ─► picture
                                                      environment (9 harmonics) × ambient occlusion
                                                    + lamps × shadow rays + skin gloss (GGX)
 
-Used to simulate phone captures with a known answer and to draw the pictures of the documentation. Runs on the CPU
-(one core) and on CUDA with the same code. Needs `warp-lang`, which is in the `[train]` extra.
+Used to simulate phone captures with a known answer and to draw the pictures of the documentation. Runs on the
+CPU (one core) and on CUDA with the same code. Needs `warp-lang`, which is in the `[train]` extra.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from studio_avatar.errors import InvalidInputError, MissingDependencyError
 class Camera:
     """Pinhole camera in OpenCV axes: `p_cam = rotation @ p + translation`, pixel centres at +0.5.
 
-    focal_px: focal length in pixels; rotation: (3, 3); translation: (3,) in metres; size: (width, height) in pixels.
+    focal_px: focal length in pixels; rotation: (3, 3); translation: (3,) in metres; size: (width, height) in
+    pixels.
     """
 
     focal_px: float
@@ -46,9 +47,9 @@ class Camera:
 class Lamp:
     """One light source.
 
-    direction: (3,) unit vector in head space, from the head towards the lamp; colour: (3,) linear irradiance on a
-    facing surface at the head's origin; spread: angular radius in radians, 0 = hard shadow; distance: metres from the
-    head's origin, infinite = parallel rays; shadow: whether the head shadows itself.
+    direction: (3,) unit vector in head space, from the head towards the lamp; colour: (3,) linear irradiance
+    on a facing surface at the head's origin; spread: angular radius in radians, 0 = hard shadow; distance:
+    metres from the head's origin, infinite = parallel rays; shadow: whether the head shadows itself.
     """
 
     direction: tuple[float, float, float]
@@ -62,8 +63,8 @@ class Lamp:
 class Light:
     """What shines on the head.
 
-    environment: (9, 3) real spherical-harmonic coefficients of the surrounding linear radiance, or None for darkness;
-    lamps: any number of `Lamp`s; flat: ignore both and show the texture as it is.
+    environment: (9, 3) real spherical-harmonic coefficients of the surrounding linear radiance, or None for
+    darkness; lamps: any number of `Lamp`s; flat: ignore both and show the texture as it is.
     """
 
     environment: np.ndarray | None = None
@@ -72,7 +73,9 @@ class Light:
 
     @classmethod
     def even(cls, radiance: float = 1.0) -> Light:
-        """White light from everywhere: with no occlusion, a texture is shown at `radiance` times its own value."""
+        """White light from everywhere: with no occlusion, a texture is shown at `radiance` times its own
+        value.
+        """
         environment = np.zeros((9, 3), np.float32)
         environment[0] = radiance / _SH_CONSTANT
         return cls(environment)
@@ -85,9 +88,9 @@ FLAT = Light(flat=True)
 class Skin:
     """How the surface answers to light.
 
-    specular: strength of the gloss (1 = the 2.8 % reflectance of skin at normal incidence); roughness: GGX roughness
-    in [0, 1]; bleed: (3,) how much each of red, green, blue lifts the dim side of a shadow's edge (subsurface
-    scattering), 0 = none.
+    specular: strength of the gloss (1 = the 2.8 % reflectance of skin at normal incidence); roughness: GGX
+    roughness in [0, 1]; bleed: (3,) how much each of red, green, blue lifts the dim side of a shadow's edge
+    (subsurface scattering), 0 = none.
     """
 
     specular: float = 1.0
@@ -147,8 +150,12 @@ def linear_to_srgb(rgb: np.ndarray) -> np.ndarray:
     return np.where(rgb <= 0.0031308, rgb * 12.92, 1.055 * np.maximum(rgb, 0.0031308) ** (1 / 2.4) - 0.055)
 
 
-def look_at(position, target=(0.0, 0.0, 0.0), focal_px: float = 1000.0, size=(720, 960), roll: float = 0.0) -> Camera:
-    """A camera at `position` (head space, metres) that looks at `target`; `roll` in radians turns it about its axis."""
+def look_at(
+    position, target=(0.0, 0.0, 0.0), focal_px: float = 1000.0, size=(720, 960), roll: float = 0.0
+) -> Camera:
+    """A camera at `position` (head space, metres) that looks at `target`; `roll` in radians turns it about
+    its axis.
+    """
     forward = np.asarray(target, np.float64) - np.asarray(position, np.float64)
     forward /= np.linalg.norm(forward)
     right = np.cross(forward, (0.0, 1.0, 0.0))
@@ -169,7 +176,9 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return normals / np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-20)
 
 
-def ambient_occlusion(mesh: TexturedMesh, rays: int = 64, reach: float = 0.12, device: str = "cpu") -> np.ndarray:
+def ambient_occlusion(
+    mesh: TexturedMesh, rays: int = 64, reach: float = 0.12, device: str = "cpu"
+) -> np.ndarray:
     """Share of each vertex' hemisphere that is open up to `reach` metres, cosine-weighted, (V,) in [0, 1]."""
     wp, kernels = _warp()
     normals = mesh.normals if mesh.normals is not None else vertex_normals(mesh.vertices, mesh.faces)
@@ -217,20 +226,23 @@ def render(
     shape = _build(wp, mesh, device)
     window = _window(mesh, camera)
     hits = _cast(wp, kernels, shape, camera, window, supersample, device)
-    colour = _shade(wp, kernels, shape, mesh, texture, camera, light, skin, hits, shadow_samples, seed, device)
+    colour = _shade(
+        wp, kernels, shape, mesh, texture, camera, light, skin, hits, shadow_samples, seed, device
+    )
     rgb, alpha = _resolve(colour, hits[0].numpy() >= 0, camera, window, supersample)
     centre_hits = hits if supersample == 1 else _cast(wp, kernels, shape, camera, window, 1, device)
     if srgb:
-        # Coverage must not darken the silhouette twice: encode the surface colour, then lay it over the background.
+        # Coverage must not darken the silhouette twice: encode the surface colour, then lay it over the
+        # background.
         rgb = linear_to_srgb(rgb / np.maximum(alpha, 1e-6)[..., None]) * alpha[..., None]
     if background is not None:
         rgb = rgb + (1 - alpha[..., None]) * background
     return Rendering(rgb.astype(np.float32), alpha, *_geometry(centre_hits, camera, window))
 
 
-# --------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------
 # Inside
-# --------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------
 
 _SH_CONSTANT = 0.28209479177387814
 
@@ -253,7 +265,9 @@ def _check(texture, camera, background) -> None:
     if texture.ndim != 3 or texture.shape[2] != 3:
         raise InvalidInputError(f"The texture must be (H, W, 3), not {texture.shape}.")
     if background is not None and background.shape != (camera.size[1], camera.size[0], 3):
-        raise InvalidInputError(f"The background must be {(camera.size[1], camera.size[0], 3)}, not {background.shape}.")
+        raise InvalidInputError(
+            f"The background must be {(camera.size[1], camera.size[0], 3)}, not {background.shape}."
+        )
 
 
 def _window(mesh: TexturedMesh, camera: Camera) -> _Window:
@@ -277,7 +291,9 @@ def _build(wp, mesh: TexturedMesh, device: str):
 
 
 def _cast(wp, kernels, shape, camera: Camera, window: _Window, supersample: int, device: str):
-    """-> Warp arrays over the window at `supersample` resolution: triangle (int32), barycentric (vec3), depth."""
+    """-> Warp arrays over the window at `supersample` resolution: triangle (int32), barycentric (vec3),
+    depth.
+    """
     grid = (window.height * supersample, window.width * supersample)
     triangle = wp.empty(grid, dtype=wp.int32, device=device)
     barycentric = wp.empty(grid, dtype=wp.vec3, device=device)
@@ -285,12 +301,21 @@ def _cast(wp, kernels, shape, camera: Camera, window: _Window, supersample: int,
     to_head = wp.mat33(np.asarray(camera.rotation, np.float32).T)
     half = np.asarray(camera.size) / 2
     origin = wp.vec2(float(window.left - half[0]), float(window.top - half[1]))
-    inputs = [shape.id, wp.vec3(*map(float, camera.centre)), to_head, float(camera.focal_px), origin, supersample]
+    inputs = [
+        shape.id,
+        wp.vec3(*map(float, camera.centre)),
+        to_head,
+        float(camera.focal_px),
+        origin,
+        supersample,
+    ]
     wp.launch(kernels.cast, dim=grid, inputs=inputs, outputs=[triangle, barycentric, depth], device=device)
     return triangle, barycentric, depth
 
 
-def _shade(wp, kernels, shape, mesh, texture, camera, light, skin, hits, shadow_samples, seed, device) -> np.ndarray:
+def _shade(
+    wp, kernels, shape, mesh, texture, camera, light, skin, hits, shadow_samples, seed, device
+) -> np.ndarray:
     """-> linear light of every ray of the window, (h, w, 3); black where nothing was hit."""
     triangle, barycentric, _ = hits
     normals = mesh.normals if mesh.normals is not None else vertex_normals(mesh.vertices, mesh.faces)
@@ -358,7 +383,9 @@ def _warp():
     try:
         import warp as wp
     except ImportError as error:
-        raise MissingDependencyError('Rendering needs Warp: run pip install "studio-avatar[train]".') from error
+        raise MissingDependencyError(
+            'Rendering needs Warp: run pip install "studio-avatar[train]".'
+        ) from error
     wp.config.log_level = wp.LOG_ERROR  # the banner and "no CUDA driver" are no news to the user
     # Nothing is differentiated here, and without adjoint code the kernels compile in half the time.
     wp.config.enable_backward = False

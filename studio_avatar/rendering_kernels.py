@@ -94,7 +94,7 @@ def lamp_visible(
     mesh: wp.uint64, start: wp.vec3, to_lamp: wp.vec3, spread: float, reach: float, samples: int, phase: float
 ):
     """Share of the lamp's disc that is not hidden, by rays on a golden-angle spiral turned by `phase`."""
-    seen = float(0.0)
+    seen = wp.float32(0.0)
     for i in range(samples):
         share = (float(i) + 0.5) / float(samples)
         ray = around(to_lamp, wp.cos(spread * wp.sqrt(share)), 2.399963 * float(i) + phase)
@@ -115,7 +115,7 @@ def occlude(
     """Cosine-weighted share of free rays; the same spiral for all vertices, so that neighbours agree."""
     i = wp.tid()
     start = points[i] + normals[i] * 1e-3
-    free = float(0.0)
+    free = wp.float32(0.0)
     for k in range(rays):
         share = (float(k) + 0.5) / float(rays)
         ray = around(normals[i], wp.sqrt(1.0 - share), 2.399963 * float(k))
@@ -167,14 +167,14 @@ def shade(
     point = p0 * b[0] + p1 * b[1] + p2 * b[2]
     normal = wp.normalize(n0 * b[0] + n1 * b[1] + n2 * b[2])
     to_eye = wp.normalize(eye - point)
-    frontal = int(1)
+    frontal = wp.int32(1)
     if wp.dot(wp.cross(p1 - p0, p2 - p0), to_eye) < 0.0:
         frontal = 0  # the inside of the skin does not gleam
     if wp.dot(normal, to_eye) < 0.0:
         # Smooth normals of coarse triangles can point away at the silhouette; leave them at grazing angle.
         normal = wp.normalize(normal - to_eye * wp.dot(normal, to_eye) * 1.01)
-    # Shadow rays start on the curved surface that the smooth normals pretend, or every coarse edge would show as a
-    # stair in the shadow's border.
+    # Shadow rays start on the curved surface that the smooth normals pretend, or every coarse edge would show
+    # as a stair in the shadow's border.
     start = point - (
         n0 * (b[0] * wp.min(wp.dot(point - p0, n0), 0.0))
         + n1 * (b[1] * wp.min(wp.dot(point - p1, n1), 0.0))
@@ -188,13 +188,15 @@ def shade(
     mirror = normal * (2.0 * wp.dot(normal, to_eye)) - to_eye
     rough = (1.0 - roughness) * (1.0 - roughness)
     grazing = 0.028 + 0.972 * wp.pow(1.0 - wp.max(wp.dot(normal, to_eye), 0.0), 5.0) * rough
-    shine = harmonics(environment, mirror, 1.0 - 0.3 * roughness, 1.0 - roughness) * (grazing * sky * float(frontal))
+    shine = harmonics(environment, mirror, 1.0 - 0.3 * roughness, 1.0 - roughness) * (
+        grazing * sky * float(frontal)
+    )
 
     state = wp.rand_init(seed, row * triangle.shape[1] + col)
     for k in range(lamp_direction.shape[0]):
         to_lamp = lamp_direction[k]
-        fall = float(1.0)
-        reach = float(10.0)
+        fall = wp.float32(1.0)
+        reach = wp.float32(10.0)
         distance = lamp_row[k][1]
         if distance > 0.0:
             offset = lamp_direction[k] * distance - point
@@ -203,14 +205,16 @@ def shade(
             fall = distance * distance / (reach * reach)
         cosine = wp.dot(normal, to_lamp)
         if cosine > 0.0:
-            seen = float(1.0)
+            seen = wp.float32(1.0)
             phase = wp.randf(state) * 2.0 * PI
             if lamp_row[k][2] > 0.0:
                 seen = lamp_visible(mesh, start, to_lamp, lamp_row[k][0], reach, shadow_samples, phase)
             # Light that enters skin leaves it again some millimetres off, red the farthest: the dim part of a
             # shadow's edge is lifted, and reddened.
             lit = cosine * seen
-            scattered = wp.vec3(wp.pow(lit, 1.0 - bleed[0]), wp.pow(lit, 1.0 - bleed[1]), wp.pow(lit, 1.0 - bleed[2]))
+            scattered = wp.vec3(
+                wp.pow(lit, 1.0 - bleed[0]), wp.pow(lit, 1.0 - bleed[1]), wp.pow(lit, 1.0 - bleed[2])
+            )
             light += wp.cw_mul(wp.cw_mul(albedo, scattered), lamp_colour[k] * fall)
             if frontal == 1:
                 shine += lamp_colour[k] * (fall * seen * ggx(normal, to_eye, to_lamp, roughness) * PI)

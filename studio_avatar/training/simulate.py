@@ -1,7 +1,7 @@
 """Simulated phone captures with a known answer.
 
     studio texture ─┐
-    random head ────┼─ render under random light ─► phone camera (exposure, white balance, blur, noise, codec) ─► frames
+    random head ────┼─ render under random light ─► phone camera (exposure, colour, blur, codec) ─► frames
     random poses ───┘
 
 One call gives the frames of one short capture of one person in one room. Everything is drawn from one
@@ -25,23 +25,30 @@ from studio_avatar.rendering import (
     linear_to_srgb,
     look_at,
     render,
-    srgb_to_linear,
 )
 
 # Yaw and pitch of the camera around the head in degrees, in the order in which a person turns for a capture.
 POSES = ((0, 0), (28, 0), (-28, 0), (0, 16), (0, -14), (48, 2), (-48, 2))
 HEAD_HEIGHT = 0.26  # chin to crown of an adult [m]
-WET = {"eyeball_left": 3.0, "eyeball_right": 3.0, "teeth": 2.0, "tongue": 2.0, "mouth": 1.5, "lips": 1.2, "scalp": 0.7}
+WET = {
+    "eyeball_left": 3.0,
+    "eyeball_right": 3.0,
+    "teeth": 2.0,
+    "tongue": 2.0,
+    "mouth": 1.5,
+    "lips": 1.2,
+    "scalp": 0.7,
+}
 
 
 @dataclass(frozen=True)
 class Room:
     """The light of one place, fixed in space.
 
-    lobes: soft light sources that make the environment, each (direction (3,), linear rgb (3,), concentration in
-    [0, 1]); ambient: (3,) linear radiance from everywhere; lamps: lights that cast shadows; turns_with_camera: the
-    person turns the head in front of a fixed camera, so the light keeps its direction in the camera's frame, otherwise
-    the camera moves around a still head.
+    lobes: soft light sources that make the environment, each (direction (3,), linear rgb (3,), concentration
+    in [0, 1]); ambient: (3,) linear radiance from everywhere; lamps: lights that cast shadows;
+    turns_with_camera: the person turns the head in front of a fixed camera, so the light keeps its direction
+    in the camera's frame, otherwise the camera moves around a still head.
     """
 
     ambient: np.ndarray
@@ -54,9 +61,9 @@ class Room:
 class PhoneCamera:
     """What a phone does to the light, in this order.
 
-    exposure: factor on linear light; white_balance: (3,) factors; contrast: strength of the tone curve in [0, 1];
-    blur: Gaussian sigma in pixels; motion: length of the motion blur in pixels; noise: read noise as a share of full
-    scale; codec: ("jpeg", quality) or ("h264", crf).
+    exposure: factor on linear light; white_balance: (3,) factors; contrast: strength of the tone curve in [0,
+    1]; blur: Gaussian sigma in pixels; motion: length of the motion blur in pixels; noise: read noise as a
+    share of full scale; codec: ("jpeg", quality) or ("h264", crf).
     """
 
     exposure: float
@@ -72,9 +79,9 @@ class PhoneCamera:
 class SimulatedCapture:
     """Frames and the truth behind them.
 
-    frames: K pictures uint8 sRGB (H, W, 3); identity (100,); expression (K, 52); rotation (K, 3, 3); translation
-    (K, 3) metres; focal_px; image_size (width, height); lights: K `Light`s in head space; texture: the studio texture
-    (H, W, 3) float32 sRGB.
+    frames: K pictures uint8 sRGB (H, W, 3); identity (100,); expression (K, 52); rotation (K, 3, 3);
+    translation (K, 3) metres; focal_px; image_size (width, height); lights: K `Light`s in head space;
+    texture: the studio texture (H, W, 3) float32 sRGB.
     """
 
     frames: list[np.ndarray]
@@ -138,9 +145,9 @@ def simulate(
     )
 
 
-# --------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------
 # The person
-# --------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------
 
 
 def sample_identity(rng: np.random.Generator, count: int = 100) -> np.ndarray:
@@ -182,9 +189,9 @@ def shaped_mesh(head, identity: np.ndarray, expression: np.ndarray, occlusion: n
     return replace(mesh, occlusion=ambient_occlusion(mesh) if occlusion is None else occlusion)
 
 
-# --------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------
 # The room
-# --------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------
 
 
 def sample_room(rng: np.random.Generator) -> Room:
@@ -192,12 +199,18 @@ def sample_room(rng: np.random.Generator) -> Room:
     warm = colour_of_temperature(rng.uniform(2700, 7500))
     ambient = colour_of_temperature(rng.uniform(4000, 9000)) * rng.uniform(0.15, 0.8)
     lobes = [
-        (_direction(rng, rng.uniform(-180, 180), rng.uniform(-30, 80)), warm * rng.gamma(1.5, 0.5), rng.uniform(0.3, 1))
+        (
+            _direction(rng, rng.uniform(-180, 180), rng.uniform(-30, 80)),
+            warm * rng.gamma(1.5, 0.5),
+            rng.uniform(0.3, 1),
+        )
         for _ in range(rng.integers(1, 4))
     ]
     lamps, kind = [], rng.random()
     if kind < 0.12:
-        lamps.append(Lamp((0.0, 0.12, 0.99), tuple(np.full(3, rng.uniform(0.8, 1.6))), 0.01, rng.uniform(0.35, 0.7)))
+        lamps.append(
+            Lamp((0.0, 0.12, 0.99), tuple(np.full(3, rng.uniform(0.8, 1.6))), 0.01, rng.uniform(0.35, 0.7))
+        )
         ambient = ambient * 0.4
     elif kind < 0.85:
         key = _direction(rng, rng.choice((-1, 1)) * rng.uniform(10, 110), rng.uniform(-5, 65))
@@ -205,7 +218,9 @@ def sample_room(rng: np.random.Generator) -> Room:
         lamps.append(Lamp(tuple(key), tuple(warm * rng.uniform(0.4, 1.8)), float(spread)))
     if kind > 0.6 and rng.random() < 0.4:
         rim = _direction(rng, rng.choice((-1, 1)) * rng.uniform(80, 160), rng.uniform(0, 50))
-        lamps.append(Lamp(tuple(rim), tuple(colour_of_temperature(rng.uniform(2700, 9000)) * rng.uniform(0.3, 1)), 0.1))
+        lamps.append(
+            Lamp(tuple(rim), tuple(colour_of_temperature(rng.uniform(2700, 9000)) * rng.uniform(0.3, 1)), 0.1)
+        )
     return Room(ambient, tuple(lobes), tuple(lamps), bool(rng.random() < 0.5))
 
 
@@ -218,13 +233,15 @@ def light_of(room: Room, camera: Camera) -> Light:
     environment = np.zeros((9, 3))
     environment[0] = room.ambient / 0.282095
     for direction, colour, concentration in room.lobes:
-        environment += _lobe(turn @ direction, concentration) [:, None] * colour
+        environment += _lobe(turn @ direction, concentration)[:, None] * colour
     lamps = [replace(lamp, direction=tuple(turn @ np.asarray(lamp.direction))) for lamp in room.lamps]
     return Light(environment.astype(np.float32), tuple(lamps))
 
 
 def colour_of_temperature(kelvin: float) -> np.ndarray:
-    """Linear sRGB of a black body, (3,) scaled to green = 1; a fit good to a few per cent from 2500 to 10000 K."""
+    """Linear sRGB of a black body, (3,) scaled to green = 1; a fit good to a few per cent from 2500 to 10000
+    K.
+    """
     t = np.log(kelvin / 6500.0)
     return np.exp(np.array([-0.62 * t + 0.25 * t * t, 0.0, 0.98 * t - 0.62 * t * t]))
 
@@ -241,7 +258,9 @@ def sample_background(rng: np.random.Generator, room: Room, size: tuple[int, int
         shade = rng.uniform(0.03, 0.9) * rng.uniform(0.7, 1.3, 3)
         cv2.rectangle(canvas, (int(x), int(y)), (int(x + w), int(y + h)), tuple(map(float, shade)), -1)
     sigma = rng.uniform(0.01, 0.06) * size[0]
-    canvas = cv2.resize(cv2.GaussianBlur(canvas[::4, ::4], (0, 0), sigma / 4), size, interpolation=cv2.INTER_LINEAR)
+    canvas = cv2.resize(
+        cv2.GaussianBlur(canvas[::4, ::4], (0, 0), sigma / 4), size, interpolation=cv2.INTER_LINEAR
+    )
     return np.clip(canvas, 0.01, 2.0) * (0.4 * room.ambient + 0.4).astype(np.float32)
 
 
@@ -257,14 +276,20 @@ def _lobe(d: np.ndarray, concentration: float) -> np.ndarray:
     basis = np.array(
         [0.282095]
         + [0.488603 * v for v in (y, z, x)]
-        + [1.092548 * x * y, 1.092548 * y * z, 0.315392 * (3 * z * z - 1), 1.092548 * x * z, 0.546274 * (x * x - y * y)]
+        + [
+            1.092548 * x * y,
+            1.092548 * y * z,
+            0.315392 * (3 * z * z - 1),
+            1.092548 * x * z,
+            0.546274 * (x * x - y * y),
+        ]
     )
     return basis * np.repeat([1.0, 0.9 * concentration, 0.6 * concentration**2], [1, 3, 5]) * np.pi
 
 
-# --------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------
 # The phone
-# --------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------
 
 
 def sample_cameras(rng: np.random.Generator, num_views: int, size: tuple[int, int]) -> list[Camera]:
@@ -274,9 +299,11 @@ def sample_cameras(rng: np.random.Generator, num_views: int, size: tuple[int, in
     cameras = []
     for yaw, pitch in POSES[:num_views]:
         direction = _direction(rng, yaw + rng.normal(0, 5), pitch + rng.normal(0, 4))
-        target = rng.normal(0, 0.01, 3) + (0, 0.0, 0.03)
+        target = rng.normal((0.0, 0.0, 0.03), 0.01)
         near = distance * rng.uniform(0.95, 1.05)
-        cameras.append(look_at(target + direction * near, target, focal_px, size, np.radians(rng.normal(0, 4))))
+        cameras.append(
+            look_at(target + direction * near, target, focal_px, size, np.radians(rng.normal(0, 4)))
+        )
     return cameras
 
 

@@ -1,0 +1,297 @@
+"""Pack both training domains: `python -m studio_avatar.training.prepare --data ../shared/data --out
+RUNS/data`.
+
+    portraits ─ capture ───────────────────────────► portraits.safetensors         rgb, seen         256²
+    studio set ─ resample or capture, complete ────► studio.safetensors            rgb              1024²
+                       └─ augment ─────────────────► studio_augmented.safetensors  rgb               512²
+                             └─ simulate, capture ─► captures.safetensors          rgb, seen, target 512²
+                                (held-out people) ─► captures_held_out.safetensors rgb, seen, target 1024²
+
+Each NAME.safetensors has uint8 arrays with one row an item, and NAME.json lists the items: id, subject, split
+("train" or "held_out"), and what was skipped and why. Finished items stay in `parts/`, so a stopped run goes
+on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import zlib
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from studio_avatar.errors import StudioAvatarError
+
+HELD_OUT_PORTRAITS = 40
+PORTRAIT_CAPTURE_SIZE, PORTRAIT_SIZE = 512, 256
+STUDIO_SIZE, SMALL_SIZE = 1024, 512
+TRAIN_VIEWS, TRAIN_FRAME = 3, (720, 960)
+HELD_OUT_VIEWS, HELD_OUT_FRAME = 5, (1080, 1440)
+STAGES = ("portraits", "studio", "captures")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One item to prepare: `make(job, head)` of its set gives the arrays that go into row `id`."""
+
+    set: str
+    id: str
+    subject: str
+    split: str
+    data: str
+    out: str
+    variant: int = 0
+
+    @property
+    def part(self) -> Path:
+        return Path(self.out) / "parts" / self.set / f"{self.id}.npz"
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """The same numbers for the same item in every run, whatever was done before it."""
+        return np.random.default_rng(zlib.crc32(f"{self.set}/{self.id}".encode()))
+
+
+def main(argv=None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder with portraits/ and studio/")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the packed sets")
+    parser.add_argument(
+        "--head", default="weights_card", help="folder or Hub id whose subfolder `head` has the head"
+    )
+    parser.add_argument("--workers", type=int, default=2, help="processes, one core each")
+    parser.add_argument("--variants", type=int, default=24, help="augmented textures a studio subject")
+    parser.add_argument("--lights", type=int, default=4, help="simulated captures a training subject")
+    parser.add_argument("--stage", choices=(*STAGES, "all"), default="all")
+    options = parser.parse_args(argv)
+    for stage in STAGES if options.stage == "all" else (options.stage,):
+        for name, jobs in plan(stage, options).items():
+            run(jobs, options)
+            skipped = pack(options.out, name, jobs)
+            print(
+                f"{name}: {len(jobs) - sum(skipped.values())} items, {sum(skipped.values())} skipped",
+                flush=True,
+            )
+
+
+def plan(stage: str, options) -> dict[str, list[Job]]:
+    """Set name -> its jobs, in the order of the rows."""
+    from studio_avatar.training.studio_set import studio_subjects
+
+    where = {"data": str(options.data), "out": str(options.out)}
+    if stage == "portraits":
+        names = [path.stem for path in sorted((options.data / "portraits").glob("*.jpg"))]
+        split = ["train"] * (len(names) - HELD_OUT_PORTRAITS) + ["held_out"] * HELD_OUT_PORTRAITS
+        return {
+            stage: [Job(stage, n, n, s, **where) for n, s in zip(names, split[-len(names) :], strict=True)]
+        }
+    subjects = studio_subjects(options.data)
+    trained = [s for s in subjects if s.split == "train"]
+    held_out = [s for s in subjects if s.split == "held_out"]
+
+    def jobs(name, people, count):
+        return [
+            Job(name, f"{p.id}-{i:02d}", p.id, p.split, **where, variant=i)
+            for i in range(count)
+            for p in people
+        ]
+
+    if stage == "studio":
+        base = [Job(stage, s.id, s.id, s.split, **where) for s in subjects]
+        return {stage: base, "studio_augmented": jobs("studio_augmented", trained, options.variants)}
+    return {
+        "captures_held_out": jobs("captures_held_out", held_out, 2),
+        "captures": jobs("captures", trained, options.lights),
+    }
+
+
+def run(jobs: list[Job], options) -> None:
+    """Do the jobs that have no part yet; a broken input leaves a `.skipped` file with the reason."""
+    todo = [job for job in jobs if not job.part.exists()]
+    if not todo:
+        return
+    todo[0].part.parent.mkdir(parents=True, exist_ok=True)
+    # One core a process: inner thread pools would fight over the cores.
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[variable] = "1"
+    with ProcessPoolExecutor(options.workers, get_context("spawn"), _start, (options.head,)) as pool:
+        for done, job in enumerate(pool.map(_do, todo), 1):
+            if done % 10 == 0 or done == len(todo):
+                print(f"{job.set} {done}/{len(todo)}", flush=True)
+
+
+def pack(out: Path, name: str, jobs: list[Job]) -> Counter:
+    """Gather the parts into `name`.safetensors and `name`.json -> how many items were skipped for which
+    reason.
+    """
+    from safetensors.numpy import save_file
+
+    ready = [job for job in jobs if job.part.exists()]
+    reasons = {job.id: job.part.with_suffix(".skipped").read_text() for job in jobs if not job.part.exists()}
+    columns: dict[str, np.ndarray] = {}
+    for row, job in enumerate(ready):
+        with np.load(job.part) as part:
+            for key in _COLUMNS[name]:
+                columns.setdefault(key, np.empty((len(ready), *part[key].shape), np.uint8))[row] = part[key]
+    staging = out / f".{name}.safetensors"
+    save_file(columns, staging)
+    os.replace(staging, out / f"{name}.safetensors")
+    items = [{"id": j.id, "subject": j.subject, "variant": j.variant, "split": j.split} for j in ready]
+    (out / f"{name}.json").write_text(json.dumps({"items": items, "skipped": reasons}, indent=1))
+    return Counter(reasons.values())
+
+
+# ------------------------------------------------------------------------------------------------
+# Inside a worker process
+# ------------------------------------------------------------------------------------------------
+
+_HEAD = None
+
+
+def _start(head_folder: str) -> None:
+    global _HEAD
+    import cv2
+    import torch
+
+    from studio_avatar.head import HeadModel
+
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    _HEAD = HeadModel.from_pretrained(head_folder, subfolder="head")
+
+
+def _do(job: Job) -> Job:
+    try:
+        arrays = _MAKERS[job.set](job, _HEAD)
+    except StudioAvatarError as error:
+        job.part.with_suffix(".skipped").write_text(f"{type(error).__name__}: {error}")
+        return job
+    staging = job.part.with_name(f".{job.id}.npz")
+    np.savez(staging, **arrays)
+    os.replace(staging, job.part)
+    return job
+
+
+def _portrait(job: Job, head) -> dict:
+    from studio_avatar.capture import capture
+
+    phone = capture(Path(job.data) / "portraits" / f"{job.id}.jpg", head, size=PORTRAIT_CAPTURE_SIZE)
+    return _phone_arrays(phone, PORTRAIT_SIZE)
+
+
+def _studio(job: Job, head) -> dict:
+    from studio_avatar.training.studio_set import studio_texture
+
+    subject = _subject(job)
+    texture = studio_texture(subject, head, STUDIO_SIZE)
+    plain = (
+        studio_texture(subject, head, SMALL_SIZE, brows=False)
+        if subject.bare
+        else _shrink(texture, SMALL_SIZE)
+    )
+    return {"rgb": _uint8(texture), "plain": _uint8(plain)}
+
+
+def _augmented(job: Job, head) -> dict:
+    return {"rgb": _uint8(_variant(job, head))}
+
+
+def _capture_train(job: Job, head) -> dict:
+    return _simulated(job, head, _variant(job, head), TRAIN_VIEWS, TRAIN_FRAME)
+
+
+def _capture_held_out(job: Job, head) -> dict:
+    return _simulated(job, head, _studio_part(job, job.subject)["rgb"] / 255, HELD_OUT_VIEWS, HELD_OUT_FRAME)
+
+
+def _simulated(job: Job, head, texture, num_views: int, frame: tuple[int, int]) -> dict:
+    from studio_avatar.capture import capture
+    from studio_avatar.training.simulate import simulate
+
+    truth = simulate(head, texture.astype(np.float32), job.rng, num_views, frame)
+    phone = capture(truth.frames, head, size=texture.shape[0])
+    return {**_phone_arrays(phone, texture.shape[0]), "target": _uint8(texture)}
+
+
+def _variant(job: Job, head) -> np.ndarray:
+    """An augmented texture of the job's subject, (512, 512, 3) float32, with eyes that suit it."""
+    from studio_avatar.avatar.eyes import paint_eyes_and_mouth
+    from studio_avatar.training.augment import augment_studio, studio_masks
+    from studio_avatar.training.studio_set import sample_iris
+
+    rng, masks = job.rng, studio_masks(head, SMALL_SIZE)
+    partner = str(rng.choice(_partners(job)))
+    own, other = (_studio_part(job, name)["plain"] / np.float32(255) for name in (job.subject, partner))
+    texture = augment_studio(own, masks, rng, other=other, bare=_subject(job).bare)
+    return paint_eyes_and_mouth(
+        texture, head, sample_iris(rng, texture[masks.cheek]), int(rng.integers(2**31))
+    )
+
+
+def _partners(job: Job) -> list[str]:
+    """Other training subjects of the same source: only they have brows (or none) alike."""
+    from studio_avatar.training.studio_set import studio_subjects
+
+    own = _subject(job)
+    return [
+        s.id
+        for s in studio_subjects(job.data)
+        if s.split == "train" and s.source == own.source and s.id != own.id
+    ]
+
+
+def _subject(job: Job):
+    from studio_avatar.training.studio_set import studio_subjects
+
+    return next(s for s in studio_subjects(job.data) if s.id == job.subject)
+
+
+def _studio_part(job: Job, subject: str) -> dict:
+    path = Path(job.out) / "parts" / "studio" / f"{subject}.npz"
+    if not path.exists():
+        raise StudioAvatarError(f"The studio texture of {subject} is missing: run --stage studio first.")
+    with np.load(path) as part:
+        return dict(part)
+
+
+def _phone_arrays(phone, size: int) -> dict:
+    """Area-averaged to `size`; unseen texels do not bleed into seen ones."""
+    weight = phone.seen[..., None]
+    rgb = _shrink(phone.rgb * weight, size) / np.maximum(_shrink(weight, size), 1e-6)
+    seen = _shrink(weight, size)[..., 0]
+    rgb = np.where(seen[..., None] > 1e-3, rgb, _shrink(phone.rgb, size))
+    return {"rgb": _uint8(rgb), "seen": _uint8(seen)}
+
+
+def _shrink(image: np.ndarray, size: int) -> np.ndarray:
+    step = image.shape[0] // size
+    return image.reshape(size, step, size, step, -1).mean((1, 3))
+
+
+def _uint8(values: np.ndarray) -> np.ndarray:
+    return np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+
+
+_MAKERS = {
+    "portraits": _portrait,
+    "studio": _studio,
+    "studio_augmented": _augmented,
+    "captures": _capture_train,
+    "captures_held_out": _capture_held_out,
+}
+_COLUMNS = {
+    "portraits": ("rgb", "seen"),
+    "studio": ("rgb",),
+    "studio_augmented": ("rgb",),
+    "captures": ("rgb", "seen", "target"),
+    "captures_held_out": ("rgb", "seen", "target"),
+}
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,283 @@
+"""The studio subjects as head-v1 textures: MakeHuman skins and VALID people.
+
+MakeHuman skins share the mesh with our head: their chart is only resampled. VALID people have their own
+meshes: they are photographed without light from several sides, captured by our own capture code, and
+completed where no view reaches (back, neck under the shirt, inside of the lids) from the tone-matched mean
+MakeHuman skin.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from studio_avatar.avatar.eyes import paint_eyes_and_mouth
+from studio_avatar.errors import InvalidInputError
+from studio_avatar.head.layout import fill_gutters, landmark_uv, region_mask, resample_chart, texel_map
+from studio_avatar.rendering import FLAT, TexturedMesh, look_at, render
+from studio_avatar.training.augment import paint_brows, studio_masks, typology_angle
+
+HELD_OUT_PER_SOURCE = 4
+# Yaw and pitch of the views of a VALID head [degrees].
+VIEWS = ((0, 0), (30, 0), (-30, 0), (60, 0), (-60, 0), (0, 25), (0, -22))
+VIEW_SIZE = (1280, 1280)
+# The eyeball's picture in VALID's 2048² atlas: centre, radius, radius of its iris [px].
+EYE_DISC, EYE_DISC_RADIUS, EYE_DISC_ANGLE = (289, 116), 108, np.radians(105)
+EYE_RADIUS = 0.0125  # [m]
+SKIN_LIKE = 0.22  # largest distance from the face's tone, in log RGB, at which a neck texel is still skin
+IRISES = {
+    "brown": (0.30, 0.18, 0.11),
+    "dark": (0.17, 0.10, 0.07),
+    "blue": (0.36, 0.47, 0.56),
+    "green": (0.38, 0.40, 0.27),
+    "hazel": (0.42, 0.29, 0.15),
+    "grey": (0.45, 0.48, 0.50),
+}
+
+
+@dataclass(frozen=True)
+class StudioSubject:
+    """One person of the studio set: id, source ("makehuman" or "valid"), texture file, split."""
+
+    id: str
+    source: str
+    path: Path
+    split: str
+
+    @property
+    def bare(self) -> bool:
+        """Brows and hair are missing from the source."""
+        return self.source == "makehuman"
+
+
+def studio_subjects(data: str | Path) -> list[StudioSubject]:
+    """The subjects under `data`/studio, sorted; the last four of each source are held out.
+
+    Raises:
+        InvalidInputError: the folder has no studio set.
+    """
+    subjects = []
+    for source, pattern in (("makehuman", "*.png"), ("valid", "*.npz")):
+        paths = sorted((Path(data) / "studio" / source).glob(pattern))
+        for index, path in enumerate(paths):
+            split = "held_out" if index >= len(paths) - HELD_OUT_PER_SOURCE else "train"
+            subjects.append(StudioSubject(path.stem, source, path, split))
+    if not subjects:
+        raise InvalidInputError(
+            f"There is no studio set in {Path(data) / 'studio'}: see docs/training.md for its sources."
+        )
+    return subjects
+
+
+def studio_texture(subject: StudioSubject, head, size: int = 1024, brows: bool = True) -> np.ndarray:
+    """One subject's complete studio texture, (size, size, 3) float32 sRGB, layout head-v1, gutters filled.
+
+    brows: paint brows on subjects that have none.
+    """
+    seed = _seed_of(subject.id)
+    rng = np.random.default_rng(seed)
+    masks = studio_masks(head, size)
+    if subject.source == "makehuman":
+        texture = makehuman_skin(subject.path, head, size)
+        texture = paint_brows(texture, masks, rng) if brows else texture
+    else:
+        skins = subject.path.parent.parent / "makehuman"
+        texture = valid_skin(subject.path, head, size, _mean_makehuman(skins, head, size))
+    texture = fill_gutters(texture, texel_map(head, size).covered)
+    return paint_eyes_and_mouth(texture, head, sample_iris(rng, texture[masks.cheek]), seed)
+
+
+def makehuman_skin(path: Path, head, size: int) -> np.ndarray:
+    """A MakeHuman skin in head-v1, (size, size, 3) float32 sRGB, without brows."""
+    return np.clip(resample_chart(read_rgb(path), head.anny_uv.cpu().numpy(), head, size), 0, 1)
+
+
+def valid_skin(path: Path, head, size: int, completion: np.ndarray) -> np.ndarray:
+    """A VALID person in head-v1, completed from `completion` (size, size, 3)."""
+    from studio_avatar.capture import capture
+
+    phone = capture(valid_views(path), head, size=size, max_keyframes=len(VIEWS))
+    return complete(phone.rgb, trusted(phone.rgb, phone.seen, head), completion)
+
+
+def sample_iris(rng: np.random.Generator, cheek_rgb: np.ndarray) -> np.ndarray:
+    """A natural iris colour (3,) for a person with this skin (N, 3): light eyes come with light skin only."""
+    light = typology_angle(np.median(cheek_rgb, 0)) > 25
+    names = ("brown", "blue", "green", "hazel", "grey") if light else ("brown", "dark", "dark")
+    return np.clip(np.array(IRISES[rng.choice(names)]) * rng.uniform(0.85, 1.15), 0, 1).astype(
+        np.float32
+    )
+
+
+def read_rgb(path: Path) -> np.ndarray:
+    """An image file as (H, W, 3) float32 sRGB in [0, 1]."""
+    from PIL import Image
+
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"), np.float32) / 255
+
+
+# ------------------------------------------------------------------------------------------------
+# VALID people in front of the camera
+# ------------------------------------------------------------------------------------------------
+
+
+def valid_views(path: Path, device: str = "cpu") -> list[np.ndarray]:
+    """Flat-lit pictures of a VALID head from `VIEWS`, uint8 sRGB; eyeballs are put behind the empty lids."""
+    parts = np.load(path)
+    atlas = read_rgb(path.with_suffix(".webp"))
+    uv = parts["uv"] * (1, -1) + (0, 1)
+    mesh, middle = _with_eyeballs(parts["vertices"].astype(np.float32), parts["faces"], uv.astype(np.float32))
+    backdrop = np.full((VIEW_SIZE[1], VIEW_SIZE[0], 3), 0.62, np.float32)
+    views = []
+    for yaw, pitch in np.radians(VIEWS):
+        direction = np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
+        camera = look_at(middle + direction * 1.05, middle, focal_px=3.8 * VIEW_SIZE[0], size=VIEW_SIZE)
+        picture = render(mesh, atlas, camera, FLAT, supersample=2, background=backdrop, device=device)
+        views.append((picture.rgb * 255 + 0.5).astype(np.uint8))
+    return views
+
+
+def _with_eyeballs(vertices, faces, uv) -> tuple[TexturedMesh, np.ndarray]:
+    """-> the mesh with two spheres behind the eye holes, and the point between and behind the eyes."""
+    holes = _eye_holes(vertices, faces)
+    all_vertices, all_faces, all_uv = [vertices], [faces], [uv]
+    for hole in holes:
+        middle = (hole.min(0) + hole.max(0)) / 2
+        # The lids' rim lies on the ball: it pins the depth of the centre.
+        reach = np.sqrt(np.maximum(EYE_RADIUS**2 - ((hole - middle)[:, :2] ** 2).sum(1), 0))
+        centre = np.array([middle[0], middle[1], np.mean(hole[:, 2] - reach) - 0.0012])
+        ball, ball_faces, ball_uv = _eyeball(centre)
+        all_faces.append(ball_faces + sum(map(len, all_vertices)))
+        all_vertices.append(ball)
+        all_uv.append(ball_uv)
+    vertices, faces, uv = (np.concatenate(a) for a in (all_vertices, all_faces, all_uv))
+    middle = np.mean([hole.mean(0) for hole in holes], 0) + np.array([0, -0.02, -0.06])
+    return TexturedMesh(vertices.astype(np.float32), faces, uv.astype(np.float32), faces), middle
+
+
+def _eye_holes(vertices, faces) -> list[np.ndarray]:
+    """Rim points of the two eye holes: the pair of small mirrored border loops highest in the mesh."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    points, merged = np.unique(np.round(vertices, 5), axis=0, return_inverse=True)
+    triangles = merged.reshape(-1)[faces]
+    edges = np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]), 1)
+    edges, count = np.unique(edges, axis=0, return_counts=True)
+    border = edges[count == 1]
+    graph = coo_matrix((np.ones(len(border)), border.T), shape=(len(points),) * 2)
+    label = connected_components(graph, directed=False)[1]
+    on_border = np.unique(border)
+    loops = [points[on_border[label[on_border] == k]] for k in np.unique(label[on_border])]
+    small = [loop for loop in loops if 0.015 < np.ptp(loop[:, 0]) < 0.045 and np.ptp(loop[:, 1]) < 0.03]
+    if len(small) < 2:
+        raise InvalidInputError("The mesh has no two eye holes.")
+    return sorted(small, key=lambda loop: -loop[:, 1].mean())[:2]
+
+
+def _eyeball(centre: np.ndarray, rings: int = 24, sectors: int = 32):
+    """A sphere looking along +Z whose texture coordinates point at the eyeball's picture in the atlas."""
+    polar, around = np.meshgrid(
+        np.linspace(0, np.pi, rings + 1), np.linspace(0, 2 * np.pi, sectors + 1), indexing="ij"
+    )
+    ray = np.stack([np.sin(polar) * np.cos(around), np.sin(polar) * np.sin(around), np.cos(polar)], -1)
+    share = np.minimum(polar / EYE_DISC_ANGLE, 1) * EYE_DISC_RADIUS
+    uv = np.stack([EYE_DISC[0] + share * np.cos(around), EYE_DISC[1] - share * np.sin(around)], -1) / 2048
+    index = np.arange((rings + 1) * (sectors + 1)).reshape(rings + 1, sectors + 1)
+    a, b, c, d = index[:-1, :-1], index[1:, :-1], index[1:, 1:], index[:-1, 1:]
+    faces = np.concatenate([np.stack([a, b, c], -1).reshape(-1, 3), np.stack([a, c, d], -1).reshape(-1, 3)])
+    return (centre + EYE_RADIUS * ray).reshape(-1, 3), faces, uv.reshape(-1, 2)
+
+
+# ------------------------------------------------------------------------------------------------
+# Completion
+# ------------------------------------------------------------------------------------------------
+
+
+def trusted(rgb: np.ndarray, seen: np.ndarray, head) -> np.ndarray:
+    """How far each captured texel may be used, (H, W) in [0, 1], soft at its borders: seen well, and no
+    clothes.
+    """
+    import cv2
+
+    size = rgb.shape[0]
+    cheek = np.median(rgb[studio_masks(head, size).cheek], 0)
+    smooth = cv2.GaussianBlur(rgb, (0, 0), size / 256)
+    distance = np.abs(np.log(np.maximum(smooth, 0.02) / np.maximum(cheek, 0.02))).mean(-1)
+    neck = region_mask(head, size, "neck") | _below_chin(head, size)
+    usable = (seen > 0.15) & ~(neck & (distance > SKIN_LIKE))
+    usable &= ~region_mask(head, size, "eyeball_left", "eyeball_right", "teeth", "tongue", "mouth")
+    kernel = np.ones((3, 3), np.uint8)
+    usable = cv2.morphologyEx(usable.astype(np.uint8), cv2.MORPH_OPEN, kernel, iterations=max(size // 256, 1))
+    inside = cv2.distanceTransform(usable, cv2.DIST_L2, 5)
+    t = np.clip(inside / (size * 0.018), 0, 1)
+    return (t * t * (3 - 2 * t)).astype(np.float32)
+
+
+def complete(rgb: np.ndarray, trust: np.ndarray, completion: np.ndarray) -> np.ndarray:
+    """Keep `rgb` where trusted; elsewhere `completion`, its tone bent smoothly to meet the trusted texels."""
+    import cv2
+
+    known = trust > 0.25
+    weight = (trust * known)[..., None]
+    sigma = rgb.shape[0] / 128
+    # The offset is compared over small patches: pores and hairs of the two people have nothing to do with
+    # each other.
+    offset = np.log(np.maximum(rgb, 0.02) / np.maximum(completion, 0.02)) * weight
+    offset = (
+        cv2.GaussianBlur(offset, (0, 0), sigma)
+        / np.maximum(cv2.GaussianBlur(weight, (0, 0), sigma), 1e-4)[..., None]
+    )
+    tone = np.exp(membrane(offset, known))
+    return np.clip(rgb * trust[..., None] + completion * tone * (1 - trust[..., None]), 0, 1).astype(
+        np.float32
+    )
+
+
+def membrane(values: np.ndarray, known: np.ndarray, sweeps: int = 24) -> np.ndarray:
+    """Solve Laplace's equation where not `known` (H, W), coarse to fine; values (H, W, C) float32."""
+    import cv2
+
+    height, width = known.shape
+    weight = known.astype(np.float32)
+    if min(height, width) <= 4:
+        mean = (values * weight[..., None]).sum((0, 1)) / max(weight.sum(), 1e-6)
+        return np.where(known[..., None], values, mean).astype(np.float32)
+    half = (width // 2, height // 2)
+    share = cv2.resize(weight, half, interpolation=cv2.INTER_AREA)
+    coarse = cv2.resize(values * weight[..., None], half, interpolation=cv2.INTER_AREA)
+    coarse = membrane(coarse / np.maximum(share, 1e-6)[..., None], share > 0, sweeps)
+    out = np.where(
+        known[..., None], values, cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
+    )
+    cross = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], np.float32) / 4
+    for _ in range(sweeps):
+        spread = cv2.filter2D(out, -1, cross, borderType=cv2.BORDER_REPLICATE)
+        out = np.where(known[..., None], values, spread)
+    return out.astype(np.float32)
+
+
+def _below_chin(head, size: int) -> np.ndarray:
+    """Texels below the jaw's end in the texture, where shirts begin, bool."""
+    chin = landmark_uv(head)[152, 1] * size
+    rows = np.arange(size)[:, None] > chin + 0.03 * size
+    return np.broadcast_to(rows, (size, size))
+
+
+@functools.lru_cache(maxsize=4)
+def _mean_makehuman(folder: Path, head, size: int) -> np.ndarray:
+    """Geometric mean of the skins whose scalp is not painted black, (size, size, 3) sRGB."""
+    skins = [p for p in sorted(folder.glob("*.png")) if "darkskinned" not in p.name]
+    total = sum(np.log(np.maximum(makehuman_skin(path, head, size), 0.02)) for path in skins)
+    return np.exp(total / len(skins)).astype(np.float32)
+
+
+def _seed_of(name: str) -> int:
+    """A number that stays the same between runs (unlike Python's `hash`)."""
+    import zlib
+
+    return zlib.crc32(name.encode())
