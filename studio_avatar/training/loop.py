@@ -47,7 +47,9 @@ def learning_rate_factor(step, config):
     return 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))
 
 
-def make_accelerator(run: Path):
+def make_accelerator(run: Path, seed: int = 0):
+    """Accelerator logging to `run`; every process starts from the same random numbers, hence the same weights."""
+    set_seed(seed)
     return Accelerator(log_with="tensorboard", project_dir=str(run))
 
 

@@ -67,10 +67,13 @@ class CodeResiduals(nn.Module):
         return self.codes[rows].requires_grad_(True)
 
     @torch.no_grad()
-    def update(self, rows, residual, factor):
+    def update(self, rows, residual, factor, accelerator):
+        """One normalised step of the visited codes, shared with all processes. `factor`: of the learning rate schedule."""
         gradient = residual.grad
         step = gradient / gradient.square().mean(dim=(1, 2), keepdim=True).sqrt().clamp_min(1e-12)
-        self.codes[rows] = residual * (1.0 - self.decay) - self.rate * factor * step
+        codes = residual * (1.0 - self.decay) - self.rate * factor * step
+        rows = accelerator.gather(rows.to(codes.device))
+        self.codes[rows] = accelerator.gather(codes)
 
 
 class PhoneStage:
@@ -91,7 +94,7 @@ class PhoneStage:
         self.d_optimizer = torch.optim.Adam(discriminator.parameters(), lr=rate, betas=(0.0, 0.99))
         self.residuals = CodeResiduals(
             2 * len(self.set), generator.num_ws, config.w_dim, config.code_learning_rate, config.code_decay
-        )
+        ).to(accelerator.device)
         self.autoencoder, self.discriminator = autoencoder, discriminator.to(accelerator.device)
 
     def batch(self, step):
@@ -121,7 +124,7 @@ class PhoneStage:
         optimizer_step(self.accelerator, self.optimizer, total)
         if residual is not None:
             factor = self.optimizer.param_groups[0]["lr"] / config.learning_rate
-            self.residuals.update(rows, residual, factor)
+            self.residuals.update(rows, residual, factor, self.accelerator)
         return log
 
     def adversarial_loss(self, reconstruction, rgb, seen, step, log):
@@ -182,7 +185,7 @@ def load_phone_set(data: Path, resolution: int):
 
 def main(arguments=None):
     options = parse_stage_options("phone", __doc__, arguments)
-    accelerator = make_accelerator(options.run)
+    accelerator = make_accelerator(options.run, options.config.seed)
     stage = PhoneStage(options.config, options.data, accelerator)
     train(
         options.run,

@@ -168,7 +168,7 @@ INPUTS = (
 
 def main(arguments=None):
     options = parse_stage_options("studio", __doc__, arguments, INPUTS)
-    accelerator = make_accelerator(options.run)
+    accelerator = make_accelerator(options.run, options.config.seed)
     stage = StudioStage(options, accelerator)
     train(
         options.run,

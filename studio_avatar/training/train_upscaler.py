@@ -156,7 +156,7 @@ class UpscalerStage:
 
 def main(arguments=None):
     options = parse_stage_options("upscaler", __doc__, arguments)
-    accelerator = make_accelerator(options.run)
+    accelerator = make_accelerator(options.run, options.config.seed)
     stage = UpscalerStage(options, accelerator)
     train(
         options.run,
