@@ -44,8 +44,11 @@ class ResultFiles:
     @classmethod
     def names(cls) -> set[str]:
         """The file names a result folder has, all of them."""
-        files = cls.in_folder(Path())
-        return {getattr(files, field.name).name for field in fields(cls)}
+        return {path.name for path in cls.in_folder(Path()).paths()}
+
+    def paths(self) -> list[Path]:
+        """All files, in the order of the fields."""
+        return [getattr(self, field.name) for field in fields(self)]
 
 
 def save_results(output, folder: Path, settings: CreationSettings, weights_revision: str) -> ResultFiles:

@@ -1,0 +1,1 @@
+"""The web demo: `studio_avatar.ui.app.launch()` serves it."""

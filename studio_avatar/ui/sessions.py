@@ -1,0 +1,52 @@
+"""One folder a browser session, deleted when the page is closed, after an hour, and when the server stops."""
+
+import atexit
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+KEEP_SECONDS = 3600
+UPLOADS_VARIABLE = "GRADIO_TEMP_DIR"  # gradio reads it when components are made
+
+
+class SessionFolders:
+    """Private folders for uploads and results, all below one temporary folder that only this user can read.
+
+    Faces are biometric data: nothing of a session outlives it.
+    """
+
+    def __init__(self):
+        self.root = Path(tempfile.mkdtemp(prefix="studio-avatar-"))  # mode 0700
+        atexit.register(shutil.rmtree, self.root, ignore_errors=True)
+
+    def hold_uploads(self) -> None:
+        """Make gradio put uploads (and serve results) below `root`. Call before any component is made."""
+        os.environ[UPLOADS_VARIABLE] = str(self.root)
+
+    def new(self, session: str) -> Path:
+        """A new empty folder for one result of this session; sweeps what older sessions left."""
+        self._sweep()
+        parent = self._of(session)
+        parent.mkdir(exist_ok=True)
+        return Path(tempfile.mkdtemp(dir=parent))
+
+    def forget(self, session: str) -> None:
+        """Delete everything that this session's results hold."""
+        shutil.rmtree(self._of(session), ignore_errors=True)
+
+    def _of(self, session: str) -> Path:
+        # The browser chooses the session's name: hashed, it cannot name a path.
+        return self.root / f"session-{hashlib.sha256(session.encode()).hexdigest()[:24]}"
+
+    def _sweep(self) -> None:
+        """API clients may never say goodbye; their folders go when they are old."""
+        oldest = time.time() - KEEP_SECONDS
+        for folder in self.root.glob("session-*"):
+            try:
+                if folder.stat().st_mtime < oldest:
+                    shutil.rmtree(folder, ignore_errors=True)
+            except FileNotFoundError:
+                continue  # another request has just removed it

@@ -1,0 +1,86 @@
+"""Running one long task in a thread while a generator reports on it and can stop it."""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from ..creation import ProgressCallback
+
+Result = TypeVar("Result")
+
+HEARTBEAT_SECONDS = 0.5  # a generator can be closed only at a yield, so it yields at least this often
+
+
+@dataclass(frozen=True)
+class StageProgress:
+    """`stage` is the pipeline's name of what it does now; `fraction` of that stage is done, in [0, 1]."""
+
+    stage: str
+    fraction: float
+
+
+@dataclass(frozen=True)
+class Done(Generic[Result]):
+    """The task's return value; always the last thing that `follow` yields."""
+
+    value: Result
+
+
+class _Stopped(BaseException):
+    """Unwinds the task after the consumer left. Not an Exception, so that no handler on the way keeps it."""
+
+
+def follow(task: Callable[[ProgressCallback], Result]) -> Iterator[StageProgress | Done[Result]]:
+    """Run `task(progress)` in a thread and yield what it reports, then its result.
+
+    Closing the generator (a cancelled browser event does that) makes the task's next progress report raise
+    inside the task, so that it stops there.
+
+    Raises:
+        Exception: whatever the task raised.
+    """
+    reports: queue.Queue = queue.Queue()
+    abandoned = threading.Event()
+
+    def progress(stage: str, fraction: float) -> None:
+        if abandoned.is_set():
+            raise _Stopped
+        reports.put(StageProgress(stage, fraction))
+
+    def run() -> None:
+        try:
+            reports.put(Done(task(progress)))
+        except _Stopped:
+            pass
+        except Exception as error:
+            reports.put(error)
+
+    threading.Thread(target=run, name="avatar", daemon=True).start()
+    try:
+        yield from _drain(reports)
+    finally:
+        abandoned.set()
+
+
+def _drain(reports: queue.Queue) -> Iterator[StageProgress | Done]:
+    """Yield the newest report, skipping those that came too fast to be seen, until the task ends."""
+    latest: StageProgress | None = None
+    while True:
+        try:
+            report = reports.get(timeout=HEARTBEAT_SECONDS)
+            while isinstance(report, StageProgress) and not reports.empty():
+                following = reports.get()
+                if getattr(following, "stage", None) != report.stage:
+                    yield report  # the end of a stage is never skipped
+                report = following
+        except queue.Empty:
+            report = latest
+        if isinstance(report, Exception):
+            raise report
+        if report is not None:
+            yield report
+        if isinstance(report, Done):
+            return
+        latest = report
