@@ -6,7 +6,9 @@ import math
 import numpy as np
 import pytest
 
-from studio_avatar.evaluation import baselines, metrics
+from studio_avatar.errors import InvalidInputError
+from studio_avatar.evaluation import baselines, held_out, metrics
+from studio_avatar.evaluation.__main__ import evaluate, main
 from studio_avatar.evaluation.report import Column, Table, write_report
 
 FULL = np.ones((16, 16), bool)
@@ -189,3 +191,86 @@ def test_report_marks_the_best_and_leaves_out_what_was_not_measured(tmp_path):
     assert rows[0]["mean"] == {"psnr": 21.0, "delta_e": 9.0}
     assert rows[0]["items"]["delta_e"] == [9.0, None]
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["e.json", "e.md"]
+
+
+@pytest.fixture(scope="module")
+def tiny_pipeline():
+    """The real pipeline on untrained networks of 32 texels and a head that is one square of face and ears."""
+    import torch
+    from diffusers import FlowMatchEulerDiscreteScheduler, UNet2DModel
+
+    from studio_avatar.head.model import HeadModel
+    from studio_avatar.models import InversionEncoder, StyleGAN2Generator
+    from studio_avatar.pipeline import StudioTexturePipeline
+    from studio_avatar.upscale import PATCH
+
+    torch.manual_seed(0)
+    head = HeadModel(4, 2, 4, 1, ["jawOpen"], ["face", "ears", "neck"])
+    head.uv.copy_(torch.tensor([[0.0, 0], [1, 0], [1, 1], [0, 1]]))
+    head.faces.copy_(torch.tensor([[0, 1, 2], [0, 2, 3]]))
+    head.uv_faces.copy_(head.faces)
+    head.face_region.copy_(torch.tensor([0, 1]))
+    phone, studio = (StyleGAN2Generator(32, 8, 8, 1, (8, 8, 8, 8)) for _ in range(2))
+    encoder = InversionEncoder(32, phone.num_ws, 8, 8, (8, 8, 8, 8), (1, 1, 1, 1), 8, 4)
+    torch.nn.init.ones_(encoder.code_std)
+    unet = UNet2DModel(
+        in_channels=9 * PATCH**2, out_channels=3 * PATCH**2, layers_per_block=1, block_out_channels=(8, 8),
+        norm_num_groups=4, down_block_types=("DownBlock2D",) * 2, up_block_types=("UpBlock2D",) * 2,
+    )  # fmt: skip
+    pipeline = StudioTexturePipeline(phone, studio, encoder, unet, FlowMatchEulerDiscreteScheduler(), head)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+@pytest.fixture
+def prepared(tmp_path):
+    """Prepared sets with three training and two held-out items: flat faces, captured at half brightness."""
+    from safetensors.numpy import save_file
+
+    rng = np.random.default_rng(0)
+    tones = np.array(
+        [[200, 160, 140], [160, 120, 100], [120, 90, 70], [230, 190, 170], [90, 60, 50]], np.uint8
+    )
+    studio = np.broadcast_to(tones[:, None, None], (5, 64, 64, 3)).copy()
+    seen = np.full((5, 64, 64), 255, np.uint8)
+    seen[:, :, 48:] = 0
+    phone = studio // 2 + rng.integers(0, 5, studio.shape, np.uint8)
+    sets = {
+        "portraits": {"rgb": phone, "seen": seen},
+        "studio": {"rgb": studio},
+        "captures_held_out": {"rgb": phone[3:], "seen": seen[3:], "target": studio[3:]},
+    }
+    for name, arrays in sets.items():
+        save_file(arrays, tmp_path / f"{name}.safetensors")
+        splits = ["train"] * (len(arrays["rgb"]) - 2) + ["held_out"] * 2
+        items = [{"id": str(i), "subject": str(i), "split": split} for i, split in enumerate(splits)]
+        (tmp_path / f"{name}.json").write_text(json.dumps({"items": items, "skipped": {}}))
+    return tmp_path
+
+
+def test_evaluation_of_the_real_pipeline_on_known_sets(tiny_pipeline, prepared):
+    reconstruction, studio, by_tone = evaluate(tiny_pipeline, prepared)
+    inverted = [reconstruction.means(f"ours: encoder{steps}")["psnr"] for steps in ("", " + 100 steps")]
+    assert inverted[1] > inverted[0] + 1
+    assert all(len(values) == 2 for row in reconstruction.rows.values() for values in row.values())
+    truths = np.array([[230, 190, 170], [90, 60, 50]]) / 255
+    mean = np.array([160, 123, 103]) / 255  # of the training subjects only
+    expected = metrics.delta_e2000(metrics.srgb_to_lab(mean), metrics.srgb_to_lab(truths))
+    np.testing.assert_allclose(studio.rows["mean studio texture"]["delta_e"], expected, atol=0.2)
+    np.testing.assert_allclose(studio.rows["mean studio texture"]["delta_e_completed"], expected, atol=0.2)
+    assert studio.means("raw phone texture")["delta_e"] > 15
+    assert set(studio.rows) > {"ours: studio base", "ours: texture", "mirror fill + blur-divide"}
+    assert [c.key for c in by_tone.columns[:2]] == ["delta_e, light", "delta_e, brown or dark"]
+    assert by_tone.rows["mean studio texture"]["delta_e, brown or dark"] == pytest.approx(
+        [expected[1]], abs=0.2
+    )
+
+
+def test_command_names_what_is_missing(tmp_path, capsys):
+    assert main(["--data", str(tmp_path / "none")]) == 2
+    assert "none is no folder" in capsys.readouterr().err
+    with pytest.raises(InvalidInputError, match="--prepared"):
+        held_out.studio_pairs(tmp_path)
+    (tmp_path / "portraits.json").write_text(json.dumps({"items": [{"split": "held_out"}]}))
+    with pytest.raises(InvalidInputError, match="no train portrait"):
+        held_out.portraits(tmp_path, 64, "train")

@@ -1,1 +1,1 @@
-"""Evaluation on held-out people: metrics, trivial floors and the table of `python -m studio_avatar.evaluation`."""
+"""Evaluation on held-out people: metrics, trivial floors, and the table that compares them with ours."""

@@ -68,24 +68,25 @@ class LinearTextureModel:
 
     @classmethod
     def fit(cls, textures: np.ndarray, seen: np.ndarray, components: int, fill_rounds: int = 4):
-        """PCA with holes: fill by the mean, then alternately fit and fill by the fit's reconstruction.
+        """PCA of weighted texels by expectation-maximisation (Srebro and Jaakkola, ICML 2003).
+
+        What was not seen starts as the mean texture; then, in turns, the model is fitted and its own
+        reconstruction put there.
 
         Args:
             textures: (N, H, W, 3) float32 sRGB in [0, 1]. Add the mirror images yourself.
-            seen: (N, H, W); texels at 0 are holes.
+            seen: (N, H, W) weights in [0, 1]; 0 is a hole.
             components: K, at most N - 1.
             fill_rounds: how often the holes are filled again; each round costs one N × N eigenproblem.
         """
-        count = len(textures)
-        holes = np.repeat((seen <= 0)[..., None], 3, axis=-1).reshape(count, -1)
-        data = np.array(textures, np.float32).reshape(count, -1)
-        observed = np.maximum(count - holes.sum(axis=0), 1)
-        mean = np.where(holes, 0, data).sum(axis=0) / observed
-        data = np.where(holes, mean, data).astype(np.float32)
+        observed = np.array(textures, np.float32).reshape(len(textures), -1)
+        weight = np.repeat(np.asarray(seen, np.float32)[..., None], 3, axis=-1).reshape(observed.shape)
+        mean = (weight * observed).sum(axis=0) / np.maximum(weight.sum(axis=0), 1e-6)
+        data = mean + weight * (observed - mean)
         for _ in range(fill_rounds):
             model = cls._fit_complete(data, components)
-            codes = (data - model.mean) @ model.basis.T
-            data = np.where(holes, model.mean + codes @ model.basis, data)
+            filler = model.mean + (data - model.mean) @ model.basis.T @ model.basis
+            data = filler + weight * (observed - filler)
         return cls._fit_complete(data, components)
 
     @classmethod
@@ -104,19 +105,19 @@ class LinearTextureModel:
         return LinearTextureModel(self.mean, self.basis[:components], self.variance[:components])
 
     def reconstruct(self, rgb: np.ndarray, seen: np.ndarray, noise_variance: float = 1e-4) -> np.ndarray:
-        """Complete texture from the seen texels, by regularised least squares on them alone.
+        """Complete texture from the seen texels, by weighted, regularised least squares on them alone.
 
-        Minimises |mean + c · basis - rgb|² over seen texels + noise_variance · Σ c² / variance. A small noise
+        Minimises Σ seen · |mean + c · basis - rgb|² + noise_variance · Σ c² / variance. A small noise
         variance favours this floor: fidelity is then measured on the texels that it was fitted to.
 
         Args:
-            rgb: (H, W, 3) sRGB in [0, 1]; seen: (H, W), texels at 0 are ignored.
+            rgb: (H, W, 3) sRGB in [0, 1]; seen: (H, W) weights in [0, 1], texels at 0 are ignored.
         Returns:
             (H, W, 3) sRGB, clipped to [0, 1].
         """
-        inside = np.repeat(seen > 0, 3)
-        basis = self.basis[:, inside].astype(np.float64)
-        residual = (rgb.reshape(-1) - self.mean)[inside]
+        weight = np.repeat(np.sqrt(np.asarray(seen, np.float64)), 3)
+        basis = self.basis * weight
+        residual = (rgb.reshape(-1) - self.mean) * weight
         normal = basis @ basis.T + np.diag(noise_variance / self.variance)
         codes = np.linalg.solve(normal, basis @ residual)
         return np.clip(self.mean + codes @ self.basis, 0, 1).reshape(rgb.shape).astype(np.float32)

@@ -88,7 +88,7 @@ def srgb_to_lab(rgb: np.ndarray) -> np.ndarray:
 def delta_e2000(lab1: np.ndarray, lab2: np.ndarray) -> np.ndarray:
     """CIEDE2000 colour difference of L*a*b* colours (..., 3) → (...), with kL = kC = kH = 1.
 
-    Written from Sharma, Wu and Dalal, "The CIEDE2000 color-difference formula", CRA 2005; steps as numbered there.
+    Written from Sharma, Wu and Dalal, "The CIEDE2000 color-difference formula", CRA 2005.
     """
     (l1, a1, b1), (l2, a2, b2) = (np.moveaxis(np.asarray(lab, np.float64), -1, 0) for lab in (lab1, lab2))
     # 1. chroma and hue with the rescaled a axis
@@ -149,10 +149,10 @@ def skin_ita(texture: np.ndarray, mask: np.ndarray) -> float:
 def bs_error(texture: np.ndarray, mask: np.ndarray) -> float:
     """Light evenness: the Brightness Symmetry Error of FFHQ-UV (Bai et al., CVPR 2023), 0 to 255, 0 is even.
 
-    Mean absolute difference of the blurred luma and its left-right mirror image. Pinned here: Rec. 601 luma of
-    the sRGB values times 255; a Gaussian kernel of 55 taps at 1024 texels (scaled with the width, odd) with
-    OpenCV's sigma for it, 0.3 ((k - 1) / 2 - 1) + 0.8; blurred inside the mask only; mean over the texels whose
-    mirror image is in the mask too.
+    Mean absolute difference of the blurred luma and its left-right mirror image. Pinned here: Rec. 601 luma
+    of the sRGB values times 255; a Gaussian kernel of 55 taps at 1024 texels (scaled with the width, odd)
+    with OpenCV's sigma for it, 0.3 ((k - 1) / 2 - 1) + 0.8; blurred inside the mask only; mean over the
+    texels whose mirror image is in the mask too.
     """
     kernel = 2 * round((BS_KERNEL_AT_1024 * texture.shape[1] / 1024 - 1) / 2) + 1
     radius = max(kernel // 2, 1)

@@ -107,7 +107,7 @@ def _arrow(column: Column) -> str:
 
 
 def _best(column: Column, values: list[float]) -> float | None:
-    """The best value as shown, so that ties by rounding are all bold; None when the column has no better way."""
+    """The best value as shown, so that ties are all bold; None when neither way is better."""
     finite = [round(value, column.decimals) for value in values if math.isfinite(value)]
     if not column.better or not finite:
         return None

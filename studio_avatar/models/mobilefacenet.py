@@ -103,7 +103,8 @@ class MobileFaceNet(nn.Module):
         return self.head(self.blocks(self.stem(x * INPUT_SCALE))).flatten(1)
 
     def features(self, x):
-        """(B, 3, 112, 112) in [-1, 1] → maps (B, 64, 56, 56), (B, 64, 28, 28), (B, 128, 14, 14): a perceptual space."""
+        """A perceptual space: (B, 3, 112, 112) sRGB in [-1, 1] → maps (B, 64, 56, 56), (B, 64, 28, 28) and
+        (B, 128, 14, 14)."""
         maps = [self.stem(x * INPUT_SCALE)]
         first, second = STAGES[0][2], STAGES[0][2] + STAGES[1][2] + STAGES[2][2]
         maps.append(self.blocks[:first](maps[-1]))

@@ -1,0 +1,85 @@
+"""The held-out people, read from prepared sets or prepared on the spot."""
+
+import json
+from argparse import Namespace
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InvalidInputError
+from .tables import PhoneTextures, StudioPair
+
+SETS = ("portraits", "studio", "captures_held_out")
+
+
+def prepare_sets(data: Path, out: Path, weights: str, workers: int = 2) -> None:
+    """Make those sets of `studio_avatar.training.prepare` that evaluation reads; finished items are kept.
+
+    All portraits, as the linear models are trained on those not held out; all studio textures for their mean;
+    captures of held-out subjects only. Needs the extra [train].
+    """
+    from ..training import prepare
+
+    options = Namespace(data=data, out=out, head=weights, workers=workers, variants=0, lights=0)
+    for stage in prepare.STAGES:
+        for name, jobs in prepare.plan(stage, options).items():
+            if name in SETS:
+                prepare.run(jobs, options)
+                prepare.pack(out, name, jobs)
+
+
+def portraits(prepared: Path, resolution: int, split: str, limit: int | None = None) -> PhoneTextures:
+    """Portraits of `split` ("train" or "held_out"), averaged to `resolution` as the networks see them."""
+    from ..training.datasets import load_textures
+
+    if all(item["split"] != split for item in _index(prepared, "portraits")["items"]):
+        raise InvalidInputError(f"There is no {split} portrait: evaluation needs more than 40 portraits.")
+    textures = load_textures(prepared / "portraits.safetensors", resolution, split)
+    rgb = textures.rgb[:limit].permute(0, 2, 3, 1).numpy()
+    return PhoneTextures(_unit(rgb), _unit(textures.seen[:limit, 0].numpy()))
+
+
+def mean_studio_texture(prepared: Path) -> np.ndarray:
+    """Mean of the training subjects' studio textures, (H, W, 3) float32 sRGB in [0, 1]."""
+    tensors, items = _open(prepared, "studio")
+    rows = [row for row, item in enumerate(items) if item["split"] == "train"]
+    return (sum(tensors["rgb"][row].astype(np.float32) for row in rows) / (255 * len(rows))).astype(
+        np.float32
+    )
+
+
+def studio_pairs(prepared: Path, limit: int | None = None) -> list[StudioPair]:
+    """Simulated captures of held-out subjects with their true studio textures, at the stored size."""
+    tensors, items = _open(prepared, "captures_held_out")
+    return [
+        StudioPair(item["subject"], *(_unit(tensors[key][row]) for key in ("rgb", "seen", "target")))
+        for row, item in list(enumerate(items))[:limit]
+    ]
+
+
+def skipped(prepared: Path) -> dict[str, int]:
+    """How many items of each set could not be captured."""
+    return {name: len(_index(prepared, name)["skipped"]) for name in SETS}
+
+
+def _open(prepared: Path, name: str):
+    """A set's arrays by key, memory-mapped row by row, and its items."""
+    from safetensors import safe_open
+
+    items = _index(prepared, name)["items"]
+    file = safe_open(prepared / f"{name}.safetensors", "np")
+    return {key: file.get_slice(key) for key in file.keys()}, items  # noqa: SIM118 (no iterator in safe_open)
+
+
+def _index(prepared: Path, name: str) -> dict:
+    path = prepared / f"{name}.json"
+    if not path.is_file():
+        raise InvalidInputError(
+            f"{path} is missing: leave out --prepared, or run studio_avatar.training.prepare."
+        )
+    return json.loads(path.read_text())
+
+
+def _unit(values: np.ndarray) -> np.ndarray:
+    """uint8 [0, 255] → float32 [0, 1]."""
+    return values.astype(np.float32) / 255

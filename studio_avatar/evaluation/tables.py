@@ -1,0 +1,192 @@
+"""The two comparisons: W+ inversion against linear models, and studio textures against the trivial floors.
+
+Both take plain arrays and callables, so that any other method can be put in the place of ours.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import baselines, metrics
+from .report import Column, Table
+
+PCA_COMPONENTS = (20, 60, 150)
+SEEN = 0.5  # of a texel's `seen` value: below it the studio table calls the texel unseen
+
+# ITA bands of Chardon et al. 1991, joined in pairs as the held-out subjects are few; lower bound in degrees
+TONE_BANDS = (("light", 41.0), ("intermediate or tan", 10.0), ("brown or dark", -90.0))
+
+RECONSTRUCTION_COLUMNS = (
+    Column("psnr", "PSNR [dB]", 2, "higher"),
+    Column("ssim", "SSIM", 3, "higher"),
+    Column("delta_e", "ΔE2000", 2, "lower"),
+    Column("seconds", "seconds", 2),
+)
+STUDIO_COLUMNS = (
+    Column("delta_e", "skin ΔE2000", 2, "lower"),
+    Column("delta_e_completed", "ΔE2000, unseen skin", 2, "lower"),
+    Column("psnr", "PSNR [dB]", 2, "higher"),
+    Column("ssim", "SSIM", 3, "higher"),
+    Column("ita_error", "ITA error [°]", 1, "lower"),
+    Column("bs_error", "BS Error", 2, "lower"),
+    Column("gradient_correlation", "gradient corr. to truth", 3, "higher"),
+    Column("seconds", "seconds", 2),
+)
+
+
+@dataclass(frozen=True)
+class PhoneTextures:
+    """Partly observed textures: `rgb` (N, H, W, 3) sRGB, `seen` (N, H, W), both float32 in [0, 1]."""
+
+    rgb: np.ndarray
+    seen: np.ndarray
+
+
+@dataclass(frozen=True)
+class StudioPair:
+    """A capture with a known answer.
+
+    Attributes:
+        subject: whose studio texture; one subject has several captures under different light.
+        rgb: (H, W, 3) float32 phone texture, sRGB in [0, 1]; seen: (H, W) float32 in [0, 1].
+        truth: (H, W, 3) float32 studio texture, sRGB in [0, 1].
+    """
+
+    subject: str
+    rgb: np.ndarray
+    seen: np.ndarray
+    truth: np.ndarray
+
+
+def reconstruction_table(
+    train: PhoneTextures,
+    held_out: PhoneTextures,
+    inverters: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]],
+    components: Iterable[int] = PCA_COMPONENTS,
+) -> Table:
+    """W+ inversion of unknown people against PCA of the same training textures and their mirror images.
+
+    Args:
+        inverters: name → function of (rgb (H, W, 3), seen (H, W)) that returns the reconstruction (H, W, 3).
+    """
+    counts = tuple(min(count, 2 * len(train.rgb) - 1) for count in components)
+    model = baselines.LinearTextureModel.fit(*_with_mirrors(train), max(counts))
+    methods = {"mean phone texture": lambda rgb, seen: model.mean.reshape(rgb.shape)}
+    methods |= {f"PCA-{count}": model.truncated(count).reconstruct for count in counts}
+    table = Table(
+        "Phone-texture reconstruction inside the seen mask",
+        f"{len(held_out.rgb)} held-out portraits, {held_out.rgb.shape[1]}² texels; every texel counts by "
+        f"its `seen` weight. PCA: {len(train.rgb)} training portraits and their mirror images, holes filled "
+        "by the model itself; fitted to each portrait by least squares with the same weights and next to no "
+        "regularisation, which favours it.",
+        RECONSTRUCTION_COLUMNS,
+    )
+    for method, reconstruct in (methods | inverters).items():
+        for rgb, seen in zip(held_out.rgb, held_out.seen, strict=True):
+            started = time.perf_counter()
+            result = reconstruct(rgb, seen)
+            seconds = time.perf_counter() - started
+            table.add(method, _fidelity(result, rgb, seen) | {"seconds": seconds})
+    return table
+
+
+def _with_mirrors(textures: PhoneTextures) -> tuple[np.ndarray, np.ndarray]:
+    """head-v1 is symmetric, so a mirrored texture is another person's texture."""
+    rgb = np.concatenate([textures.rgb, textures.rgb[:, :, ::-1]])
+    return rgb, np.concatenate([textures.seen, textures.seen[:, :, ::-1]])
+
+
+def studio_methods(
+    studio_mean: np.ndarray, ours: Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]]
+) -> list[Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]]]:
+    """All methods as functions of (rgb, seen) that return {row name: texture}; the floors first.
+
+    Args:
+        studio_mean: (H, W, 3) mean of the training subjects' studio textures.
+        ours: the pipeline; one call gives several rows (base and final texture).
+    """
+    return [
+        lambda rgb, seen: {"raw phone texture": rgb},
+        lambda rgb, seen: {"mean studio texture": studio_mean},
+        lambda rgb, seen: {
+            "gray-world + histogram match": baselines.gray_world_histogram_match(rgb, seen, studio_mean)
+        },
+        lambda rgb, seen: {
+            "mirror fill + blur-divide": baselines.mirror_fill_blur_divide(rgb, seen, studio_mean)
+        },
+        ours,
+    ]
+
+
+def studio_table(pairs: list[StudioPair], skin: np.ndarray, methods: list[Callable]) -> Table:
+    """Each method's texture against the known studio texture.
+
+    Args:
+        skin: (H, W) bool, face and ears of the head.
+        methods: functions of (rgb, seen) → {row name: texture}, as from `studio_methods`.
+    """
+    subjects = {pair.subject for pair in pairs}
+    table = Table(
+        "Studio texture of held-out subjects under simulated light",
+        f"{len(subjects)} subjects never trained on, {len(pairs)} simulated captures, {skin.shape[0]}² "
+        "texels. Skin is the face and the ears without lips and brows; a texel is seen when its `seen` value "
+        f"is at least {SEEN}. All columns are about seen skin, but *unseen skin*, the rest, which every "
+        "method makes up. BS Error: where the mirrored texel was seen too. ITA error: absolute, of the mean "
+        "skin colour. Seconds: the whole method.",
+        STUDIO_COLUMNS,
+    )
+    for pair in pairs:
+        for method in methods:
+            started = time.perf_counter()
+            textures = method(pair.rgb, pair.seen)
+            seconds = time.perf_counter() - started
+            for name, texture in textures.items():
+                table.add(name, studio_scores(texture, pair, skin) | {"seconds": seconds})
+    return table
+
+
+def studio_scores(texture: np.ndarray, pair: StudioPair, skin: np.ndarray) -> dict[str, float]:
+    """All columns but the time, for one texture (H, W, 3) of a `pair`."""
+    seen = skin & (pair.seen >= SEEN)
+    difference = metrics.delta_e2000(metrics.srgb_to_lab(texture), metrics.srgb_to_lab(pair.truth))
+    return {
+        "delta_e": metrics.masked_mean(difference, seen),
+        "delta_e_completed": metrics.masked_mean(difference, skin & ~seen),
+        "psnr": metrics.psnr(texture, pair.truth, seen),
+        "ssim": metrics.ssim(texture, pair.truth, seen),
+        "ita_error": abs(metrics.skin_ita(texture, seen) - metrics.skin_ita(pair.truth, seen)),
+        "bs_error": metrics.bs_error(texture, seen),
+        "gradient_correlation": metrics.gradient_correlation(texture, pair.truth, seen),
+    }
+
+
+def tone_table(table: Table, pairs: list[StudioPair], skin: np.ndarray) -> Table:
+    """Skin ΔE2000 and ITA error of `studio_table`'s rows, split by the ITA of the true skin."""
+    angles = [metrics.skin_ita(pair.truth, skin) for pair in pairs]
+    bands = [next(name for name, low in TONE_BANDS if angle >= low) for angle in angles]
+    present = [name for name, _ in TONE_BANDS if name in bands]
+    columns = [
+        Column(f"{key}, {band}", f"{heading}, {band} ({bands.count(band)})", decimals, "lower")
+        for key, heading, decimals in (("delta_e", "ΔE2000", 2), ("ita_error", "ITA error [°]", 1))
+        for band in present
+    ]
+    split = Table(
+        "By skin tone",
+        "The table above by the tone of the true skin: light (ITA ≥ 41°), intermediate or tan (10° to 41°), "
+        "brown or dark (below 10°); in brackets the number of captures.",
+        tuple(columns),
+    )
+    for method, values in table.rows.items():
+        for index, band in enumerate(bands):
+            split.add(method, {f"{key}, {band}": values[key][index] for key in ("delta_e", "ita_error")})
+    return split
+
+
+def _fidelity(texture: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> dict[str, float]:
+    return {
+        "psnr": metrics.psnr(texture, truth, mask),
+        "ssim": metrics.ssim(texture, truth, mask),
+        "delta_e": metrics.skin_delta_e(texture, truth, mask),
+    }
