@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .creation import CreationSettings, capture_arguments, create_avatar, load_pipeline
+from .creation import CreationSettings, capture_arguments, create_avatar, load_pipeline, stage_title
 from .errors import InvalidInputError, StudioAvatarError
 from .files import new_folder
 from .results import ResultFiles, save_results
@@ -99,7 +99,7 @@ def _add_create_arguments(parser: argparse.ArgumentParser) -> None:
         "--guidance",
         type=float,
         default=defaults.guidance,
-        help="how strongly the capture's own detail is kept (default: the pipeline's)",
+        help="how strongly the capture's own detail is kept from 0 to 1 (default: %(default)s)",
     )
     parser.add_argument(
         "--size", type=int, default=defaults.size, help="texture width and height (default: %(default)s)"
@@ -124,9 +124,8 @@ def _create(options: argparse.Namespace) -> int:
         size=options.size,
     )
     with StageBar(hidden=options.quiet) as bar:
-        bar("loading networks", 0.0)
+        bar("load", 0.0)
         pipeline = load_pipeline(weights)
-        pipeline.set_progress_bar_config(disable=True)  # the stage bar is the only one
         output = create_avatar(pipeline, options.files, settings, bar)
     with new_folder(target) as folder:
         save_results(output, folder, settings, weights_revision(weights))
@@ -174,14 +173,18 @@ class StageBar:
             self._stage, self._started = stage, time.monotonic()
         if self._live:
             filled = round(min(max(fraction, 0.0), 1.0) * BAR_CELLS)
-            self._write(f"\r  {stage:<24} {'━' * filled}{'─' * (BAR_CELLS - filled)}")
+            self._write(f"\r  {stage_title(stage):<22} {'━' * filled}{'─' * (BAR_CELLS - filled)}")
 
     def _finish(self) -> None:
         if self._stage:
             seconds = time.monotonic() - self._started
             if self._live:
                 self(self._stage, 1.0)
-            self._write(f" {seconds:6.1f} s\n" if self._live else f"  {self._stage:<24} {seconds:6.1f} s\n")
+            self._write(
+                f" {seconds:6.1f} s\n"
+                if self._live
+                else f"  {stage_title(self._stage):<22} {seconds:6.1f} s\n"
+            )
 
     def _write(self, text: str) -> None:
         if not self._hidden:

@@ -9,6 +9,20 @@ from .errors import InvalidInputError, MediaNotFoundError
 
 PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif"}
 
+STAGE_TITLES = {
+    "load": "Loading the networks",
+    "landmarks": "Finding the face",
+    "fit": "Fitting the head",
+    "unwrap": "Unwrapping",
+    "fuse": "Fusing the views",
+    "capture": "Capturing",
+    "invert": "Inverting",
+    "studio": "Relighting",
+    "upscale": "Adding detail",
+    "avatar": "Building the head",
+    "save": "Saving",
+}
+
 ProgressCallback = Callable[[str, float], None]
 
 
@@ -19,20 +33,23 @@ class CreationSettings:
     seed: int = 0  # same seed, machine and weights: same bytes
     steps: int = 4  # denoising steps of the upscaler
     inversion_steps: int = 100  # optimiser steps that refine W+
-    guidance: float | None = None  # pull towards the capture's image gradients; None: the pipeline's default
+    guidance: float = 0.5  # pull towards the capture's image gradients, 0 to 1
     size: int = 1024  # width and height of the texture [texels]
 
     def pipeline_arguments(self) -> dict:
         """The settings under the names that `StudioTexturePipeline.__call__` gives them."""
-        arguments = {
+        return {
             "seed": self.seed,
             "num_inference_steps": self.steps,
             "num_inversion_steps": self.inversion_steps,
+            "gradient_guidance_scale": self.guidance,
             "output_size": self.size,
         }
-        if self.guidance is not None:
-            arguments["gradient_guidance_scale"] = self.guidance
-        return arguments
+
+
+def stage_title(stage: str) -> str:
+    """What a user reads for a stage's name."""
+    return STAGE_TITLES.get(stage, stage.replace("_", " ").capitalize())
 
 
 def is_photo(path: str | os.PathLike) -> bool:
@@ -87,4 +104,5 @@ def load_pipeline(weights: str):
     from .pipeline import StudioTexturePipeline
 
     pipeline = StudioTexturePipeline.from_pretrained(weights)
+    pipeline.set_progress_bar_config(disable=True)  # progress is shown through the callback
     return pipeline.to("cuda" if torch.cuda.is_available() else "cpu")

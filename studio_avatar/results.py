@@ -18,7 +18,7 @@ REPORTED_PACKAGES = ("torch", "diffusers", "transformers", "mediapipe", "numpy")
 class ResultFiles:
     """Paths of the files of one result.
 
-    texture: studio texture, PNG, sRGB.
+    texture: studio texture as the head wears it (eyes and mouth painted), PNG, sRGB.
     phone_texture: what the phone saw, in the same layout.
     provenance: 8-bit grey PNG, 255 = seen by the phone, 0 = completed by the model.
     avatar: binary glTF.
@@ -63,7 +63,7 @@ def save_results(output, folder: Path, settings: CreationSettings, weights_revis
         OSError: a file cannot be written.
     """
     files = ResultFiles.in_folder(Path(folder))
-    write_atomically(files.texture, encode_png(output.texture))
+    write_atomically(files.texture, encode_png(output.avatar.texture))
     write_atomically(files.phone_texture, encode_png(output.phone_texture))
     write_atomically(files.provenance, encode_png(unit_to_uint8(output.provenance)))
     output.avatar.export(files.avatar)
@@ -83,7 +83,7 @@ def result_report(output, settings: CreationSettings, weights_revision: str) -> 
         "timings": {stage: round(seconds, 3) for stage, seconds in output.timings.items()},
         "settings": asdict(settings),
         "seed": settings.seed,
-        "resolution": list(output.texture.size),
+        "resolution": [output.avatar.texture.shape[1], output.avatar.texture.shape[0]],
         "seen_share": round(float(output.provenance.mean()), 4),
         "weights_revision": weights_revision,
         "versions": _versions(),

@@ -165,7 +165,7 @@ def _input_column() -> _Inputs:
             info="More steps follow the capture more closely and take longer.",
         )  # fmt: skip
         guidance = gr.Slider(
-            0, 2, defaults.guidance, step=0.05, label="Detail guidance",
+            0, 1, defaults.guidance, step=0.05, label="Detail guidance",
             info="How strongly the capture's own detail is kept.",
         )  # fmt: skip
     return _Inputs(video, photos, source, seed, steps, inversion_steps, guidance)

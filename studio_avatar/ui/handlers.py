@@ -68,10 +68,10 @@ class AvatarService:
         self, paths: Sequence[str], settings: CreationSettings, session: str, progress: ProgressCallback
     ) -> AvatarResult:
         with self._busy:
-            progress("loading networks", 0.0)
+            progress("load", 0.0)
             pipeline = self._ready_pipeline()
             output = create_avatar(pipeline, paths, settings, progress)
-            progress("saving", 0.0)
+            progress("save", 0.0)
             return self._save(output, settings, session)
 
     def _ready_pipeline(self):
@@ -84,7 +84,7 @@ class AvatarService:
         folder = self.sessions.new(session)
         files = save_results(output, folder, settings, self._revision)
         overlay = folder / "completed.png"
-        provenance_overlay(output.texture, output.provenance).save(overlay)
+        provenance_overlay(output.avatar.texture, output.provenance).save(overlay)
         return AvatarResult(
             files=files,
             archive=_pack(files, folder / "avatar.zip"),

@@ -4,6 +4,7 @@ import html
 
 import numpy as np
 
+from ..creation import stage_title
 from ..images import unit_to_uint8
 from .worker import StageProgress
 
@@ -24,10 +25,10 @@ class StageLog:
     def html(self) -> str:
         """An HTML list: earlier stages done, the last one with its bar."""
         *done, running = self._fractions
-        rows = [f'<li class="done">{_title(stage)}</li>' for stage in done]
+        rows = [f'<li class="done">{html.escape(stage_title(stage))}</li>' for stage in done]
         percent = round(100 * min(max(self._fractions[running], 0.0), 1.0))
         rows.append(
-            f'<li class="running">{_title(running)}'
+            f'<li class="running">{html.escape(stage_title(running))}'
             f'<span class="bar" role="progressbar" aria-valuenow="{percent}" aria-valuemin="0" '
             f'aria-valuemax="100"><span style="width:{percent}%"></span></span></li>'
         )
@@ -55,23 +56,23 @@ def findings_list(findings: Findings) -> str:
 
 def timings_line(timings: dict[str, float], seen_share: float) -> str:
     """Markdown: seconds in all and by stage, and how much of the texture the phone saw."""
-    stages = " · ".join(f"{_title(stage)} {seconds:.1f}" for stage, seconds in timings.items())
+    stages = " · ".join(f"{stage_title(stage)} {seconds:.1f}" for stage, seconds in timings.items())
     total = sum(timings.values())
     return f"The phone saw **{seen_share:.0%}** of the texture. Made in **{total:.0f} s**: {stages}."
 
 
-def provenance_overlay(texture, provenance: np.ndarray):
+def provenance_overlay(texture: np.ndarray, provenance: np.ndarray):
     """The texture with what the model completed tinted.
 
     Args:
-        texture: PIL image (W, H), sRGB.
+        texture: (H, W, 3) uint8 sRGB.
         provenance: (H, W) float in [0, 1], 1 = seen by the phone.
     Returns:
         PIL image of the same size.
     """
     from PIL import Image
 
-    colour = np.asarray(texture, dtype=np.float32) / 255.0
+    colour = texture.astype(np.float32) / 255.0
     completed = (1.0 - provenance)[..., None] * TINT_STRENGTH
     return Image.fromarray(unit_to_uint8(colour * (1.0 - completed) + COMPLETED_TINT * completed))
 

@@ -1,0 +1,50 @@
+# make app                      the web demo on http://127.0.0.1:7860
+# make test                     the test suite
+# make avatar VIDEO=selfie.mp4  one avatar into out/selfie/
+#
+# A Linux machine without an NVIDIA GPU saves gigabytes with TORCH_INDEX=https://download.pytorch.org/whl/cpu
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
+OUT ?= out
+TORCH_INDEX ?=
+PYTEST_ARGS ?=
+
+.PHONY: app test avatar clean
+
+app: $(VENV)/app.stamp
+	$(BIN)/python app.py
+
+avatar: $(VENV)/app.stamp
+	@test -n "$(VIDEO)" || { echo "Say which video: make avatar VIDEO=selfie.mp4"; exit 2; }
+	@$(BIN)/python -m studio_avatar "$(VIDEO)" -o "$(OUT)"
+
+test: $(VENV)/dev.stamp
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+clean:
+	rm -rf $(VENV)
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed; '$(PYTHON)' was not found."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	|| { echo "Python 3.11 or newer is needed; '$(PYTHON)' is older. Name another one: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+	|| { echo "Python's venv module is missing; on Debian or Ubuntu: apt install python3-venv"; exit 1; }
+	@echo "Making $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+
+# A stamp is as new as the newest list of requirements that is installed.
+$(VENV)/app.stamp: requirements.txt | $(BIN)/python
+	@echo "Installing what running needs (once) ..."
+	@$(if $(TORCH_INDEX),$(PIP) --index-url $(TORCH_INDEX) "$$(grep '^torch==' requirements.txt)")
+	@$(PIP) -r requirements.txt
+	@touch $@
+
+$(VENV)/dev.stamp: pyproject.toml $(VENV)/app.stamp
+	@echo "Installing what the tests need (once) ..."
+	@$(PIP) -e ".[dev]"
+	@touch $@
