@@ -12,6 +12,7 @@ from studio_avatar.capture.keyframes import FaceFrame, choose_keyframes, find_fa
 from studio_avatar.capture.landmarks import FaceLandmarker
 from studio_avatar.capture.phone_texture import PhoneTexture
 from studio_avatar.capture.report import CaptureReport, Finding, make_report
+from studio_avatar.capture.skin import without_cover
 from studio_avatar.capture.unwrap import Camera, View, unwrap
 from studio_avatar.capture.video import MAX_SAMPLES, read_frames
 
@@ -82,6 +83,6 @@ def _views_of(keyframes: list[FaceFrame], head, fit: HeadFit, size: int, tell) -
     views = []
     for k, keyframe in enumerate(keyframes):
         camera = Camera(fit.rotation[k], fit.translation[k], fit.focal_px, keyframe.face.height_px)
-        views.append(unwrap(keyframe.frame, head, texels, shapes[k], camera))
+        views.append(without_cover(unwrap(keyframe.frame, head, texels, shapes[k], camera), head))
         tell("unwrap", (k + 1) / len(keyframes))
     return views

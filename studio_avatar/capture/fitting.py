@@ -11,13 +11,13 @@ import numpy as np
 
 from studio_avatar.capture.landmarks import FACE_OVAL, NUM_SURFACE_LANDMARKS, Face
 
-LANDMARK_SIGMA = 0.02  # expected landmark error over face height; large, because neighbours err together
+LANDMARK_SIGMA = 0.015  # expected landmark error over face height; large, because neighbours err together
 ROBUST_AT = 2.5  # errors beyond this many sigmas lose influence (Cauchy)
 EXPRESSION_SIGMA = 0.25  # trust in the detector's expression scores
 FOCAL_PRIOR = 1.2  # over the long side of the picture: phone cameras
-FOCAL_SIGMA_ONE_FRAME = 0.03  # log units; one frame cannot tell the focal length from the depth of the head
-FOCAL_SIGMA = 0.2
-CONTOUR_WEIGHT = 0.25  # the detector draws forehead, temples and jaw less surely than eyes, nose and lips
+FOCAL_PRIOR_ONE_FRAME = 1.5  # photos are also taken from further away and cropped
+FOCAL_SIGMA = 0.3  # log units
+CONTOUR_WEIGHT = 0.7  # the detector draws forehead, temples and jaw less surely than eyes, nose and lips
 HIDDEN_WEIGHT = 0.05  # on the far side of a turned head landmarks are guesses that slide along the silhouette
 MAX_ITERATIONS = 25
 
@@ -82,8 +82,8 @@ class _Problem:
         self.scores = np.array([[face.scores.get(name, 0.0) for name in names] for face in faces])  # (K, E)
         self.centre = 0.5 * np.asarray(image_size, np.float64)
         self.face_height = np.array([face.height_px for face in faces])
-        self.log_focal_prior = float(np.log(FOCAL_PRIOR * max(image_size)))
-        self.log_focal_sigma = FOCAL_SIGMA_ONE_FRAME if len(faces) == 1 else FOCAL_SIGMA
+        relative_focal = FOCAL_PRIOR_ONE_FRAME if len(faces) == 1 else FOCAL_PRIOR
+        self.log_focal_prior = float(np.log(relative_focal * max(image_size)))
         self.is_contour = np.zeros(NUM_SURFACE_LANDMARKS, bool)
         self.is_contour[list(FACE_OVAL)] = True
 
@@ -123,7 +123,7 @@ class _Problem:
         data = 0.5 * ROBUST_AT**2 * (weights * np.log1p((scaled / ROBUST_AT) ** 2)).sum()
         prior = np.square(state.identity).sum()
         prior += np.square((state.expression - self.scores) / EXPRESSION_SIGMA).sum()
-        prior += ((state.log_focal - self.log_focal_prior) / self.log_focal_sigma) ** 2
+        prior += ((state.log_focal - self.log_focal_prior) / FOCAL_SIGMA) ** 2
         return data + 0.5 * prior
 
     def normal_equations(self, state: _State, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -149,9 +149,9 @@ class _Problem:
             hessian[expressed, expressed] += EXPRESSION_SIGMA**-2
             gradient[expressed] += (state.expression[k] - self.scores[k]) / EXPRESSION_SIGMA**2
         shared = np.arange(num_shared)
-        hessian[shared, shared] += np.r_[np.ones(num_shared - 1), self.log_focal_sigma**-2]
+        hessian[shared, shared] += np.r_[np.ones(num_shared - 1), FOCAL_SIGMA**-2]
         gradient[:num_shared] += np.r_[
-            state.identity, (state.log_focal - self.log_focal_prior) / self.log_focal_sigma**2
+            state.identity, (state.log_focal - self.log_focal_prior) / FOCAL_SIGMA**2
         ]
         return hessian, gradient
 

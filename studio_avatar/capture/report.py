@@ -150,8 +150,8 @@ def make_report(
 def skin_tone_ita(skin: np.ndarray) -> float:
     """Individual typology angle of skin colours (N, 3) sRGB in [0, 1], degrees: atan2(L* - 50, b*).
 
-    Above 55 very light, 41 light, 28 intermediate, 10 tan, -30 brown, below dark (Chardon et al. 1991). It tells
-    of the light of the capture as much as of the skin.
+    Above 55 very light, 41 light, 28 intermediate, 10 tan, -30 brown, below dark (Chardon 1991). It tells of
+    the light of the capture as much as of the skin.
     """
     import cv2
 

@@ -1,0 +1,55 @@
+"""Tell skin from what lies over it: collars, scarves and long hair on neck and ears must not become skin."""
+
+import numpy as np
+
+from studio_avatar.capture.unwrap import View, smoothstep
+
+SURE_TRUST = 0.7  # the face itself, seen from the front, is where the person's skin colours are learnt
+CHROMA_FLOOR = 0.07  # log units; even light leaves skin this much variety
+LUMA_FLOOR = 0.35  # log units; the neck lies in the shadow of the chin
+SKIN_BELOW, OTHER_ABOVE = 2.2, 3.2  # Mahalanobis distances
+SPECK = 1.0 / 160.0  # smoothing, over the size of the texture: no decision about single texels
+COVERED_REGIONS = (
+    "neck",
+    "ears",
+)  # where clothes and hair lie; the face itself keeps beard, brows and glasses
+
+
+def without_cover(view: View, head) -> View:
+    """Take trust away from neck and ear texels whose colour is clearly not the skin of this face.
+
+    The skin's colours are those of the frontal face in the same view, so that colour casts do not matter.
+    """
+    import cv2
+
+    from studio_avatar.head.layout import region_mask
+
+    size = view.trust.shape[0]
+    sure = region_mask(head, size, "face") & (view.trust > SURE_TRUST)
+    asked = region_mask(head, size, *COVERED_REGIONS) & (view.trust > 0.0)
+    if sure.sum() < 50 or not asked.any():
+        return view
+    distance = np.zeros_like(view.trust)
+    distance[asked] = _distance(_features(view.rgb[asked]), _features(view.rgb[sure]))
+    weight = cv2.GaussianBlur(asked.astype(np.float32), (0, 0), SPECK * size)
+    smooth = cv2.GaussianBlur(distance, (0, 0), SPECK * size) / np.maximum(weight, 1e-3)
+    other = smoothstep(smooth, SKIN_BELOW, OTHER_ABOVE)
+    return View(view.rgb, np.where(asked, view.trust * (1.0 - other), view.trust).astype(np.float32))
+
+
+def _features(rgb: np.ndarray) -> np.ndarray:
+    """(N, 3) sRGB -> (N, 3): two log chromaticities, which light hardly changes, and log luma."""
+    linear = np.power(np.maximum(rgb, 0.0), 2.2) + 0.002
+    red, green, blue = np.log(linear).T
+    return np.stack([red - green, blue - green, np.log(linear @ (0.2126, 0.7152, 0.0722))], axis=1)
+
+
+def _distance(colours: np.ndarray, skin: np.ndarray) -> np.ndarray:
+    """(N,) Mahalanobis distance of `colours` (N, 3) from the middle half of `skin` (M, 3)."""
+    middle = np.median(skin, axis=0)
+    near = np.abs(skin - middle).sum(1)
+    core = skin[near <= np.quantile(near, 0.8)]  # without brows, beard, glasses and highlights
+    floor = np.diag([CHROMA_FLOOR**2, CHROMA_FLOOR**2, LUMA_FLOOR**2])
+    inverse = np.linalg.inv(np.cov(core.T) + floor)
+    offset = colours - core.mean(0)
+    return np.sqrt(np.einsum("ni,ij,nj->n", offset, inverse, offset)).astype(np.float32)
