@@ -249,7 +249,10 @@ def prepared(tmp_path):
 
 
 def test_evaluation_of_the_real_pipeline_on_known_sets(tiny_pipeline, prepared):
-    reconstruction, studio, by_tone = evaluate(tiny_pipeline, prepared)
+    def embed(texture):
+        return texture.mean((0, 1)) / np.linalg.norm(texture.mean((0, 1)))
+
+    reconstruction, studio, by_tone = evaluate(tiny_pipeline, prepared, embed=embed)
     inverted = [reconstruction.means(f"ours: encoder{steps}")["psnr"] for steps in ("", " + 100 steps")]
     assert inverted[1] > inverted[0] + 1
     assert all(len(values) == 2 for row in reconstruction.rows.values() for values in row.values())
@@ -259,6 +262,10 @@ def test_evaluation_of_the_real_pipeline_on_known_sets(tiny_pipeline, prepared):
     np.testing.assert_allclose(studio.rows["mean studio texture"]["delta_e"], expected, atol=0.2)
     np.testing.assert_allclose(studio.rows["mean studio texture"]["delta_e_completed"], expected, atol=0.2)
     assert studio.means("raw phone texture")["delta_e"] > 15
+    cosines = truths @ mean / np.linalg.norm(truths, axis=1) / np.linalg.norm(mean)
+    np.testing.assert_allclose(
+        studio.rows["mean studio texture"]["identity_distance"], 1 - cosines, atol=1e-3
+    )
     assert set(studio.rows) > {"ours: studio base", "ours: texture", "mirror fill + blur-divide"}
     assert [c.key for c in by_tone.columns[:2]] == ["delta_e, light", "delta_e, brown or dark"]
     assert by_tone.rows["mean studio texture"]["delta_e, brown or dark"] == pytest.approx(

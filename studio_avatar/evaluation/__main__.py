@@ -46,6 +46,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--weights", help="weights folder or Hub id (default: the embedded weights)")
     add("--out", type=Path, default=Path("docs/evaluation.json"))
     add("--markdown", type=Path, default=Path("docs/evaluation.md"))
+    add("--identity", type=Path, help="file of training.convert_mobilefacenet: adds the identity distance")
     add("--limit", type=int, help="look at the first N held-out items of each kind only")
     add("--seed", type=int, default=0, help="of the upscaler's noise")
     return parser.parse_args(arguments)
@@ -74,7 +75,8 @@ def run(options: argparse.Namespace) -> tuple[list[Table], dict]:
                 f"{count} of {name}" for name, count in held_out.skipped(folder).items()
             ),
         }
-        return evaluate(pipeline, folder, options.limit, options.seed), facts
+        embed = identity_embedding(options.identity, pipeline.head) if options.identity else None
+        return evaluate(pipeline, folder, options.limit, options.seed, embed), facts
 
 
 @contextlib.contextmanager
@@ -89,13 +91,14 @@ def prepared_folder(options: argparse.Namespace, weights: str):
         yield folder
 
 
-def evaluate(pipeline, folder: Path, limit: int | None = None, seed: int = 0) -> list[Table]:
+def evaluate(pipeline, folder: Path, limit: int | None = None, seed: int = 0, embed=None) -> list[Table]:
     """The three tables: reconstruction, studio texture, studio texture by skin tone.
 
     Args:
         pipeline: a `StudioTexturePipeline`.
         folder: prepared sets `portraits`, `studio` and `captures_held_out`.
         limit: use the first so many held-out items of each kind.
+        embed: texture (H, W, 3) → identity embedding of unit length, for a column of its own.
     """
     from ..head.layout import region_mask
 
@@ -113,9 +116,8 @@ def evaluate(pipeline, folder: Path, limit: int | None = None, seed: int = 0) ->
     pairs = held_out.studio_pairs(folder, limit)
     skin = region_mask(pipeline.head, len(pairs[0].truth), *SKIN_REGIONS)
     ours = partial(studio_textures, pipeline, seed=seed)
-    studio = tables.studio_table(
-        pairs, skin, tables.studio_methods(held_out.mean_studio_texture(folder), ours)
-    )
+    methods = tables.studio_methods(held_out.mean_studio_texture(folder), ours)
+    studio = tables.studio_table(pairs, skin, methods, embed)
     return [reconstruction, studio, tables.tone_table(studio, pairs, skin)]
 
 
@@ -143,6 +145,27 @@ def enlarge(texture: np.ndarray, size: int) -> np.ndarray:
     from ..pipeline import to_array, to_tensor
 
     return to_array(F.interpolate(to_tensor(texture), size=(size, size), mode="bicubic", align_corners=False))
+
+
+def identity_embedding(path: Path, head):
+    """→ function of a texture (H, W, 3) in [0, 1] to the embedding (192,) of the face cropped from it."""
+    import torch
+
+    from ..models.mobilefacenet import MobileFaceNet
+    from ..pipeline import to_tensor
+    from ..training.face_crop import FaceCrop
+
+    if not path.is_file():
+        raise InvalidInputError(
+            f"{path} does not exist: make it with studio_avatar.training.convert_mobilefacenet."
+        )
+    network, crop = MobileFaceNet.from_file(path), FaceCrop(head)
+
+    def embed(texture: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return network.embed(crop(to_tensor(texture)))[0].numpy()
+
+    return embed
 
 
 if __name__ == "__main__":

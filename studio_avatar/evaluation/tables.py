@@ -32,6 +32,7 @@ STUDIO_COLUMNS = (
     Column("ita_error", "ITA error [°]", 1, "lower"),
     Column("bs_error", "BS Error", 2, "lower"),
     Column("gradient_correlation", "gradient corr. to truth", 3, "higher"),
+    Column("identity_distance", "identity distance", 3, "lower"),
     Column("seconds", "seconds", 2),
 )
 
@@ -120,12 +121,18 @@ def studio_methods(
     ]
 
 
-def studio_table(pairs: list[StudioPair], skin: np.ndarray, methods: list[Callable]) -> Table:
+def studio_table(
+    pairs: list[StudioPair],
+    skin: np.ndarray,
+    methods: list[Callable],
+    embed: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> Table:
     """Each method's texture against the known studio texture.
 
     Args:
         skin: (H, W) bool, face and ears of the head.
         methods: functions of (rgb, seen) → {row name: texture}, as from `studio_methods`.
+        embed: texture (H, W, 3) → identity embedding (D,) of unit length; None leaves the column out.
     """
     subjects = {pair.subject for pair in pairs}
     table = Table(
@@ -134,8 +141,8 @@ def studio_table(pairs: list[StudioPair], skin: np.ndarray, methods: list[Callab
         "texels. Skin is the face and the ears without lips and brows; a texel is seen when its `seen` value "
         f"is at least {SEEN}. All columns are about seen skin, but *unseen skin*, the rest, which every "
         "method makes up. BS Error: where the mirrored texel was seen too. ITA error: absolute, of the mean "
-        "skin colour. Seconds: the whole method.",
-        STUDIO_COLUMNS,
+        "skin colour. Identity distance: 1 - cosine of the embeddings of the faces. Seconds: the whole method.",
+        tuple(c for c in STUDIO_COLUMNS if embed is not None or c.key != "identity_distance"),
     )
     for pair in pairs:
         for method in methods:
@@ -143,12 +150,15 @@ def studio_table(pairs: list[StudioPair], skin: np.ndarray, methods: list[Callab
             textures = method(pair.rgb, pair.seen)
             seconds = time.perf_counter() - started
             for name, texture in textures.items():
-                table.add(name, studio_scores(texture, pair, skin) | {"seconds": seconds})
+                values = studio_scores(texture, pair, skin) | {"seconds": seconds}
+                if embed is not None:
+                    values["identity_distance"] = 1 - float(embed(texture) @ embed(pair.truth))
+                table.add(name, values)
     return table
 
 
 def studio_scores(texture: np.ndarray, pair: StudioPair, skin: np.ndarray) -> dict[str, float]:
-    """All columns but the time, for one texture (H, W, 3) of a `pair`."""
+    """All columns on colour and light, for one texture (H, W, 3) of a `pair`."""
     seen = skin & (pair.seen >= SEEN)
     difference = metrics.delta_e2000(metrics.srgb_to_lab(texture), metrics.srgb_to_lab(pair.truth))
     return {
