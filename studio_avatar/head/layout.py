@@ -91,7 +91,7 @@ def texel_map(head, size: int) -> TexelMap:
 
 
 def texel_positions(texels: TexelMap, head, vertices: np.ndarray) -> np.ndarray:
-    """(H, W, 3) float32 point of the head (metres, for `vertices` (V, 3)) that each texel shows; 0 where none."""
+    """(H, W, 3) float32 point in metres that each texel shows on the head `vertices` (V, 3); 0 where none."""
     return _interpolate(texels, head, np.asarray(vertices, np.float32))
 
 
@@ -105,7 +105,7 @@ def texel_normals(texels: TexelMap, head, vertices: np.ndarray) -> np.ndarray:
 
 
 def region_mask(head, size: int, *names: str) -> np.ndarray:
-    """(size, size) bool: texels whose triangle lies in one of the named regions (``head.config.region_names``)."""
+    """(size, size) bool: texels whose triangle lies in one of the named regions of ``head.config``."""
     known = list(head.config.region_names)
     unknown = sorted(set(names) - set(known))
     if unknown:
@@ -142,25 +142,26 @@ def resample_chart(image: np.ndarray, source_uv: np.ndarray, head, size: int) ->
         size: side of the result in texels.
 
     Returns:
-        (size, size, C) float32, bilinear (area-averaged first where the source is much finer), gutters filled.
+        (size, size, C) float32, bilinear, blurred first where the source is much finer, gutters filled.
     """
     from scipy.ndimage import gaussian_filter, map_coordinates
 
     texels = texel_map(head, size)
     uv_faces = head.uv_faces.cpu().numpy()
     corners = np.asarray(source_uv, np.float64)[uv_faces[texels.triangle[texels.covered]]]
-    at = (corners * texels.barycentric[texels.covered][..., None]).sum(1) * [image.shape[1], image.shape[0]] - 0.5
+    at = (corners * texels.barycentric[texels.covered][..., None]).sum(1)
+    at = at * [image.shape[1], image.shape[0]] - 0.5
     source = np.asarray(image, np.float32)
     blur = _source_texels_per_texel(head, source_uv, image.shape, size) / 2 - 0.5
     result = np.zeros((size, size, source.shape[2]), np.float32)
     for channel in range(source.shape[2]):
         plane = gaussian_filter(source[..., channel], blur) if blur > 0.2 else source[..., channel]
-        result[texels.covered, channel] = map_coordinates(plane, [at[:, 1], at[:, 0]], order=1, mode="nearest")
+        result[texels.covered, channel] = map_coordinates(plane, at.T[::-1], order=1, mode="nearest")
     return fill_gutters(result, texels.covered)
 
 
 def draw_layout(head, size: int = 1024) -> np.ndarray:
-    """(size, size, 3) uint8 picture of the layout: a colour for each region, the wires, MediaPipe's landmarks."""
+    """(size, size, 3) uint8 picture of the layout: regions in colour, wires, MediaPipe's landmarks in red."""
     import cv2
 
     texels = texel_map(head, size)
@@ -172,14 +173,14 @@ def draw_layout(head, size: int = 1024) -> np.ndarray:
     uv, uv_faces = head.uv.cpu().numpy(), head.uv_faces.cpu().numpy()
     wires = np.round(uv[uv_faces] * size * 16).astype(np.int32)
     drawn = cv2.polylines(picture.copy(), list(wires), True, (60, 60, 60), 1, cv2.LINE_AA, 4)
-    picture = cv2.addWeighted(picture, 0.6, drawn, 0.4, 0)
+    picture = cv2.addWeighted(picture, 0.65, drawn, 0.35, 0)
     for x, y in landmark_uv(head) * size:
         cv2.circle(picture, (round(x), round(y)), 2, (200, 0, 0), -1)
     for number, name in enumerate(head.config.region_names):
         rows, columns = np.nonzero((region == number) & texels.covered & (np.arange(size) >= size / 2))
         if len(rows):  # labelled in the middle of the region's right half
             spot = (int(np.median(columns)) - 4 * len(name), int(np.median(rows)))
-            cv2.putText(picture, name, spot, cv2.FONT_HERSHEY_SIMPLEX, 0.42, (0, 0, 150), 1, cv2.LINE_AA)
+            cv2.putText(picture, name, spot, cv2.FONT_HERSHEY_SIMPLEX, 0.42, (0, 0, 120), 1, cv2.LINE_AA)
     return picture
 
 
@@ -229,7 +230,7 @@ def _source_texels_per_texel(head, source_uv, shape, size):
 
 
 def main():
-    import cv2
+    from PIL import Image
 
     from .model import HeadModel
 
@@ -238,7 +239,7 @@ def main():
     parser.add_argument("--picture", required=True, help="PNG to write")
     arguments = parser.parse_args()
     picture = draw_layout(HeadModel.from_pretrained(arguments.head))
-    cv2.imwrite(arguments.picture, picture[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    Image.fromarray(picture).quantize(48).save(arguments.picture, optimize=True)
 
 
 if __name__ == "__main__":

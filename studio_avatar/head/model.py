@@ -71,7 +71,9 @@ class HeadModel(ModelMixin, ConfigMixin):
         for name, shape in integers.items():
             self.register_buffer(name, torch.zeros(shape, dtype=torch.int64))
 
-    def vertices(self, identity: torch.Tensor | None = None, expression: torch.Tensor | None = None) -> torch.Tensor:
+    def vertices(
+        self, identity: torch.Tensor | None = None, expression: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Vertices of a head.
 
         Args:
@@ -87,9 +89,7 @@ class HeadModel(ModelMixin, ConfigMixin):
                 continue
             basis = getattr(self, f"{name}_basis")
             if coefficients.shape[-1] != basis.shape[0]:
-                raise ValueError(
-                    f"Pass {basis.shape[0]} {name} coefficients in the last dimension, not {coefficients.shape[-1]}."
-                )
+                raise ValueError(f"Pass {basis.shape[0]} {name} coefficients, not {coefficients.shape[-1]}.")
             offsets = coefficients.to(basis) @ basis.flatten(1)
             result = result + offsets.unflatten(-1, basis.shape[1:])
         return result
@@ -110,9 +110,10 @@ class HeadModel(ModelMixin, ConfigMixin):
 
     def expression_index(self, name: str) -> int:
         """Position of an ARKit expression such as ``"jawOpen"`` in the coefficient vector."""
-        if name not in self.config.expression_names:
-            raise ValueError(f"There is no expression {name!r}; use one of {', '.join(self.config.expression_names)}.")
-        return list(self.config.expression_names).index(name)
+        names = list(self.config.expression_names)
+        if name not in names:
+            raise ValueError(f"There is no expression {name!r}; use one of {', '.join(names)}.")
+        return names.index(name)
 
     def _apply(self, fn, recurse=True):
         # Half-precision geometry would move vertices by tenths of a millimetre and texture
@@ -131,7 +132,7 @@ class HeadModel(ModelMixin, ConfigMixin):
         return super().from_pretrained(pretrained_model_name_or_path, dtype=torch.float32, **kwargs)
 
     def save_pretrained(self, save_directory, variant: str | None = None, **_):
-        """Write ``config.json`` and the safetensors file; bases that half precision holds exactly are stored so."""
+        """Write ``config.json`` and the safetensors file; bases exact in half precision are stored so."""
         os.makedirs(save_directory, exist_ok=True)
         self.save_config(save_directory)
         tensors = {}

@@ -1,15 +1,8 @@
-"""Name the region of every triangle, from MediaPipe's landmarks and the ears' own shape changes (bake time only)."""
+"""Name the region of every triangle, from MediaPipe's landmarks and the ears' vertices (bake time only)."""
 
 import numpy as np
 
-from .landmark_table import (
-    FACE_OVAL,
-    LEFT_BROW,
-    LEFT_LID_RING,
-    LIPS_OUTER,
-    RIGHT_BROW,
-    RIGHT_LID_RING,
-)
+from .landmark_table import FACE_OVAL, LEFT_BROW, LEFT_LID_RING, LIPS_OUTER, RIGHT_BROW, RIGHT_LID_RING
 
 REGION_NAMES = (
     "face",
@@ -26,7 +19,7 @@ REGION_NAMES = (
     "tongue",
     "mouth",
 )
-HAIRLINE_RISE = 1.35  # the hairline's height over the oval's centre, in heights of the oval's top
+HAIRLINE_RISE = 1.15  # the hairline's height over the oval's centre, in heights of the oval's top
 CHEEK_WIDTH = 1.30  # the skin in front of the ears, in widths of the oval
 BROW_SIZE = 1.35  # hairs reach beyond the landmarks
 
@@ -38,13 +31,11 @@ def face_regions(mesh, uv, landmark_uv, ear_vertices) -> np.ndarray:
         mesh: the `head_v1.ChartMesh`. uv: (T, 2) head-v1. landmark_uv: (468, 2).
         ear_vertices: (V,) bool.
     """
-    from matplotlib.path import Path
-
     centre = uv[mesh.uv_faces].mean(1)
     on_head = mesh.part == "head"
 
     def inside(polygon):
-        return on_head & Path(polygon).contains_points(centre)
+        return on_head & _inside(centre, polygon)
 
     names = np.where(on_head, "scalp", mesh.part).astype("U16")
     ears = on_head & ear_vertices[mesh.faces].all(1)
@@ -66,6 +57,16 @@ def _face_outline(oval):
     centre = (oval.min(0) + oval.max(0)) / 2
     offset = oval - centre
     below = np.clip(offset[:, 1] / offset[:, 1].max(), 0, 1)  # 0 at the eyes and above, 1 at the chin
-    offset[:, 0] *= CHEEK_WIDTH + (1.03 - CHEEK_WIDTH) * below
+    offset[:, 0] *= CHEEK_WIDTH + (1.03 - CHEEK_WIDTH) * below**2
     offset[:, 1] *= np.where(offset[:, 1] < 0, HAIRLINE_RISE, 1.02)
     return centre + offset
+
+
+def _inside(points, polygon):
+    """(N,) bool by the even-odd rule."""
+    inside = np.zeros(len(points), bool)
+    for start, end in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
+        spans = (start[1] > points[:, 1]) != (end[1] > points[:, 1])
+        rise = np.where(end[1] == start[1], 1.0, end[1] - start[1])
+        inside ^= spans & (points[:, 0] < start[0] + (points[:, 1] - start[1]) * (end[0] - start[0]) / rise)
+    return inside
