@@ -67,7 +67,7 @@ class LinearTextureModel:
     variance: np.ndarray
 
     @classmethod
-    def fit(cls, textures: np.ndarray, seen: np.ndarray, components: int, fill_rounds: int = 4):
+    def fit(cls, textures: np.ndarray, seen: np.ndarray, components: int, fill_rounds: int = 10):
         """PCA of weighted texels by expectation-maximisation (Srebro and Jaakkola, ICML 2003).
 
         What was not seen starts as the mean texture; then, in turns, the model is fitted and its own
