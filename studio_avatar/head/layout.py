@@ -69,7 +69,7 @@ def rasterise(corners: np.ndarray, height: int, width: int, depth: np.ndarray | 
     inside = weights.min(1) >= -1e-9  # closed triangles: a pixel on a shared edge is never lost
     face, row, column, weights = face[inside], row[inside], column[inside], weights[inside]
     # The last write wins: first listed or nearest last.
-    order = slice(None, None, -1)
+    order = np.arange(len(face))[::-1]
     if depth is not None:
         order = np.argsort(-(weights * np.asarray(depth, np.float64)[face]).sum(1), kind="stable")
     triangle = np.full((height, width), -1, np.int32)

