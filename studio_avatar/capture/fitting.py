@@ -11,7 +11,9 @@ import numpy as np
 
 from studio_avatar.capture.landmarks import FACE_OVAL, NUM_SURFACE_LANDMARKS, Face
 
-LANDMARK_SIGMA = 0.015  # expected landmark error over face height; large, because neighbours err together
+LANDMARK_SIGMA = 0.02  # expected landmark error over face height; large, because neighbours err together
+TURNED_DEG = 25.0  # the detector errs twice as much when the head turns this far
+CONTOUR_SLIDES_DEG = 15.0  # the contour slides over a turned head, on its near side as well
 ROBUST_AT = 2.5  # errors beyond this many sigmas lose influence (Cauchy)
 EXPRESSION_SIGMA = 0.25  # trust in the detector's expression scores
 FOCAL_PRIOR = 1.2  # over the long side of the picture: phone cameras
@@ -82,6 +84,9 @@ class _Problem:
         self.scores = np.array([[face.scores.get(name, 0.0) for name in names] for face in faces])  # (K, E)
         self.centre = 0.5 * np.asarray(image_size, np.float64)
         self.face_height = np.array([face.height_px for face in faces])
+        turned = np.array([np.hypot(face.yaw_deg, face.pitch_deg) for face in faces])
+        self.sigma_px = LANDMARK_SIGMA * (1.0 + (turned / TURNED_DEG) ** 2) * self.face_height  # (K,)
+        self.contour_weight = CONTOUR_WEIGHT * np.exp(-((turned / CONTOUR_SLIDES_DEG) ** 2))  # (K,)
         relative_focal = FOCAL_PRIOR_ONE_FRAME if len(faces) == 1 else FOCAL_PRIOR
         self.log_focal_prior = float(np.log(relative_focal * max(image_size)))
         self.is_contour = np.zeros(NUM_SURFACE_LANDMARKS, bool)
@@ -116,10 +121,10 @@ class _Problem:
         """(K, 468) in [0, 1]: less for the contour, little for what faces away from the camera."""
         facing = -np.einsum("kj,nj->kn", state.rotation[:, 2], self.normals)
         visible = HIDDEN_WEIGHT + (1.0 - HIDDEN_WEIGHT) * np.clip((facing + 0.1) / 0.4, 0.0, 1.0)
-        return visible * np.where(self.is_contour, CONTOUR_WEIGHT, 1.0)
+        return visible * np.where(self.is_contour, self.contour_weight[:, None], 1.0)
 
     def cost(self, state: _State, weights: np.ndarray) -> float:
-        scaled = self.pixel_errors(state) / (LANDMARK_SIGMA * self.face_height[:, None])
+        scaled = self.pixel_errors(state) / self.sigma_px[:, None]
         data = 0.5 * ROBUST_AT**2 * (weights * np.log1p((scaled / ROBUST_AT) ** 2)).sum()
         prior = np.square(state.identity).sum()
         prior += np.square((state.expression - self.scores) / EXPRESSION_SIGMA).sum()
@@ -135,9 +140,8 @@ class _Problem:
         residual = self.project(camera, state) - self.observed  # (K, 468, 2) pixels
         for k in range(len(camera)):
             jacobian = self._jacobian(state, k, turned[k], camera[k])  # (468, 2, shared + local)
-            sigma = LANDMARK_SIGMA * self.face_height[k]
-            robust = 1.0 / (1.0 + np.square(residual[k]).sum(-1) / (ROBUST_AT * sigma) ** 2)
-            scale = np.sqrt(weights[k] * robust) / sigma
+            robust = 1.0 / (1.0 + np.square(residual[k]).sum(-1) / (ROBUST_AT * self.sigma_px[k]) ** 2)
+            scale = np.sqrt(weights[k] * robust) / self.sigma_px[k]
             rows = (jacobian * scale[:, None, None]).reshape(-1, jacobian.shape[-1])
             errors = (residual[k] * scale[:, None]).reshape(-1)
             begin = num_shared + k * num_local
@@ -226,7 +230,8 @@ def _landmark_model(head):
     shares = head.landmark_barycentric.double().cpu().numpy()  # (468, 3)
 
     def at_landmarks(values) -> np.ndarray:
-        return np.einsum("...ncj,nc->...nj", values.cpu().numpy()[..., corners, :].astype(np.float64), shares)
+        at_corners = values.cpu().numpy()[..., corners, :].astype(np.float64)
+        return np.ascontiguousarray(np.einsum("...ncj,nc->...nj", at_corners, shares))
 
     normals = at_landmarks(head.normals(head.neutral))
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)

@@ -43,8 +43,8 @@ def fill_unseen(rgb: np.ndarray, trust: np.ndarray) -> np.ndarray:
     """
     import cv2
 
-    # Already a little trust is better than a guess, so the fill fades out quickly.
-    weight = np.clip(trust * 4.0, 0.0, 1.0).astype(np.float32)
+    # A little trust is better than a guess, the very border of what is seen is not.
+    weight = np.clip(trust * 4.0 - 0.4, 0.0, 1.0).astype(np.float32)
     levels = [(rgb.astype(np.float32) * weight[..., None], weight)]
     while max(levels[-1][1].shape) > 1:
         size = tuple(max((n + 1) // 2, 1) for n in levels[-1][1].shape[::-1])

@@ -4,15 +4,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from studio_avatar.capture.silhouette import person_mask
 from studio_avatar.capture.video import Frame
 
 ZBUFFER_FACE_HEIGHT_PX = 360  # resolution of visibility; the fit is no more exact than a pixel of this
 GRAZING_COSINE, FACING_COSINE = 0.2, 0.55  # at flatter angles: no trust; above the second: full
 OCCLUSION_BIAS_M = 0.004  # an occluder nearer by less than this is the surface itself
-# Distance to the border of what is visible, over face height, between which trust rises from 0 to 1.
-TRUST_FROM_BACKGROUND = (0.012, 0.045)  # fits are off by up to a percent; air must not become skin
-TRUST_FROM_OTHER_MATERIAL = (0.003, 0.008)  # lids and lips are fitted more exactly, and thin
+BACKGROUND_MARGIN = 0.3  # over face height: how much around the head is looked at to know the background
 BACKGROUND, SKIN, EYEBALLS, INSIDE = 0, 1, 2, 3
+# Distances over face height between which trust rises from 0 to 1.
+TRUST_FROM_SILHOUETTE = (0.008, 0.030)  # from the border of the fitted head, which is off by about a percent
+TRUST_FROM_BACKGROUND = (0.010, 0.035)  # from the border of the person in the picture
+TRUST_FROM_OTHER_MATERIAL = {SKIN: (0.003, 0.008), EYEBALLS: (0.006, 0.012), INSIDE: (0.003, 0.008)}
 _MATERIAL_OF_REGION = {
     "eyeball_left": EYEBALLS,
     "eyeball_right": EYEBALLS,
@@ -76,7 +79,7 @@ def unwrap(frame: Frame, head, texels, vertices: np.ndarray, camera: Camera) -> 
     values = _interpolate(np.c_[vertices, cosine], faces[triangle], shares)  # (N, 4)
     pixel, depth = camera.project(values[:, :3], image_size)
     trust = smoothstep(values[:, 3], GRAZING_COSINE, FACING_COSINE) * _inside(pixel, frame.picture)
-    trust *= _visible(head, vertices, camera, image_size, triangle, pixel, depth)
+    trust *= _visible(head, vertices, camera, frame.rgb, triangle, pixel, depth)
 
     # 3. What the frame shows there.
     detail = _pixels_per_texel(head, vertices, camera, image_size, texels.triangle.shape[0])[triangle]
@@ -123,44 +126,48 @@ def _inside(pixel: np.ndarray, picture: tuple[int, int, int, int]) -> np.ndarray
     return smoothstep(margin, 1.0, 1.0 + 0.01 * (bottom - top))
 
 
-def _visible(head, vertices, camera: Camera, image_size, triangle, pixel, depth) -> np.ndarray:
-    """(N,) trust by visibility: nothing in front of the texel, and off the border of the texel's own material."""
+def _visible(head, vertices, camera: Camera, rgb, triangle, pixel, depth) -> np.ndarray:
+    """(N,) trust by visibility: nothing in front of the texel, off the border of its material, on the person."""
     import cv2
 
     scale = min(1.0, ZBUFFER_FACE_HEIGHT_PX / camera.face_height_px)
     unit = camera.face_height_px * scale
-    corner, buffer, shown_triangle = _depth_buffer(head, vertices, camera, image_size, scale)
-    at = (pixel - corner) * scale - 0.5
+    (left, top), (right, bottom), buffer, shown_triangle = _depth_buffer(
+        head, vertices, camera, rgb.shape[1::-1], scale
+    )
+    at = (pixel - (left, top)) * scale - 0.5
     nearest = _lookup(cv2.erode(buffer, np.ones((3, 3))), at, cv2.INTER_NEAREST)
     trust = (depth <= nearest + OCCLUSION_BIAS_M).astype(np.float32)
 
     material = triangle_material(head)
     own, shown = material[triangle], np.append(material, BACKGROUND)[shown_triangle]
+    region = np.append(head.face_region.cpu().numpy(), -1)[shown_triangle]
+    person = person_mask(rgb[top:bottom, left:right], region, head.config.region_names, camera.face_height_px)
 
     def off(others: np.ndarray, low_high: tuple[float, float]) -> np.ndarray:
         distance = cv2.distanceTransform((~others).astype(np.uint8), cv2.DIST_L2, 3)
         return smoothstep(_lookup(distance, at, cv2.INTER_LINEAR) / unit, *low_high)
 
-    trust *= off(shown == BACKGROUND, TRUST_FROM_BACKGROUND)
-    for one in (SKIN, EYEBALLS, INSIDE):
+    trust *= off(shown == BACKGROUND, TRUST_FROM_SILHOUETTE) * off(~person, TRUST_FROM_BACKGROUND)
+    for one, low_high in TRUST_FROM_OTHER_MATERIAL.items():
         others = (shown != one) & (shown != BACKGROUND)
-        trust[own == one] *= off(others, TRUST_FROM_OTHER_MATERIAL)[own == one]
+        trust[own == one] *= off(others, low_high)[own == one]
     return trust
 
 
 def _depth_buffer(head, vertices, camera: Camera, image_size, scale: float):
     """What the camera sees first, in the part of the picture where the head is, at `scale` pixels per pixel.
 
-    Returns the part's top left corner (2,) in pixels of the picture, depth (h, w) float32 metres, inf where nothing
-    is, and triangle (h, w) int32, -1 there.
+    Returns the part's first and one-past-last corner (x, y) in pixels of the picture, depth (h, w) float32 metres,
+    inf where nothing is, and triangle (h, w) int32, -1 there.
     """
     from studio_avatar.head.layout import rasterise
 
     pixel, depth = camera.project(vertices, image_size)
-    margin = 0.1 * camera.face_height_px
-    low = np.floor(np.maximum(pixel.min(0) - margin, 0.0))
-    high = np.minimum(pixel.max(0) + margin, image_size)
-    width, height = (max(int(n), 1) for n in np.ceil((high - low) * scale))
+    margin = BACKGROUND_MARGIN * camera.face_height_px
+    low = np.clip(np.floor(pixel.min(0) - margin), 0, np.array(image_size) - 8).astype(int)
+    high = np.clip(np.ceil(pixel.max(0) + margin), low + 8, image_size).astype(int)
+    width, height = np.ceil((high - low) * scale).astype(int)
     faces = head.faces.cpu().numpy()
     corners = (pixel[faces] - low) * scale
     towards = np.flatnonzero(_doubled_area(corners) > 0.0)  # a closed surface is hidden by its front alone
@@ -170,7 +177,7 @@ def _depth_buffer(head, vertices, camera: Camera, image_size, scale: float):
     buffer = np.full((height, width), np.inf, np.float32)
     hit = found >= 0
     buffer[hit] = 1.0 / np.einsum("nc,nc->n", nearness[faces[triangle[hit]]], shares[hit])
-    return low.astype(np.float32), buffer, triangle
+    return low, high, buffer, triangle
 
 
 def _pixels_per_texel(head, vertices, camera: Camera, image_size, size: int) -> np.ndarray:
