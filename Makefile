@@ -39,7 +39,7 @@ $(BIN)/python:
 
 # A stamp is as new as the newest list of requirements that is installed.
 $(VENV)/app.stamp: requirements.txt | $(BIN)/python
-	@echo "Installing what running needs (once) ..."
+	@echo "Installing what running needs (once, a few minutes) ..."
 	@$(if $(TORCH_INDEX),$(PIP) --index-url $(TORCH_INDEX) "$$(grep '^torch==' requirements.txt)")
 	@$(PIP) -r requirements.txt
 	@touch $@

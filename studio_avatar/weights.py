@@ -16,8 +16,8 @@ def find_weights(given: str | os.PathLike | None = None) -> str:
     """The weights folder or Hub repository to load.
 
     Args:
-        given: a folder, or a Hub repository id such as "org/name"; None looks in the environment variable
-            STUDIO_AVATAR_WEIGHTS, then inside the installed package, then beside it (a source checkout).
+        given: a folder, or a Hub repository id such as "org/name"; None takes the environment variable
+            STUDIO_AVATAR_WEIGHTS, else `weights_card/` beside the package (a source checkout).
     Returns:
         A folder or repository id, as `StudioTexturePipeline.from_pretrained` takes it.
     Raises:
@@ -26,11 +26,10 @@ def find_weights(given: str | os.PathLike | None = None) -> str:
     given = given or os.environ.get(ENVIRONMENT_VARIABLE)
     if given:
         return _checked(str(given))
-    package = Path(__file__).resolve().parent
-    for folder in (package / FOLDER_NAME, package.parent / FOLDER_NAME):
-        if (folder / INDEX_FILE).is_file():
-            return str(folder)
-    raise WeightsError("No weights were found: give --weights a folder or a Hugging Face repository id.")
+    embedded = Path(__file__).resolve().parents[1] / FOLDER_NAME
+    if not (embedded / INDEX_FILE).is_file():
+        raise WeightsError("No weights were found: give --weights a folder or a Hugging Face repository id.")
+    return str(embedded)
 
 
 def weights_revision(weights: str) -> str:

@@ -86,13 +86,18 @@ def test_follow_yields_while_a_stage_says_nothing():
 # ---------------------------------------------------------------------------------------------- sessions
 
 
-def test_a_session_folder_is_private_and_forgotten(monkeypatch):
+def test_a_session_folder_is_private_and_forgotten(tmp_path):
     sessions = SessionFolders()
+    upload, example = sessions.root / "upload.mp4", tmp_path / "example.mp4"
+    for path in (upload, example):
+        path.write_bytes(b"1")
+    sessions.adopt("a", [str(upload), str(example)])
     first, second = sessions.new("a"), sessions.new("b")
     assert sessions.root.stat().st_mode & 0o077 == 0
     (first / "face.png").write_bytes(b"1")
     sessions.forget("a")
     assert not first.exists() and second.exists()
+    assert not upload.exists() and example.exists()
 
 
 @pytest.mark.parametrize("name", ["../../outside", "/etc", "", "a/b"])
@@ -138,7 +143,7 @@ def test_the_stage_log_shows_what_is_done_and_what_runs():
 
 
 def test_findings_are_escaped_and_advice_is_shown_only_where_there_is_some():
-    finding = {"name": "sharp<ness", "value": 0.123456, "unit": "0-1", "threshold": 0.5}
+    finding = {"name": "sharp<ness", "value": 0.123456, "unit": "%", "threshold": 0.5}
     html = presentation.findings_list(
         {
             "summary": "Weak & blurred.",
@@ -148,7 +153,7 @@ def test_findings_are_escaped_and_advice_is_shown_only_where_there_is_some():
             ],
         }
     )
-    assert "Weak &amp; blurred." in html and "Sharp&lt;ness" in html and "0.123 0-1" in html
+    assert "Weak &amp; blurred." in html and "Sharp&lt;ness" in html and "0.123 %" in html
     assert html.count('class="advice"') == 1 and "Hold &lt;still&gt;." in html
     assert '<div class="poor">' in html and '<div class="good">' in html
 

@@ -48,7 +48,6 @@ PRIVATE = {"api_visibility": "private"}  # for events that no API client should 
 
 READY = "Your avatar will appear here."
 DONE = "Done. Drag the divider; turn the head."
-STOPPED = "Stopped. Nothing was kept."
 FAILED = "No avatar was made."
 
 
@@ -109,8 +108,8 @@ def build_app(service: AvatarService, example: Path | None = None) -> gr.Blocks:
             with gr.Column(scale=9, min_width=320):
                 outputs = _output_column()
         make = _on_gpu(service.create)
-        _wire_buttons(make, inputs, outputs, create, cancel, example_shown)
-        _wire_api(make, inputs)
+        _wire_buttons(make, service.sessions, inputs, outputs, create, cancel, example_shown)
+        _wire_api(make, service.sessions, inputs)
         page.unload(_forget(service.sessions))
     return page
 
@@ -214,6 +213,7 @@ Make = Callable[..., Iterator]  # AvatarService.create, perhaps on a borrowed GP
 
 def _wire_buttons(
     make: Make,
+    sessions: SessionFolders,
     inputs: _Inputs,
     outputs: _Outputs,
     create: gr.Button,
@@ -226,6 +226,7 @@ def _wire_buttons(
 
     def run(video, photos, source, seed, steps, inversion_steps, guidance, request: gr.Request):
         paths = (photos if source == "photos" else [video] if video else None) or []
+        sessions.adopt(request.session_hash, paths)
         stages = presentation.StageLog()
         settings = _settings(seed, steps, inversion_steps, guidance)
         for update in _with_toasts(make, paths, settings, request.session_hash):
@@ -251,6 +252,7 @@ def _wire_buttons(
         runs.append(chosen.then(**start))
     for event in runs:
         event.then(lambda: gr.Button(interactive=False), outputs=cancel, **PRIVATE)
+        # A cancelled run counts as failed.
         event.failure(lambda: presentation.notice(FAILED), outputs=outputs.status, **PRIVATE)
         event.success(
             lambda shown: _result_updates(outputs, shown),
@@ -259,16 +261,10 @@ def _wire_buttons(
             show_progress="hidden",
             **PRIVATE,
         )
-    cancel.click(
-        lambda: (presentation.notice(STOPPED), gr.Button(interactive=False)),
-        outputs=[outputs.status, cancel],
-        cancels=runs,
-        queue=False,
-        **PRIVATE,
-    )
+    cancel.click(None, cancels=runs, **PRIVATE)
 
 
-def _wire_api(make: Make, inputs: _Inputs) -> None:
+def _wire_api(make: Make, sessions: SessionFolders, inputs: _Inputs) -> None:
     """`/create_avatar`: one stateless call, a file in and file paths out."""
 
     def create_avatar(
@@ -280,8 +276,10 @@ def _wire_api(make: Make, inputs: _Inputs) -> None:
         request: gr.Request,
         progress=gr.Progress(),  # noqa: B008
     ):
+        paths = [video] if video else []
+        sessions.adopt(request.session_hash, paths)
         settings = _settings(seed, steps, inversion_steps, guidance)
-        for update in _with_toasts(make, [video] if video else [], settings, request.session_hash):
+        for update in _with_toasts(make, paths, settings, request.session_hash):
             if isinstance(update, Done):
                 files = update.value.files
                 return str(files.texture), str(files.avatar), str(files.report), str(update.value.archive)

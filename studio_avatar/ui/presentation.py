@@ -47,7 +47,7 @@ def findings_list(findings: Findings) -> str:
         advice = html.escape(finding["advice"])
         rows.append(
             f'<div class="{finding["verdict"]}"><dt>{_title(finding["name"])}</dt>'
-            f"<dd>{finding['value']:.3g} {html.escape(finding['unit'])}</dd>"
+            f"<dd>{finding['value']:.3g} {html.escape(finding['unit'].replace('0-1', ''))}</dd>"
             + (f'<dd class="advice">{advice}</dd>' if advice else "")
             + "</div>"
         )

@@ -6,6 +6,8 @@ import os
 import shutil
 import tempfile
 import time
+from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 KEEP_SECONDS = 3600
@@ -19,6 +21,7 @@ class SessionFolders:
     """
 
     def __init__(self):
+        self._uploads: defaultdict[str, set[Path]] = defaultdict(set)
         self.root = Path(tempfile.mkdtemp(prefix="studio-avatar-"))  # mode 0700
         atexit.register(shutil.rmtree, self.root, ignore_errors=True)
 
@@ -33,8 +36,15 @@ class SessionFolders:
         parent.mkdir(exist_ok=True)
         return Path(tempfile.mkdtemp(dir=parent))
 
+    def adopt(self, session: str, paths: Iterable[str]) -> None:
+        """Let uploads go with the session; paths outside `root`, such as the example's, are left alone."""
+        uploads = (Path(path).resolve() for path in paths)
+        self._uploads[session].update(path for path in uploads if self.root.resolve() in path.parents)
+
     def forget(self, session: str) -> None:
-        """Delete everything that this session's results hold."""
+        """Delete the session's uploads and results."""
+        for path in self._uploads.pop(session, ()):
+            path.unlink(missing_ok=True)
         shutil.rmtree(self._of(session), ignore_errors=True)
 
     def _of(self, session: str) -> Path:
