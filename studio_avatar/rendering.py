@@ -104,7 +104,7 @@ class TexturedMesh:
 
     vertices: (V, 3) metres; faces: (F, 3); uv: (T, 2) glTF convention (v down); uv_faces: (F, 3);
     normals: (V, 3) unit, computed if None; occlusion: (V,) share of open sky in [0, 1], 1 everywhere if None;
-    gloss: (F,) factor on `Skin.specular` per triangle, 1 everywhere if None.
+    gloss: (F,) factor on `Skin.specular` per triangle, 1 everywhere if None; above 1, highlights get sharper.
     """
 
     vertices: np.ndarray

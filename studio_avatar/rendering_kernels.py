@@ -66,7 +66,7 @@ def ggx(normal: wp.vec3, to_eye: wp.vec3, to_lamp: wp.vec3, roughness: float):
     """Cook-Torrance reflectance times n·l, with Schlick's Fresnel term for skin (F0 = 0.028)."""
     half = wp.normalize(to_eye + to_lamp)
     nl = wp.max(wp.dot(normal, to_lamp), 0.0)
-    nv = wp.max(wp.dot(normal, to_eye), 0.05)
+    nv = wp.max(wp.dot(normal, to_eye), 0.15)
     nh = wp.max(wp.dot(normal, half), 0.0)
     a = roughness * roughness
     d = nh * nh * (a * a - 1.0) + 1.0
@@ -182,15 +182,17 @@ def shade(
     )
     start += normal * SURFACE_OFFSET
 
+    # Wet surfaces (gloss above 1) have sharper highlights, but mirror no more of the room than skin does.
+    wet = gloss[face]
+    rough_here = roughness / wp.max(wet, 1.0)
     sky = occlusion[i0] * b[0] + occlusion[i1] * b[1] + occlusion[i2] * b[2]
     # Lambert's cosine lobe keeps 1, 2/3 and 1/4 of the three bands of the radiance (irradiance / pi).
     light = wp.cw_mul(albedo, harmonics(environment, normal, 0.6667, 0.25)) * sky
     mirror = normal * (2.0 * wp.dot(normal, to_eye)) - to_eye
     rough = (1.0 - roughness) * (1.0 - roughness)
     grazing = 0.028 + 0.972 * wp.pow(1.0 - wp.max(wp.dot(normal, to_eye), 0.0), 5.0) * rough
-    shine = harmonics(environment, mirror, 1.0 - 0.3 * roughness, 1.0 - roughness) * (
-        grazing * sky * float(frontal)
-    )
+    shine = harmonics(environment, mirror, 1.0 - 0.3 * roughness, 1.0 - roughness)
+    shine *= grazing * sky * float(frontal) / wp.max(wet, 1.0)
 
     state = wp.rand_init(seed, row * triangle.shape[1] + col)
     for k in range(lamp_direction.shape[0]):
@@ -217,5 +219,5 @@ def shade(
             )
             light += wp.cw_mul(wp.cw_mul(albedo, scattered), lamp_colour[k] * fall)
             if frontal == 1:
-                shine += lamp_colour[k] * (fall * seen * ggx(normal, to_eye, to_lamp, roughness) * PI)
-    out[row, col] = light + shine * (specular * gloss[face])
+                shine += lamp_colour[k] * (fall * seen * ggx(normal, to_eye, to_lamp, rough_here) * PI)
+    out[row, col] = light + shine * (specular * wet)

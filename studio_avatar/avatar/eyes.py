@@ -155,7 +155,8 @@ def _tooth_row(points: np.ndarray, row: np.ndarray, sign: int, widths) -> np.nda
     gap = np.exp(-((1 - np.abs(2 * inside - 1)) * np.asarray(widths)[tooth] / 0.0006))
     crown = ENAMEL * (1 - 0.45 * gap[:, None]) * (0.94 + 0.06 * np.clip(height / CROWN_HEIGHT, 0, 1))[:, None]
     gum = GUM * (0.9 + 0.1 * bulge)[:, None]
-    mix = _smooth(gum_line - 0.0006, gum_line + 0.0006, height)[:, None]
+    mix = _smooth(gum_line - 0.0006, gum_line + 0.0006, height)
+    mix = np.where(along > borders[-1], 1.0, mix)[:, None]  # behind the last tooth
     return (crown * (1 - mix) + gum * mix).astype(np.float32)
 
 

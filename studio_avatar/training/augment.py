@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from studio_avatar.head.layout import fill_gutters, landmark_uv, region_mask, texel_map
+from studio_avatar.head.layout import fill_gutters, landmark_uv, region_mask, texel_map, texel_positions
 
 # How melanin and haemoglobin darken red, green and blue light, as -log(linear light) per unit of dose.
 MELANIN = np.array([0.62, 0.96, 1.30], np.float32)
@@ -46,7 +46,7 @@ class StudioMasks:
     """Layout geometry for painting at one texture size; float32 (H, W) in [0, 1] unless said otherwise.
 
     skin: everything that has blood and melanin; cheek: bool, for measuring skin tone; beard: where a beard
-    grows; hairline: signed distance to the scalp's edge as a share of the width, positive on the scalp; lips;
+    grows; hairline: height above a common hairline in metres, far below zero on the ears; lips;
     beard_strokes, hair_strokes: (3, H, W) drawn hair; landmarks: (468, 2) texels; features: name -> soft
     blob; covered: bool, the texels that a chart covers.
     """
@@ -108,6 +108,7 @@ def augment_studio(
         out = paint_scalp_hair(out, masks, rng, hair)
     if rng.random() < 0.35:
         out = paint_freckles(out, masks, rng)
+    out = texture + masks.skin[..., None] * (out - texture)
     if rng.random() < 0.5:
         out = out[:, ::-1]
     return np.ascontiguousarray(np.clip(out, 0, 1), np.float32)
@@ -153,7 +154,7 @@ def paint_brows(texture, masks: StudioMasks, rng: np.random.Generator, colour=No
     if colour is None:
         natural = HAIR_COLOURS[rng.integers(0, 2 if texture[masks.cheek].mean() < 0.45 else 5)]
         colour = np.clip(natural * rng.uniform(0.8, 1.3), 0, 0.6)
-    thickness, density = rng.uniform(0.5, 1.15), rng.uniform(0.5, 1.0)
+    thickness, density = rng.uniform(0.8, 1.7), rng.uniform(0.5, 1.0)
     layers = np.zeros((4, size, size), np.float32)
     for upper, lower in (RIGHT_BROW, LEFT_BROW):
         roots, tips = _brow_hairs(
@@ -169,21 +170,21 @@ def paint_brows(texture, masks: StudioMasks, rng: np.random.Generator, colour=No
 def paint_beard(texture, masks: StudioMasks, rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
     """Anything from a bluish shadow of stubble to a full beard."""
     strokes = _pick(masks.beard_strokes, rng)
-    patchy = np.clip(0.75 + 0.35 * _smooth_noise(rng, texture.shape[0], 8), 0, 1)
+    patchy = np.clip(0.9 + 0.15 * _smooth_noise(rng, texture.shape[0], 10), 0, 1)
     area = masks.beard * patchy
     if rng.random() < 0.6:  # stubble: the skin shines through between the hairs
         alpha = area * rng.uniform(0.15, 0.45) * (0.45 + 0.55 * strokes)
         colour = 0.7 * colour + 0.3 * np.array([0.20, 0.22, 0.25], np.float32)
         return _lay(texture, alpha, colour)
-    alpha = np.clip(area * rng.uniform(0.8, 1.1), 0, 1) * (0.8 + 0.2 * strokes)
+    alpha = _smoothstep(0.2, 0.8, area + 0.5 * (strokes - 0.5)) * rng.uniform(0.75, 1.0)
     return _lay(texture, alpha, colour * (0.7 + 0.7 * strokes[..., None]))
 
 
 def paint_scalp_hair(texture, masks: StudioMasks, rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
     """Short hair above a smooth, slightly wavy hairline."""
     strokes = _pick(masks.hair_strokes, rng)
-    line = masks.hairline + 0.012 * _smooth_noise(rng, texture.shape[0], 10) + rng.uniform(-0.02, 0.015)
-    soft = rng.uniform(0.015, 0.04)
+    line = masks.hairline + 0.005 * _smooth_noise(rng, texture.shape[0], 10) + rng.uniform(-0.015, 0.008)
+    soft = rng.uniform(0.004, 0.014)
     edge = _smoothstep(-soft, soft, line + 0.3 * soft * (strokes - 0.5))
     alpha = edge * rng.uniform(0.55, 1.0) * (0.75 + 0.25 * strokes)
     shine = (
@@ -239,19 +240,14 @@ def _make_masks(head, size: int) -> StudioMasks:
     beard = np.zeros((size, size), np.float32)
     cv2.fillPoly(beard, [np.round(landmarks[list(BEARD)]).astype(np.int32)], 1.0)
     beard = _blur(beard, 0.014) * (1 - np.clip(lips * 1.5, 0, 1))
-    scalp = region_mask(head, size, "scalp").astype(np.uint8)
-    # Gutters above the scalp must not count as its edge: hair would end at the border of the chart.
-    scalp = np.where(covered, scalp, fill_gutters(scalp, covered))
-    inside = cv2.distanceTransform(scalp, cv2.DIST_L2, 5)
-    outside = cv2.distanceTransform(1 - scalp, cv2.DIST_L2, 5)
     rng = np.random.default_rng(0)
     centre = landmarks[FACE_CENTRE]
     features = {name: _feature(landmarks[list(points)], size) for name, points in FEATURES.items()}
     return StudioMasks(
-        skin=(~region_mask(head, size, *NOT_SKIN) & covered).astype(np.float32),
+        skin=(~region_mask(head, size, *NOT_SKIN)).astype(np.float32),
         cheek=_cheek(landmarks, size),
         beard=beard,
-        hairline=_blur((inside - outside).astype(np.float32) / size, 0.012),
+        hairline=_hairline(head, size),
         lips=lips,
         beard_strokes=_strokes(size, rng, lambda p: (p - centre) * (0.5, 0.2) + (0, 0.25 * size), 0.012),
         hair_strokes=_strokes(size, rng, lambda p: p - centre, 0.045),
@@ -259,6 +255,31 @@ def _make_masks(head, size: int) -> StudioMasks:
         features=features,
         covered=covered,
     )
+
+
+def _hairline(head, size: int) -> np.ndarray:
+    """Height of each texel above a line around the head: forehead, temple, sideburn, behind the ear, nape."""
+    import torch
+
+    with torch.no_grad():
+        marks = head.landmarks(head.neutral).numpy()
+    texels = texel_map(head, size)
+    place = texel_positions(texels, head, head.neutral.cpu().numpy())
+    forehead, brow, ear_front, lobe = marks[10, 1], marks[105, 1], marks[127, 1], marks[58, 1]
+    behind = place[..., 2] - marks[127, 2]  # ahead of (+) or behind (-) the front edge of the ear [m]
+    knots = np.array([-0.13, -0.06, -0.03, 0.0, 0.012, 0.03, marks[10, 2] - marks[127, 2]])
+    heights = [
+        lobe - 0.015,
+        lobe,
+        ear_front,
+        ear_front - 0.01,
+        ear_front + 0.01,
+        brow + 0.02,
+        forehead + 0.012,
+    ]
+    line = place[..., 1] - np.interp(behind, knots, heights)
+    ears = _blur(region_mask(head, size, "ears").astype(np.float32), 0.006)
+    return _blur(fill_gutters((line - 0.2 * ears).astype(np.float32), texels.covered), 0.004)
 
 
 def _cheek(landmarks, size) -> np.ndarray:
@@ -288,7 +309,7 @@ def _strokes(size: int, rng, direction, length: float, variants: int = 3) -> np.
     fields = []
     for _ in range(variants):
         canvas = np.full((size, size), 0.5, np.float32)
-        count = int(0.8 / (length * (1.2 / size)))
+        count = int(2.0 / (length * (1.2 / size)))
         roots = rng.uniform(0, size, (count, 2))
         along = np.asarray([direction(p) for p in roots])
         along = along / np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-6) + rng.normal(

@@ -15,18 +15,20 @@ on where it was.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import zlib
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
 from studio_avatar.errors import StudioAvatarError
+from studio_avatar.head.model import HeadModel
 
 HELD_OUT_PORTRAITS = 40
 PORTRAIT_CAPTURE_SIZE, PORTRAIT_SIZE = 512, 256
@@ -46,11 +48,12 @@ class Job:
     split: str
     data: str
     out: str
+    head_mark: str
     variant: int = 0
 
     @property
     def part(self) -> Path:
-        return Path(self.out) / "parts" / self.set / f"{self.id}.npz"
+        return Path(self.out) / "parts" / self.head_mark / self.set / f"{self.id}.npz"
 
     @property
     def rng(self) -> np.random.Generator:
@@ -70,6 +73,7 @@ def main(argv=None) -> None:
     parser.add_argument("--lights", type=int, default=4, help="simulated captures a training subject")
     parser.add_argument("--stage", choices=(*STAGES, "all"), default="all")
     options = parser.parse_args(argv)
+    options.head_mark = head_mark(HeadModel.from_pretrained(options.head, subfolder="head"))
     for stage in STAGES if options.stage == "all" else (options.stage,):
         for name, jobs in plan(stage, options).items():
             run(jobs, options)
@@ -80,11 +84,19 @@ def main(argv=None) -> None:
             )
 
 
+def head_mark(head) -> str:
+    """Eight hex digits that change with the head: textures of two layouts must never be mixed."""
+    digest = hashlib.sha256()
+    for name, buffer in sorted(head.state_dict().items()):
+        digest.update(name.encode() + buffer.cpu().numpy().tobytes())
+    return digest.hexdigest()[:8]
+
+
 def plan(stage: str, options) -> dict[str, list[Job]]:
     """Set name -> its jobs, in the order of the rows."""
     from studio_avatar.training.studio_set import studio_subjects
 
-    where = {"data": str(options.data), "out": str(options.out)}
+    where = {"data": str(options.data), "out": str(options.out), "head_mark": options.head_mark}
     if stage == "portraits":
         names = [path.stem for path in sorted((options.data / "portraits").glob("*.jpg"))]
         split = ["train"] * (len(names) - HELD_OUT_PORTRAITS) + ["held_out"] * HELD_OUT_PORTRAITS
@@ -143,7 +155,8 @@ def pack(out: Path, name: str, jobs: list[Job]) -> Counter:
     save_file(columns, staging)
     os.replace(staging, out / f"{name}.safetensors")
     items = [{"id": j.id, "subject": j.subject, "variant": j.variant, "split": j.split} for j in ready]
-    (out / f"{name}.json").write_text(json.dumps({"items": items, "skipped": reasons}, indent=1))
+    index = {"head": jobs[0].head_mark, "items": items, "skipped": reasons}
+    (out / f"{name}.json").write_text(json.dumps(index, indent=1))
     return Counter(reasons.values())
 
 
@@ -158,8 +171,6 @@ def _start(head_folder: str) -> None:
     global _HEAD
     import cv2
     import torch
-
-    from studio_avatar.head import HeadModel
 
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
@@ -253,7 +264,7 @@ def _subject(job: Job):
 
 
 def _studio_part(job: Job, subject: str) -> dict:
-    path = Path(job.out) / "parts" / "studio" / f"{subject}.npz"
+    path = replace(job, set="studio", id=subject).part
     if not path.exists():
         raise StudioAvatarError(f"The studio texture of {subject} is missing: run --stage studio first.")
     with np.load(path) as part:

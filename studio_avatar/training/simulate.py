@@ -25,7 +25,9 @@ from studio_avatar.rendering import (
     linear_to_srgb,
     look_at,
     render,
+    srgb_to_linear,
 )
+from studio_avatar.training.shirt import with_shirt
 
 # Yaw and pitch of the camera around the head in degrees, in the order in which a person turns for a capture.
 POSES = ((0, 0), (28, 0), (-28, 0), (0, 16), (0, -14), (48, 2), (-48, 2))
@@ -119,16 +121,21 @@ def simulate(
     expression = np.stack([sample_expression(rng, head.config.expression_names) for _ in range(num_views)])
     room, skin = sample_room(rng), sample_skin(rng)
     cameras = sample_cameras(rng, num_views, size)
-    phone = sample_phone(rng, room, min(size))
+    albedo = float(np.median(srgb_to_linear(texture[::8, ::8])))
+    phone = sample_phone(rng, room, albedo, min(size))
     canvas = sample_background(rng, room, size)
+    shirt, collar = sample_shirt(rng), rng.uniform(-0.005, 0.03)
 
     frames, lights = [], []
-    mesh = None
+    body = None
     for coefficients, camera in zip(expression, cameras, strict=True):
-        mesh = shaped_mesh(head, identity, coefficients, occlusion=None if mesh is None else mesh.occlusion)
+        body = shaped_mesh(head, identity, coefficients, occlusion=None if body is None else body.occlusion)
+        # Who turns only the head keeps the chest towards the camera.
+        turn = 0.7 * np.arctan2(camera.centre[0], camera.centre[2]) * room.turns_with_camera
+        dressed, painted = with_shirt(body, texture, shirt, collar, turn)
         lights.append(light_of(room, camera))
         picture = render(
-            mesh, texture, camera, lights[-1], skin, supersample, 6, srgb=False, device=device,
+            dressed, painted, camera, lights[-1], skin, supersample, 6, srgb=False, device=device,
             background=canvas, seed=int(rng.integers(2**31)),
         )  # fmt: skip
         frames.append(expose(picture.rgb, phone, rng))
@@ -171,9 +178,16 @@ def sample_expression(rng: np.random.Generator, names: list[str]) -> np.ndarray:
     return np.array([value[name] for name in names], np.float32)
 
 
+def sample_shirt(rng: np.random.Generator) -> np.ndarray:
+    """A cloth colour (3,) sRGB: mostly greys, whites and dark blues."""
+    return np.clip(
+        rng.choice([0.12, 0.3, 0.55, 0.85]) * rng.normal(1, 0.12, 3) * rng.normal(1, 0.1), 0.03, 0.95
+    )
+
+
 def sample_skin(rng: np.random.Generator) -> Skin:
     """From powdered to oily skin."""
-    return Skin(specular=rng.uniform(0.4, 1.7), roughness=rng.uniform(0.35, 0.6))
+    return Skin(specular=rng.uniform(0.3, 1.3), roughness=rng.uniform(0.38, 0.6))
 
 
 def shaped_mesh(head, identity: np.ndarray, expression: np.ndarray, occlusion: np.ndarray | None = None):
@@ -250,12 +264,14 @@ def sample_background(rng: np.random.Generator, room: Room, size: tuple[int, int
     """An out-of-focus room in linear light (H, W, 3): a smooth gradient and a few blurred surfaces."""
     import cv2
 
-    small = rng.uniform(0.05, 0.6, (4, 3, 3)).mean(-1, keepdims=True) * rng.uniform(0.75, 1.25, (4, 3, 3))
+    small = (
+        rng.uniform(0.05, 0.6, (4, 3, 1)) * rng.uniform(0.85, 1.15, (4, 3, 3)) * rng.uniform(0.85, 1.15, 3)
+    )
     canvas = cv2.resize(small.astype(np.float32), size, interpolation=cv2.INTER_CUBIC)
     for _ in range(rng.integers(0, 5)):
         x, y = rng.integers(0, size[0]), rng.integers(0, size[1])
         w, h = rng.integers(size[0] // 8, size[0] // 2), rng.integers(size[1] // 8, size[1])
-        shade = rng.uniform(0.03, 0.9) * rng.uniform(0.7, 1.3, 3)
+        shade = rng.uniform(0.03, 0.9) * rng.uniform(0.85, 1.15, 3)
         cv2.rectangle(canvas, (int(x), int(y)), (int(x + w), int(y + h)), tuple(map(float, shade)), -1)
     sigma = rng.uniform(0.01, 0.06) * size[0]
     canvas = cv2.resize(
@@ -295,7 +311,7 @@ def _lobe(d: np.ndarray, concentration: float) -> np.ndarray:
 def sample_cameras(rng: np.random.Generator, num_views: int, size: tuple[int, int]) -> list[Camera]:
     """One lens, `num_views` hand-held poses around the head."""
     focal_px = rng.uniform(0.9, 1.6) * max(size)
-    distance = HEAD_HEIGHT * focal_px / (rng.uniform(0.55, 0.75) * min(size[0] * 1.15, size[1]))
+    distance = HEAD_HEIGHT * focal_px / (rng.uniform(0.6, 0.85) * min(size[0] * 1.15, size[1]))
     cameras = []
     for yaw, pitch in POSES[:num_views]:
         direction = _direction(rng, yaw + rng.normal(0, 5), pitch + rng.normal(0, 4))
@@ -307,18 +323,22 @@ def sample_cameras(rng: np.random.Generator, num_views: int, size: tuple[int, in
     return cameras
 
 
-def sample_phone(rng: np.random.Generator, room: Room, short_side: int) -> PhoneCamera:
-    """A phone that meters the room: exposure and white balance follow the light, but not perfectly."""
+def sample_phone(rng: np.random.Generator, room: Room, albedo: float, short_side: int) -> PhoneCamera:
+    """A phone that meters the face: exposure and white balance follow the light, but not perfectly.
+
+    albedo: linear reflectance of the skin; a phone makes dark skin brighter and light skin darker, by half.
+    """
     facing = light_of(replace(room, turns_with_camera=False), look_at((0, 0, 1)))
     arriving = facing.environment[0] * 0.282095 + facing.environment[2] * 0.488603 * 0.6667
     for lamp in facing.lamps:
-        arriving = arriving + np.asarray(lamp.colour) * max(lamp.direction[2], 0.15) * 0.8
+        arriving = arriving + np.asarray(lamp.colour) * max(lamp.direction[2], 0.4)
     grey = arriving.mean()
+    metered = 0.75 * (0.3 / max(albedo, 0.02)) ** 0.5 / max(grey, 0.05)
     cast = arriving / grey
     scale = short_side / 720
     codec = ("jpeg", int(rng.integers(55, 96))) if rng.random() < 0.6 else ("h264", int(rng.integers(20, 33)))
     return PhoneCamera(
-        exposure=float(np.clip(np.exp(rng.normal(-0.05, 0.3)), 0.45, 1.9) * 0.9 / max(grey, 0.05)),
+        exposure=float(np.clip(np.exp(rng.normal(-0.05, 0.3)), 0.45, 1.9) * metered),
         white_balance=cast ** -rng.uniform(0.45, 1.0) * np.exp(rng.normal(0, 0.02, 3)),
         contrast=float(rng.uniform(0, 0.5)),
         blur=float(rng.uniform(0.4, 1.1) * scale),

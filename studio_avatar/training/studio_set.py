@@ -26,6 +26,7 @@ VIEWS = ((0, 0), (30, 0), (-30, 0), (60, 0), (-60, 0), (0, 25), (0, -22))
 VIEW_SIZE = (1280, 1280)
 # The eyeball's picture in VALID's 2048² atlas: centre, radius, radius of its iris [px].
 EYE_DISC, EYE_DISC_RADIUS, EYE_DISC_ANGLE = (289, 116), 108, np.radians(105)
+BACKDROP = (0.36, 0.29, 0.25)  # what leaks over the silhouette should look like skin or hair
 EYE_RADIUS = 0.0125  # [m]
 SKIN_LIKE = 0.22  # largest distance from the face's tone, in log RGB, at which a neck texel is still skin
 IRISES = {
@@ -107,9 +108,7 @@ def sample_iris(rng: np.random.Generator, cheek_rgb: np.ndarray) -> np.ndarray:
     """A natural iris colour (3,) for a person with this skin (N, 3): light eyes come with light skin only."""
     light = typology_angle(np.median(cheek_rgb, 0)) > 25
     names = ("brown", "blue", "green", "hazel", "grey") if light else ("brown", "dark", "dark")
-    return np.clip(np.array(IRISES[rng.choice(names)]) * rng.uniform(0.85, 1.15), 0, 1).astype(
-        np.float32
-    )
+    return np.clip(np.array(IRISES[rng.choice(names)]) * rng.uniform(0.85, 1.15), 0, 1).astype(np.float32)
 
 
 def read_rgb(path: Path) -> np.ndarray:
@@ -131,12 +130,12 @@ def valid_views(path: Path, device: str = "cpu") -> list[np.ndarray]:
     atlas = read_rgb(path.with_suffix(".webp"))
     uv = parts["uv"] * (1, -1) + (0, 1)
     mesh, middle = _with_eyeballs(parts["vertices"].astype(np.float32), parts["faces"], uv.astype(np.float32))
-    backdrop = np.full((VIEW_SIZE[1], VIEW_SIZE[0], 3), 0.62, np.float32)
+    backdrop = np.full((VIEW_SIZE[1], VIEW_SIZE[0], 3), BACKDROP, np.float32)
     views = []
     for yaw, pitch in np.radians(VIEWS):
         direction = np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
         camera = look_at(middle + direction * 1.05, middle, focal_px=3.8 * VIEW_SIZE[0], size=VIEW_SIZE)
-        picture = render(mesh, atlas, camera, FLAT, supersample=2, background=backdrop, device=device)
+        picture = render(mesh, atlas, camera, FLAT, background=backdrop, device=device)
         views.append((picture.rgb * 255 + 0.5).astype(np.uint8))
     return views
 

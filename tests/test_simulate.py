@@ -1,0 +1,173 @@
+"""Simulated captures, augmentation and completion on the shipped head."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("warp", reason="the simulator needs warp-lang (extra [train])")
+
+from studio_avatar.avatar.eyes import paint_eyes_and_mouth
+from studio_avatar.errors import InvalidInputError
+from studio_avatar.head.layout import landmark_uv, region_mask, texel_map, texel_positions
+from studio_avatar.head.model import HeadModel
+from studio_avatar.rendering import Camera, look_at
+from studio_avatar.training.augment import augment_studio, paint_brows, studio_masks, typology_angle
+from studio_avatar.training.simulate import (
+    Room,
+    colour_of_temperature,
+    compress,
+    light_of,
+    sample_expression,
+    simulate,
+)
+from studio_avatar.training.studio_set import complete, membrane
+
+SIZE = 256
+SKIN = np.array([0.78, 0.58, 0.48], np.float32)
+
+
+@pytest.fixture(scope="module")
+def head():
+    return HeadModel.from_pretrained(Path(__file__).parents[1] / "weights_card", subfolder="head")
+
+
+@pytest.fixture(scope="module")
+def skin(head):
+    """One even skin colour with painted eyes and mouth."""
+    return paint_eyes_and_mouth(np.broadcast_to(SKIN, (SIZE, SIZE, 3)), head)
+
+
+@pytest.fixture(scope="module")
+def shot(head, skin):
+    return simulate(head, skin, np.random.default_rng(3), num_views=3, size=(180, 240))
+
+
+def test_the_frames_are_pictures_of_the_asked_size(shot):
+    assert [frame.shape for frame in shot.frames] == [(240, 180, 3)] * 3
+    assert all(frame.dtype == np.uint8 and frame.std() > 5 for frame in shot.frames)
+    assert shot.identity.shape == (100,)
+    assert shot.expression.shape == (3, 52)
+
+
+def test_the_truth_puts_the_landmarks_on_the_face(head, shot):
+    import torch
+
+    for frame in range(3):
+        vertices = head.vertices(torch.from_numpy(shot.identity), torch.from_numpy(shot.expression[frame]))
+        camera = Camera(shot.focal_px, shot.rotation[frame], shot.translation[frame], shot.image_size)
+        pixels = camera.project(head.landmarks(vertices).numpy())
+        assert (pixels > 0).all() and (pixels < shot.image_size).all()
+        tallness = np.ptp(pixels[:, 1]) / 240
+        assert 0.25 < tallness < 0.8
+    # The second pose looks from the person's left: the nose points to the left of the picture.
+    assert shot.rotation[1][0] @ (0, 0, 1) < -0.2
+
+
+def test_a_seed_gives_the_same_bytes_again(head, skin, shot):
+    again = simulate(head, skin, np.random.default_rng(3), num_views=3, size=(180, 240))
+    other = simulate(head, skin, np.random.default_rng(4), num_views=1, size=(180, 240))
+    assert all(np.array_equal(a, b) for a, b in zip(shot.frames, again.frames, strict=True))
+    assert not np.array_equal(shot.frames[0], other.frames[0])
+
+
+def test_too_many_views_are_refused(head, skin):
+    with pytest.raises(InvalidInputError, match="num_views"):
+        simulate(head, skin, np.random.default_rng(0), num_views=8)
+
+
+def test_eyes_stay_open(head):
+    names = list(head.config.expression_names)
+    rng = np.random.default_rng(0)
+    samples = np.stack([sample_expression(rng, names) for _ in range(50)])
+    assert samples.min() >= 0 and samples.max() <= 1
+    assert samples[:, [names.index("eyeBlinkLeft"), names.index("eyeBlinkRight")]].max() <= 0.1
+
+
+def test_light_turns_with_the_camera_only_if_the_head_turns():
+    lobes = ((np.array([1.0, 0.0, 0.0]), np.ones(3), 1.0),)
+    side = look_at((1.0, 0.0, 0.0))
+    still = light_of(Room(np.zeros(3), lobes, (), turns_with_camera=False), side)
+    turning = light_of(Room(np.zeros(3), lobes, (), turns_with_camera=True), side)
+    # In front of a fixed camera the light from the person's left seems to come from the back of a head that
+    # turns to the right; band one of the harmonics holds the direction as (y, z, x).
+    assert still.environment[3, 0] > 0.5 and abs(still.environment[2, 0]) < 1e-6
+    assert turning.environment[2, 0] < -0.5 and abs(turning.environment[3, 0]) < 1e-6
+
+
+def test_warm_light_is_red_and_cold_light_is_blue():
+    warm, cold = colour_of_temperature(2700), colour_of_temperature(9000)
+    assert warm[0] > 1.3 and warm[2] < 0.5
+    assert cold[0] < 1.0 and cold[2] > 1.1
+
+
+@pytest.mark.parametrize("codec", [("jpeg", 60), ("h264", 28)])
+def test_codecs_lose_a_little(codec, shot):
+    coded = compress(shot.frames, codec)
+    for before, after in zip(shot.frames, coded, strict=True):
+        error = np.abs(before.astype(int) - after).mean()
+        assert 0 < error < 8
+
+
+def test_pupils_are_dark_and_the_white_is_bright(head, skin):
+    positions = texel_positions(texel_map(head, SIZE), head, head.neutral.numpy())
+    for side in ("eyeball_left", "eyeball_right"):
+        mask = region_mask(head, SIZE, side)
+        order = np.argsort(positions[mask][:, 2])
+        assert skin[mask][order[-3:]].mean() < 0.15
+        # Half a centimetre behind the apex begins the white.
+        white = (positions[mask][:, 2].max() - positions[mask][:, 2] > 0.004) & (
+            positions[mask][:, 2].max() - positions[mask][:, 2] < 0.008
+        )
+        assert skin[mask][white].mean() > 0.6
+    outside = texel_map(head, SIZE).covered & region_mask(head, SIZE, "face")
+    np.testing.assert_allclose(skin[outside], np.broadcast_to(SKIN, (outside.sum(), 3)), atol=1e-6)
+
+
+def test_brows_are_painted_on_the_brows(head, skin):
+    painted = paint_brows(skin, studio_masks(head, SIZE), np.random.default_rng(0))
+    changed = np.abs(painted - skin).max(-1) > 0.15
+    rows, columns = np.nonzero(changed)
+    brows = landmark_uv(head)[[46, 52, 55, 70, 105, 107, 276, 282, 285, 300, 334, 336]] * SIZE
+    margin = 0.04 * SIZE
+    assert changed.sum() > 50
+    assert rows.min() > brows[:, 1].min() - margin and rows.max() < brows[:, 1].max() + margin
+    assert columns.min() > brows[:, 0].min() - margin and columns.max() < brows[:, 0].max() + margin
+    assert (columns < SIZE / 2).any() and (columns > SIZE / 2).any()
+
+
+def test_augmented_people_differ_and_stay_human(head, skin):
+    masks = studio_masks(head, SIZE)
+    rng = np.random.default_rng(0)
+    people = [augment_studio(skin, masks, rng, other=skin, bare=i % 2 == 0) for i in range(12)]
+    angles = [typology_angle(np.median(person[masks.cheek], 0)) for person in people]
+    assert all(
+        p.shape == skin.shape and p.dtype == np.float32 and p.min() >= 0 and p.max() <= 1 for p in people
+    )
+    assert min(angles) > -70 and max(angles) < 70
+    assert np.ptp(angles) > 10
+    eyes = region_mask(head, SIZE, "eyeball_left", "eyeball_right")
+    eyes &= eyes[:, ::-1]
+    for person in people:  # mirrored or not, the eyes keep their colour
+        assert min(np.abs(person - skin)[eyes].max(), np.abs(person[:, ::-1] - skin)[eyes].max()) < 1e-6
+
+
+def test_the_membrane_is_harmonic():
+    rows, columns = np.mgrid[:64, :64].astype(np.float32)
+    plane = np.stack([0.01 * columns + 0.02 * rows - 0.3], -1)
+    known = np.ones((64, 64), bool)
+    known[20:44, 16:50] = False
+    filled = membrane(np.where(known[..., None], plane, 9.0), known)
+    np.testing.assert_allclose(filled, plane, atol=0.02)
+
+
+def test_completion_takes_the_tone_of_what_is_trusted():
+    rng = np.random.default_rng(0)
+    own = np.full((128, 128, 3), (0.4, 0.3, 0.25), np.float32)
+    other = np.clip(0.7 + 0.02 * rng.standard_normal((128, 128, 3)), 0, 1).astype(np.float32)
+    trust = np.zeros((128, 128), np.float32)
+    trust[:, :64] = 1
+    done = complete(own, trust, other)
+    np.testing.assert_array_equal(done[:, :60], own[:, :60])
+    np.testing.assert_allclose(done[:, 70:].mean((0, 1)), own[0, 0], atol=0.02)
+    assert done[:, 70:].std((0, 1)).min() > 0.005  # the other person's pores
