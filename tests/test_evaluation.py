@@ -63,7 +63,13 @@ def test_psnr_looks_at_masked_texels_only():
     b[:, 8:] = 0
     assert metrics.psnr(a, b, mask) == pytest.approx(20.0)
     assert metrics.psnr(a, a, mask) == math.inf
-    assert math.isnan(metrics.psnr(a, b, np.zeros_like(mask)))
+
+
+def test_every_metric_is_nan_over_an_empty_mask():
+    a, b, nothing = random_texture(0), random_texture(1), np.zeros_like(FULL)
+    for metric in (metrics.psnr, metrics.ssim, metrics.skin_delta_e, metrics.gradient_correlation):
+        assert math.isnan(metric(a, b, nothing))
+    assert math.isnan(metrics.skin_ita(a, nothing)) and math.isnan(metrics.bs_error(a, nothing))
 
 
 def test_ssim_equals_the_formula_window_by_window():

@@ -40,7 +40,8 @@ def ssim(a: np.ndarray, b: np.ndarray, mask: np.ndarray) -> float:
 
     Local means and covariances take masked texels only, so what lies in a hole changes nothing.
     """
-    a, b = a.astype(np.float64), b.astype(np.float64)
+    box = _bounding_box(mask)  # beyond it no texel counts
+    a, b, mask = a[box].astype(np.float64), b[box].astype(np.float64), mask[box]
 
     def local(values):
         return masked_blur(values, mask, SSIM_SIGMA, SSIM_RADIUS)
@@ -51,6 +52,12 @@ def ssim(a: np.ndarray, b: np.ndarray, mask: np.ndarray) -> float:
     luminance = (2 * mean_a * mean_b + SSIM_C1) / (mean_a**2 + mean_b**2 + SSIM_C1)
     structure = (2 * covariance + SSIM_C2) / (var_a + var_b + SSIM_C2)
     return masked_mean(luminance * structure, mask)
+
+
+def _bounding_box(mask: np.ndarray) -> tuple[slice, slice]:
+    """Rows and columns between the first and the last masked texel."""
+    lines = [np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0)]
+    return tuple(slice(line[0], line[-1] + 1) if line.size else slice(0, 0) for line in lines)
 
 
 def masked_blur(values: np.ndarray, mask: np.ndarray, sigma: float, radius: int) -> np.ndarray:
@@ -128,7 +135,9 @@ def _mean_hue(h1: np.ndarray, h2: np.ndarray) -> np.ndarray:
 
 def skin_delta_e(a: np.ndarray, b: np.ndarray, mask: np.ndarray) -> float:
     """Mean CIEDE2000 of the masked texels."""
-    return masked_mean(delta_e2000(srgb_to_lab(a), srgb_to_lab(b)), mask)
+    inside = mask > 0
+    difference = delta_e2000(srgb_to_lab(a[inside]), srgb_to_lab(b[inside]))
+    return masked_mean(difference[:, None], mask[inside][:, None])
 
 
 def individual_typology_angle(lab: np.ndarray) -> np.ndarray:
@@ -142,8 +151,9 @@ def skin_ita(texture: np.ndarray, mask: np.ndarray) -> float:
 
     The mean colour first: single texels with b* near 0 have wild angles.
     """
-    lab = srgb_to_lab(texture)
-    return float(individual_typology_angle([masked_mean(lab[..., channel], mask) for channel in range(3)]))
+    inside = mask > 0
+    lab, weight = srgb_to_lab(texture[inside]), mask[inside][:, None]
+    return float(individual_typology_angle([masked_mean(lab[:, [c]], weight) for c in range(3)]))
 
 
 def bs_error(texture: np.ndarray, mask: np.ndarray) -> float:
