@@ -279,6 +279,19 @@ def test_evaluation_of_the_real_pipeline_on_known_sets(tiny_pipeline, prepared):
     )
 
 
+def test_command_prints_what_it_writes(tiny_pipeline, prepared, tmp_path, capsys):
+    tiny_pipeline.save_pretrained(tmp_path / "weights")
+    folders = {"--data": prepared, "--prepared": prepared, "--weights": tmp_path / "weights"}
+    files = {"--out": tmp_path / "docs" / "e.json", "--markdown": tmp_path / "docs" / "e.md"}
+    arguments = [str(part) for pair in (folders | files).items() for part in pair]
+    assert main([*arguments, "--limit", "1"]) == 0
+    assert capsys.readouterr().out.strip() == files["--markdown"].read_text().strip()
+    report = json.loads(files["--out"].read_text())
+    assert report["facts"]["weights"].startswith("sha256:")
+    ours = next(row for row in report["tables"][1]["rows"] if row["method"] == "ours: texture")
+    assert len(ours["items"]["delta_e"]) == 1 and ours["mean"]["delta_e"] > 0
+
+
 def test_command_names_what_is_missing(tmp_path, capsys):
     assert main(["--data", str(tmp_path / "none")]) == 2
     assert "none is no folder" in capsys.readouterr().err
