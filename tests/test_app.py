@@ -25,7 +25,7 @@ from studio_avatar.ui.worker import Done, StageProgress, follow
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "selfie.mp4"
-START_SECONDS = 90
+START_SECONDS = 180  # a cold disk and a busy machine
 FACE_SUFFIXES = {".mp4", ".png", ".glb", ".json", ".zip"}
 
 
