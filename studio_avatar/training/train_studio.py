@@ -14,7 +14,7 @@ import copy
 import torch
 from safetensors.torch import load_file
 
-from ..head import HeadModel
+from ..head.model import HeadModel
 from ..models import InversionEncoder, StyleGAN2Generator
 from ..models.discriminator import Discriminator
 from ..models.mobilefacenet import MobileFaceNet
