@@ -93,7 +93,8 @@ def _align(view: View, rgb: np.ndarray, trust: np.ndarray) -> View:
     at = grid + shift.astype(np.float32)
     moved = cv2.remap(view.rgb, at, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     # Trust is held down by the unmoved one, so that nothing slides over the border of a chart.
-    moved_trust = np.minimum(cv2.remap(view.trust, at, None, cv2.INTER_LINEAR), view.trust)
+    moved_trust = cv2.remap(view.trust, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    moved_trust = np.minimum(moved_trust, view.trust)
     return View(np.clip(moved, 0.0, 1.0), moved_trust)
 
 
