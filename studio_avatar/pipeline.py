@@ -95,7 +95,7 @@ class StudioTexturePipeline(DiffusionPipeline):
             head=head,
         )
         for network in (phone_generator, studio_generator, encoder, unet):
-            network.eval().to(memory_format=torch.channels_last)
+            _realign(network).eval().to(memory_format=torch.channels_last)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, revision=None, cache_dir=None, **kwargs):
@@ -285,6 +285,14 @@ class StudioTexturePipeline(DiffusionPipeline):
             timings=timings,
         )
         return output if return_dict else tuple(output.values())
+
+
+@torch.no_grad()
+def _realign(network):
+    """Copies loaded tensors out of the file's memory map: where they lie unaligned, CPU kernels round differently."""
+    for tensor in [*network.parameters(), *network.buffers()]:
+        tensor.data = tensor.data.clone()
+    return network
 
 
 def _component_names(cls):
