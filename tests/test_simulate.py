@@ -13,12 +13,14 @@ from studio_avatar.head.layout import landmark_uv, region_mask, texel_map, texel
 from studio_avatar.head.model import HeadModel
 from studio_avatar.rendering import Camera, look_at
 from studio_avatar.training.augment import augment_studio, paint_brows, studio_masks, typology_angle
+from studio_avatar.training.shirt import with_shirt
 from studio_avatar.training.simulate import (
     Room,
     colour_of_temperature,
     compress,
     light_of,
     sample_expression,
+    shaped_mesh,
     simulate,
 )
 from studio_avatar.training.studio_set import complete, membrane
@@ -171,3 +173,19 @@ def test_completion_takes_the_tone_of_what_is_trusted():
     np.testing.assert_array_equal(done[:, :60], own[:, :60])
     np.testing.assert_allclose(done[:, 70:].mean((0, 1)), own[0, 0], atol=0.02)
     assert done[:, 70:].std((0, 1)).min() > 0.005  # the other person's pores
+
+
+def test_a_shirt_hangs_on_the_neck_and_shades_nothing_above_it(head):
+
+    body = shaped_mesh(head, np.zeros(100, np.float32), np.zeros(52, np.float32))
+    texture = np.ones((8, 8, 3), np.float32)
+    dressed, painted = with_shirt(body, texture, (0.1, 0.2, 0.3), collar=0.0)
+    cloth = dressed.vertices[len(body.vertices) :]
+    chin = head.landmarks(head.neutral)[152, 1].item()
+    assert cloth[:, 1].max() < chin
+    assert np.ptp(cloth[:, 0]) > 0.35
+    spot = dressed.uv[-1] * (painted.shape[1], painted.shape[0])
+    np.testing.assert_allclose(painted[int(spot[1]), int(spot[0])], (0.1, 0.2, 0.3), atol=1e-6)
+    np.testing.assert_array_equal(painted[:8], texture)
+    # The charts keep their texels although the texture has grown.
+    np.testing.assert_allclose(dressed.uv[:-1, 1] * painted.shape[0], body.uv[:, 1] * 8, rtol=1e-5)
