@@ -32,7 +32,6 @@ class PhoneConfig(LoopConfig):
     discriminator_channels: tuple[int, ...] = (192, 192, 128, 96, 64, 32)
     encoder_learning_rate: float = 5e-4
     code_learning_rate: float = 0.0  # step of the per-texture W+ residuals; 0 trains the encoder's codes alone
-    code_components: int = 150  # principal components of the textures that the residuals start from
     code_decay: float = 0.02  # share of a residual that is handed back to the encoder a visit
     l1_weight: float = 1.0
     mse_weight: float = 2.0

@@ -35,10 +35,6 @@ def build_networks(config: PhoneConfig):
     return tuple(net.to(memory_format=torch.channels_last) for net in (generator, encoder, discriminator))
 
 
-CODE_SCALE = 0.5  # standard deviation of the first codes; styles are 1 plus about this much
-DISTILLATION_WEIGHT = 5.0  # of the encoder's squared distance to the codes that its textures have come to
-
-
 class Autoencoder(nn.Module):
     """Encoder and generator behind one `forward`, as distributed training wants it."""
 
@@ -56,34 +52,15 @@ class Autoencoder(nn.Module):
         return self.generator.synthesize(used, noise_mode="none"), code, used
 
 
-@torch.no_grad()
-def linear_codes(textures, num_ws, w_dim, count):
-    """Start of the residuals, (2N, num_ws, w_dim): a random linear image of each texture's principal components.
-
-    A generator that is told from the first step what linear analysis already knows of a texture learns to decode, instead
-    of waiting for codes to take shape. Components are half whitened; unseen texels count as the mean texture.
-    """
-    rgb, seen = to_float(textures.rgb), to_mask(textures.seen)
-    rgb, seen = (torch.stack([x, x.flip(-1)], dim=1).flatten(0, 1) for x in (rgb, seen))  # row 2i + mirrored
-    mean = (rgb * seen).sum(0) / seen.sum(0).clamp_min(1e-3)
-    centred = ((rgb - mean) * seen).flatten(1)  # (2N, 3 R²)
-    variance, vectors = torch.linalg.eigh((centred @ centred.t()).double())
-    count = min(count, len(vectors) - 1)
-    scores = vectors.flip(1)[:, :count] * variance.flip(0)[:count].clamp_min(0) ** 0.25  # (2N, count), half whitened
-    scores = scores / scores.square().sum(1).mean().sqrt()
-    spread = torch.randn(count, num_ws * w_dim, generator=torch.Generator().manual_seed(0))
-    return CODE_SCALE * (scores.float() @ spread).view(-1, num_ws, w_dim)
-
-
 class CodeResiduals(nn.Module):
     """One W+ residual a training texture and mirror side: what refinement adds to the encoder at inference.
 
     Each visit takes one normalised gradient step and hands a share of the residual back to the encoder (as its target).
     """
 
-    def __init__(self, codes, rate, decay):
+    def __init__(self, count, num_ws, w_dim, rate, decay):
         super().__init__()
-        self.register_buffer("codes", codes)
+        self.register_buffer("codes", torch.zeros(count, num_ws, w_dim))
         self.rate, self.decay = rate, decay
 
     def take(self, rows):
@@ -115,8 +92,9 @@ class PhoneStage:
             betas=(0.5, 0.99),
         )
         self.d_optimizer = torch.optim.Adam(discriminator.parameters(), lr=rate, betas=(0.0, 0.99))
-        codes = linear_codes(self.set, generator.num_ws, config.w_dim, config.code_components)
-        self.residuals = CodeResiduals(codes, config.code_learning_rate, config.code_decay).to(accelerator.device)
+        self.residuals = CodeResiduals(
+            2 * len(self.set), generator.num_ws, config.w_dim, config.code_learning_rate, config.code_decay
+        ).to(accelerator.device)
         self.autoencoder, self.discriminator = autoencoder, discriminator.to(accelerator.device)
 
     def batch(self, step):
@@ -138,7 +116,7 @@ class PhoneStage:
         gradient = losses.gradient_loss(picture, rgb, seen)
         total = config.l1_weight * l1 + config.mse_weight * mse + config.gradient_weight * gradient
         if residual is not None:  # the encoder follows the refined codes
-            total = total + DISTILLATION_WEIGHT * (code - used.detach()).square().mean()
+            total = total + (code - used.detach()).square().mean()
         log = {"l1": l1.item(), "psnr": (10 * torch.log10(4 / mse)).item(), "gradient": gradient.item()}
         adversarial = config.adversarial_interval and step % config.adversarial_interval == 0
         if adversarial:
