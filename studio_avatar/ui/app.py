@@ -11,7 +11,7 @@ from pathlib import Path
 import gradio as gr
 from gradio.events import Dependency
 
-from ..creation import CreationSettings
+from ..creation import CreationSettings, stage_title
 from ..weights import find_weights
 from . import presentation
 from .handlers import AvatarResult, AvatarService, user_sentence
@@ -57,6 +57,7 @@ class _Inputs:
 
     video: gr.Video
     photos: gr.File
+    tabs: gr.Tabs
     source: gr.State  # "video" or "photos": the open tab
     seed: gr.Number
     steps: gr.Slider
@@ -143,13 +144,13 @@ def launch(weights: str | os.PathLike | None = None, example: Path | None = None
 def _input_column() -> _Inputs:
     defaults = CreationSettings()
     source = gr.State("video")
-    with gr.Tabs():
-        with gr.Tab("Video") as video_tab:
+    with gr.Tabs() as tabs:
+        with gr.Tab("Video", id="video") as video_tab:
             # include_audio: leaving the sound out would re-encode every upload
             video = gr.Video(
                 label="Selfie video", sources=["upload", "webcam"], include_audio=True, elem_id="capture"
             )
-        with gr.Tab("Photos") as photos_tab:
+        with gr.Tab("Photos", id="photos") as photos_tab:
             photos = gr.File(
                 label="Photos of one person", file_count="multiple", file_types=PHOTO_TYPES, height=320
             )
@@ -167,7 +168,7 @@ def _input_column() -> _Inputs:
             0, 1, defaults.guidance, step=0.05, label="Detail guidance",
             info="How strongly the capture's own detail is kept.",
         )  # fmt: skip
-    return _Inputs(video, photos, source, seed, steps, inversion_steps, guidance)
+    return _Inputs(video, photos, tabs, source, seed, steps, inversion_steps, guidance)
 
 
 def _example_row(inputs: _Inputs, example: Path | None) -> Dependency | None:
@@ -198,7 +199,7 @@ def _output_column() -> _Outputs:
     with gr.Row():
         completed = gr.Image(
             label="Completed by the model: orange", format="png", type="filepath", interactive=False,
-            buttons=["fullscreen"],            height=VIEWER_HEIGHT // 2 + 60, scale=2, min_width=260,
+            buttons=["fullscreen"], height=VIEWER_HEIGHT // 2 + 60, scale=2, min_width=260,
         )  # fmt: skip
         with gr.Column(scale=5, min_width=320):
             timings = gr.Markdown()
@@ -247,8 +248,10 @@ def _wire_buttons(
     }
     runs = [create.click(**start)]
     if example_shown is not None:
-        # The example fills the video field, so the video counts even if the other tab is open.
-        chosen = example_shown.then(lambda: "video", outputs=inputs.source, **PRIVATE)
+        # The example fills the video field, so that tab opens and counts.
+        chosen = example_shown.then(
+            lambda: (gr.Tabs(selected="video"), "video"), outputs=[inputs.tabs, inputs.source], **PRIVATE
+        )
         runs.append(chosen.then(**start))
     for event in runs:
         event.then(lambda: gr.Button(interactive=False), outputs=cancel, **PRIVATE)
@@ -283,7 +286,7 @@ def _wire_api(make: Make, sessions: SessionFolders, inputs: _Inputs) -> None:
             if isinstance(update, Done):
                 files = update.value.files
                 return str(files.texture), str(files.avatar), str(files.report), str(update.value.archive)
-            progress(update.fraction, desc=update.stage)
+            progress(update.fraction, desc=stage_title(update.stage))
 
     # Hidden File components: unlike Video they take a photo as well, and re-encode nothing.
     capture = gr.File(label="video", visible=False)
