@@ -10,6 +10,7 @@ from studio_avatar.errors import InvalidInputError
 from studio_avatar.evaluation import baselines, held_out, metrics
 from studio_avatar.evaluation.__main__ import evaluate, main
 from studio_avatar.evaluation.report import Column, Table, write_report
+from studio_avatar.training.prepare import head_mark
 
 FULL = np.ones((16, 16), bool)
 
@@ -229,7 +230,7 @@ def tiny_pipeline():
 
 
 @pytest.fixture
-def prepared(tmp_path):
+def prepared(tmp_path, tiny_pipeline):
     """Prepared sets with three training and two held-out items: flat faces, captured at half brightness."""
     from safetensors.numpy import save_file
 
@@ -250,7 +251,8 @@ def prepared(tmp_path):
         save_file(arrays, tmp_path / f"{name}.safetensors")
         splits = ["train"] * (len(arrays["rgb"]) - 2) + ["held_out"] * 2
         items = [{"id": str(i), "subject": str(i), "split": split} for i, split in enumerate(splits)]
-        (tmp_path / f"{name}.json").write_text(json.dumps({"items": items, "skipped": {}}))
+        index = {"head": head_mark(tiny_pipeline.head), "items": items, "skipped": {}}
+        (tmp_path / f"{name}.json").write_text(json.dumps(index))
     return tmp_path
 
 
@@ -290,6 +292,13 @@ def test_command_prints_what_it_writes(tiny_pipeline, prepared, tmp_path, capsys
     assert report["facts"]["weights"].startswith("sha256:")
     ours = next(row for row in report["tables"][1]["rows"] if row["method"] == "ours: texture")
     assert len(ours["items"]["delta_e"]) == 1 and ours["mean"]["delta_e"] > 0
+
+
+def test_sets_for_another_head_are_refused(tiny_pipeline, prepared):
+    index = json.loads((prepared / "studio.json").read_text())
+    (prepared / "studio.json").write_text(json.dumps(index | {"head": "00000000"}))
+    with pytest.raises(InvalidInputError, match=r"studio .* another head"):
+        evaluate(tiny_pipeline, prepared)
 
 
 def test_command_names_what_is_missing(tmp_path, capsys):

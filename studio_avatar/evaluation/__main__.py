@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> tuple[list[Table], dict]:
     weights = find_weights(options.weights)
     pipeline = StudioTexturePipeline.from_pretrained(weights)
     pipeline.set_progress_bar_config(disable=True)
-    with prepared_folder(options, weights) as folder:
+    with prepared_folder(options, weights, pipeline.head) as folder:
         facts = {
             "weights": weights_revision(weights),
             "seed": options.seed,
@@ -80,14 +80,14 @@ def run(options: argparse.Namespace) -> tuple[list[Table], dict]:
 
 
 @contextlib.contextmanager
-def prepared_folder(options: argparse.Namespace, weights: str):
+def prepared_folder(options: argparse.Namespace, weights: str, head):
     """The folder with the prepared sets; made when none was given, and deleted unless it is the cache."""
     if options.prepared:
         yield options.prepared
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.cache or Path(temporary)
-        held_out.prepare_sets(options.data, folder, weights)
+        held_out.prepare_sets(options.data, folder, weights, head)
         yield folder
 
 
@@ -101,6 +101,8 @@ def evaluate(pipeline, folder: Path, limit: int | None = None, seed: int = 0, em
         embed: texture (H, W, 3) → identity embedding of unit length, for a column of its own.
     """
     from ..head.layout import region_mask
+
+    held_out.check_head(folder, pipeline.head)
 
     # 1. W+ inversion against linear models.
     portraits = partial(held_out.portraits, folder, pipeline.base_resolution)

@@ -12,20 +12,35 @@ from .tables import PhoneTextures, StudioPair
 SETS = ("portraits", "studio", "captures_held_out")
 
 
-def prepare_sets(data: Path, out: Path, weights: str, workers: int = 2) -> None:
+def prepare_sets(data: Path, out: Path, weights: str, head, workers: int = 2) -> None:
     """Make those sets of `studio_avatar.training.prepare` that evaluation reads; finished items are kept.
 
     All portraits, as the linear models are trained on those not held out; all studio textures for their mean;
     captures of held-out subjects only. Needs the extra [train].
+
+    Args:
+        weights: folder or Hub id whose subfolder `head` has the head; head: the `HeadModel` loaded from it.
     """
     from ..training import prepare
 
-    options = Namespace(data=data, out=out, head=weights, workers=workers, variants=0, lights=0)
+    mark = prepare.head_mark(head)
+    options = Namespace(
+        data=data, out=out, head=weights, head_mark=mark, workers=workers, variants=0, lights=0
+    )
     for stage in prepare.STAGES:
         for name, jobs in prepare.plan(stage, options).items():
             if name in SETS:
                 prepare.run(jobs, options)
                 prepare.pack(out, name, jobs)
+
+
+def check_head(prepared: Path, head) -> None:
+    """Raises `InvalidInputError` when a set was prepared for another head, so for other texture coordinates."""
+    from ..training.prepare import head_mark
+
+    for name in SETS:
+        if _index(prepared, name)["head"] != head_mark(head):
+            raise InvalidInputError(f"{name} in {prepared} was made for another head: prepare it again.")
 
 
 def portraits(prepared: Path, resolution: int, split: str, limit: int | None = None) -> PhoneTextures:
