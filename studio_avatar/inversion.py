@@ -55,7 +55,7 @@ def invert(
     encoder,
     generator,
     num_steps=100,
-    learning_rate=0.06,
+    learning_rate=0.12,
     feature_weight=0.02,
     manifold_weight=0.002,
     callback=None,

@@ -19,6 +19,9 @@ from ..errors import StudioAvatarError
 from .checkpoint import load_checkpoint, save_checkpoint
 
 
+MAX_GRADIENT_NORM = 1.0  # without it a run at the rates of small.yaml once diverged after 1,800 steps
+
+
 class TrainingDiverged(StudioAvatarError):
     """A loss became NaN or infinite; the last good checkpoint is kept."""
 
@@ -125,9 +128,11 @@ def average_gradients(accelerator, parameters):
 
 
 def optimizer_step(accelerator, optimizer, loss):
-    """Backward, gradient averaging over the processes, one optimiser step, gradients cleared."""
+    """Backward, gradient averaging over the processes, clipping, one optimiser step, gradients cleared."""
     accelerator.backward(loss)
-    average_gradients(accelerator, [p for group in optimizer.param_groups for p in group["params"]])
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    average_gradients(accelerator, parameters)
+    torch.nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT_NORM)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
 
