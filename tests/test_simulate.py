@@ -156,7 +156,7 @@ def test_augmented_people_differ_and_stay_human(head, skin):
 
 def test_the_membrane_is_harmonic():
     rows, columns = np.mgrid[:64, :64].astype(np.float32)
-    plane = np.stack([0.01 * columns + 0.02 * rows - 0.3], -1)
+    plane = np.stack([0.01 * columns + 0.02 * rows - 0.3, 0.02 * columns, 0.01 * rows], -1)
     known = np.ones((64, 64), bool)
     known[20:44, 16:50] = False
     filled = membrane(np.where(known[..., None], plane, 9.0), known)
