@@ -341,8 +341,14 @@ def test_a_clip_shows_more_than_a_photo(several, single, painting, head):
     assert several.fit.reprojection_error < 0.01
     assert (several.seen > 0.3).mean() > 1.3 * (single.seen > 0.3).mean()
     face = region_mask(head, SIZE, "face") & (several.seen > 0.5)
-    shaded = several.rgb[face] / painting[face]
-    assert np.abs(shaded / np.median(shaded) - 1.0).mean() < 0.15
+    fine = [image.mean(2) - cv2.GaussianBlur(image.mean(2), (0, 0), 4) for image in (several.rgb, single.rgb)]
+    face &= single.seen > 0.5
+    print(
+        "detail kept",
+        fine[0][face].std() / fine[1][face].std(),
+        np.corrcoef(fine[0][face], fine[1][face])[0, 1],
+    )
+    assert fine[0][face].std() > 0.8 * fine[1][face].std()  # twelve pictures are no blurrier than one
 
 
 def test_the_same_clip_gives_the_same_bytes(several, clip, head):

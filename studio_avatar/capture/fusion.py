@@ -11,7 +11,7 @@ import numpy as np
 from studio_avatar.capture.unwrap import View
 
 FLOW_SIZE = 512  # texels; flow at this size finds shifts well below one texel of a 1024 texture
-MAX_SHIFT = 6.0  # texels at FLOW_SIZE: a larger one is a wrong match, not a fitting error
+MAX_SHIFT = 9.0  # texels at FLOW_SIZE: a larger one is a wrong match, not a fitting error
 FLOW_SMOOTHING = 6.0  # sigma, texels at FLOW_SIZE
 LIGHT_SIZE = 64  # texels; light differences are this smooth
 LIGHT_SMOOTHING = 5.0  # sigma, texels at LIGHT_SIZE
@@ -32,8 +32,8 @@ def fuse(views: Sequence[View], quality: Sequence[float]) -> View:
         rgb, trust = _running_average(aligned)
     weights = np.stack([view.trust for view in aligned]) * np.asarray(quality, np.float32)[:, None, None]
     blended = _blend_bands([view.rgb for view in aligned], weights, fill_unseen(rgb, trust))
-    seen = 1.0 - np.prod([1.0 - view.trust for view in aligned], axis=0)
-    return View(fill_unseen(blended, seen), seen.astype(np.float32))
+    seen = np.max([view.trust for view in aligned], axis=0)  # many poor views do not make a good one
+    return View(fill_unseen(blended, seen), seen)
 
 
 def fill_unseen(rgb: np.ndarray, trust: np.ndarray) -> np.ndarray:

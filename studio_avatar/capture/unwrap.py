@@ -7,7 +7,8 @@ import numpy as np
 from studio_avatar.capture.silhouette import person_mask
 from studio_avatar.capture.video import Frame
 
-ZBUFFER_FACE_HEIGHT_PX = 360  # resolution of visibility; the fit is no more exact than a pixel of this
+MAX_ZBUFFER_FACE_HEIGHT_PX = 360  # resolution of visibility; the fit is no more exact than a pixel of this
+ZBUFFER_PX_PER_TEXEL = 0.8  # height of the face in that buffer over the size of the texture
 GRAZING_COSINE, FACING_COSINE = 0.2, 0.55  # at flatter angles: no trust; above the second: full
 OCCLUSION_BIAS_M = 0.004  # an occluder nearer by less than this is the surface itself
 BACKGROUND_MARGIN = 0.3  # over face height: how much around the head is looked at to know the background
@@ -79,7 +80,9 @@ def unwrap(frame: Frame, head, texels, vertices: np.ndarray, camera: Camera) -> 
     values = _interpolate(np.c_[vertices, cosine], faces[triangle], shares)  # (N, 4)
     pixel, depth = camera.project(values[:, :3], image_size)
     trust = smoothstep(values[:, 3], GRAZING_COSINE, FACING_COSINE) * _inside(pixel, frame.picture)
-    trust *= _visible(head, vertices, camera, frame.rgb, triangle, pixel, depth)
+    buffer_height = min(MAX_ZBUFFER_FACE_HEIGHT_PX, ZBUFFER_PX_PER_TEXEL * len(texels.triangle))
+    scale = min(1.0, buffer_height / camera.face_height_px)
+    trust *= _visible(head, vertices, camera, frame.rgb, scale, triangle, pixel, depth)
 
     # 3. What the frame shows there.
     detail = _pixels_per_texel(head, vertices, camera, image_size, texels.triangle.shape[0])[triangle]
@@ -126,11 +129,13 @@ def _inside(pixel: np.ndarray, picture: tuple[int, int, int, int]) -> np.ndarray
     return smoothstep(margin, 1.0, 1.0 + 0.01 * (bottom - top))
 
 
-def _visible(head, vertices, camera: Camera, rgb, triangle, pixel, depth) -> np.ndarray:
-    """(N,) trust by visibility: nothing in front of the texel, off the border of its material, on the person."""
+def _visible(head, vertices, camera: Camera, rgb, scale: float, triangle, pixel, depth) -> np.ndarray:
+    """(N,) trust by visibility: nothing in front of the texel, off the border of its material, on the person.
+
+    scale: pixels of the depth buffer per pixel of the frame.
+    """
     import cv2
 
-    scale = min(1.0, ZBUFFER_FACE_HEIGHT_PX / camera.face_height_px)
     unit = camera.face_height_px * scale
     (left, top), (right, bottom), buffer, shown_triangle = _depth_buffer(
         head, vertices, camera, rgb.shape[1::-1], scale
