@@ -238,15 +238,18 @@ class StudioTexturePipeline(DiffusionPipeline):
 
         # 3. Invert: phone texture → W+ of the phone generator.
         with _timed(timings, "invert"):
+            progress("invert", 0.0)
             inversion = self.invert(rgb, mask, num_inversion_steps, progress)
 
         # 4. Studio base: the same W+ through the studio generator.
         with _timed(timings, "studio"):
+            progress("studio", 0.0)
             base = self.studio_generator.synthesize(inversion.w_plus, noise_mode="const").clamp(-1, 1)
             progress("studio", 1.0)
 
         # 5. Upscale, guided by the phone's image gradients.
         with _timed(timings, "upscale"), self.progress_bar(total=num_inference_steps) as bar:
+            progress("upscale", 0.0)
 
             def on_step(step, total, sample):
                 bar.update()
@@ -267,6 +270,7 @@ class StudioTexturePipeline(DiffusionPipeline):
         avatar = None
         with _timed(timings, "avatar"):
             if capture is not None:
+                progress("avatar", 0.0)
                 avatar = self.build_avatar(capture, texture)
                 progress("avatar", 1.0)
 
