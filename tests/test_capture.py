@@ -343,12 +343,8 @@ def test_a_clip_shows_more_than_a_photo(several, single, painting, head):
     face = region_mask(head, SIZE, "face") & (several.seen > 0.5)
     fine = [image.mean(2) - cv2.GaussianBlur(image.mean(2), (0, 0), 4) for image in (several.rgb, single.rgb)]
     face &= single.seen > 0.5
-    print(
-        "detail kept",
-        fine[0][face].std() / fine[1][face].std(),
-        np.corrcoef(fine[0][face], fine[1][face])[0, 1],
-    )
     assert fine[0][face].std() > 0.8 * fine[1][face].std()  # twelve pictures are no blurrier than one
+    assert np.corrcoef(fine[0][face], fine[1][face])[0, 1] > 0.8
 
 
 def test_the_same_clip_gives_the_same_bytes(several, clip, head):
