@@ -13,6 +13,8 @@ from studio_avatar.head.layout import landmark_uv, region_mask, texel_map, texel
 from studio_avatar.head.model import HeadModel
 from studio_avatar.rendering import Camera, look_at
 from studio_avatar.training.augment import augment_studio, paint_brows, studio_masks, typology_angle
+from studio_avatar.training.example import FRAMES_PER_SECOND, camera_at, encode_h264
+from studio_avatar.training.prepare import Job, pack
 from studio_avatar.training.shirt import with_shirt
 from studio_avatar.training.simulate import (
     Room,
@@ -189,3 +191,46 @@ def test_a_shirt_hangs_on_the_neck_and_shades_nothing_above_it(head):
     np.testing.assert_array_equal(painted[:8], texture)
     # The charts keep their texels although the texture has grown.
     np.testing.assert_allclose(dressed.uv[:-1, 1] * painted.shape[0], body.uv[:, 1] * 8, rtol=1e-5)
+
+
+def test_the_example_turns_to_both_sides():
+    still = np.zeros(6)
+    yaws = [np.degrees(camera_at(t, still)[1]) for t in np.arange(0, 5, 0.1)]
+    assert yaws[0] == 0
+    assert max(yaws) == pytest.approx(42, abs=0.5) and min(yaws) == pytest.approx(-42, abs=0.5)
+    assert np.abs(np.diff(yaws)).max() < 8  # degrees in a tenth of a second: no jump
+
+
+def test_the_example_file_is_the_same_bytes_and_plays():
+    import io
+
+    import av
+
+    frames = [np.full((64, 48, 3), 10 * i, np.uint8) for i in range(6)]
+    first, second = (encode_h264(iter(frames), (48, 64)) for _ in range(2))
+    assert first == second
+    with av.open(io.BytesIO(first)) as container:
+        assert container.streams.video[0].average_rate == FRAMES_PER_SECOND
+        assert [frame.to_ndarray(format="rgb24").shape for frame in container.decode(video=0)] == [
+            (64, 48, 3)
+        ] * 6
+
+
+def test_packing_keeps_the_order_and_names_what_was_skipped(tmp_path):
+    import json
+
+    from safetensors.numpy import load_file
+
+    jobs = [Job("portraits", f"p{i}", f"p{i}", "train", "", str(tmp_path), "0" * 8) for i in range(3)]
+    jobs[0].part.parent.mkdir(parents=True)
+    for i in (0, 2):
+        np.savez(jobs[i].part, rgb=np.full((4, 4, 3), i, np.uint8), seen=np.full((4, 4), 10 * i, np.uint8))
+    jobs[1].part.with_suffix(".skipped").write_text("NoFaceError: no face")
+    skipped = pack(tmp_path, "portraits", jobs)
+    columns = load_file(tmp_path / "portraits.safetensors")
+    index = json.loads((tmp_path / "portraits.json").read_text())
+    assert skipped == {"NoFaceError: no face": 1}
+    assert [item["id"] for item in index["items"]] == ["p0", "p2"]
+    assert index["skipped"] == {"p1": "NoFaceError: no face"}
+    assert columns["rgb"][:, 0, 0, 0].tolist() == [0, 2]
+    assert columns["seen"][:, 0, 0].tolist() == [0, 20]

@@ -32,7 +32,7 @@ from studio_avatar.training.simulate import (
 
 SIZE, SECONDS = (720, 1280), 5.0
 FRAMES_PER_SECOND, RENDERED_PER_SECOND = 30, 15
-FOCAL_PX, DISTANCE = 1450.0, 0.62  # a phone at arm's length [px, m]
+FOCAL_PX, DISTANCE = 1450.0, 0.52  # a phone at arm's length [px, m]
 # The turn of the head over time: (seconds, degrees to the person's right).
 TURN = ((0.0, 0.0), (0.5, 0.0), (1.6, 42.0), (2.7, 0.0), (3.8, -42.0), (4.8, 0.0), (5.0, 0.0))
 BLINK_AT, SMILE_FROM = 2.6, 3.2  # [s]
@@ -111,9 +111,9 @@ def uneven_room() -> Room:
     lamp = np.array([-0.72, 0.45, 0.55])
     window = np.array([0.8, 0.35, 0.1]) / np.linalg.norm([0.8, 0.35, 0.1])
     return Room(
-        ambient=cool * 0.32,
+        ambient=cool * 0.24,
         lobes=((window, cool * 0.5, 0.8),),
-        lamps=(Lamp(tuple(lamp / np.linalg.norm(lamp)), tuple(warm * 0.95), spread=0.12),),
+        lamps=(Lamp(tuple(lamp / np.linalg.norm(lamp)), tuple(warm * 1.15), spread=0.08),),
         turns_with_camera=True,
     )
 
