@@ -43,7 +43,9 @@ def join(a, b):
 
 def sphere(radius=0.1, rings=48):
     """A sphere with one texture coordinate for all."""
-    polar, around = np.meshgrid(np.linspace(0, np.pi, rings), np.linspace(0, 2 * np.pi, 2 * rings), indexing="ij")
+    polar, around = np.meshgrid(
+        np.linspace(0, np.pi, rings), np.linspace(0, 2 * np.pi, 2 * rings), indexing="ij"
+    )
     ray = np.stack([np.sin(polar) * np.sin(around), np.cos(polar), np.sin(polar) * np.cos(around)], -1)
     index = np.arange(polar.size).reshape(polar.shape)
     a, b, c, d = index[:-1, :-1], index[1:, :-1], index[1:, 1:], index[:-1, 1:]
@@ -100,7 +102,9 @@ def test_a_lamp_follows_the_cosine_law(degrees):
 def test_a_near_lamp_falls_off_with_the_square_of_the_distance():
     camera = look_at((0, 0, 1), focal_px=100, size=(16, 16))
     near, far = (
-        render(square(z=z), grey(0.5), camera, Light(lamps=(Lamp((0, 0, 1), distance=0.5),)), MATT, srgb=False)
+        render(
+            square(z=z), grey(0.5), camera, Light(lamps=(Lamp((0, 0, 1), distance=0.5),)), MATT, srgb=False
+        )
         for z in (0.25, 0.0)
     )
     np.testing.assert_allclose(near.rgb[8, 8], 4 * far.rgb[8, 8], rtol=0.01)
@@ -140,7 +144,9 @@ def test_gloss_adds_light_in_the_mirror_direction_only():
     camera = look_at((0, 0, 0.6), focal_px=300, size=(96, 96))
     light = Light(lamps=(Lamp((0.5, 0, np.sqrt(0.75))),))
     matt, glossy = (
-        render(sphere(), grey(0.3), camera, light, Skin(specular=s, roughness=0.3, bleed=(0, 0, 0)), srgb=False)
+        render(
+            sphere(), grey(0.3), camera, light, Skin(specular=s, roughness=0.3, bleed=(0, 0, 0)), srgb=False
+        )
         for s in (0.0, 1.0)
     )
     gained = (glossy.rgb - matt.rgb)[..., 1]
