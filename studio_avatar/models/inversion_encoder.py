@@ -1,7 +1,7 @@
 """Inversion encoder: phone texture and its seen mask → W+, with the statistics of the W+ codes it was trained on.
 
-A `transformers` ResNet backbone looks at the masked texture; one linear head a style predicts the offset from the mean
-code, as in pixel2style2pixel / e4e (Richardson et al. 2021, Tov et al. 2021), here for partial textures.
+A `transformers` ResNet backbone looks at the masked texture; one linear head predicts all styles,
+as in pixel2style2pixel / e4e (Richardson et al. 2021, Tov et al. 2021), here for partial textures.
 This file imports nothing of the package: it is also published on the Hub as remote code.
 """
 
@@ -11,6 +11,9 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import nn
 from transformers import ResNetConfig, ResNetModel
+
+
+MAX_CODE = 3.0  # styles are about 1; an unbounded encoder once ran away in training
 
 
 class InversionEncoder(ModelMixin, ConfigMixin):
@@ -74,8 +77,9 @@ class InversionEncoder(ModelMixin, ConfigMixin):
     def forward(self, rgb, seen):
         """→ W+ (B, num_ws, w_dim)."""
         x = self.features(rgb, seen)[-1].flatten(1)
-        offset = self.head(F.leaky_relu(self.neck(x), 0.2))
-        return self.code_mean + offset.view(-1, *self.code_mean.shape)
+        code = self.head(F.leaky_relu(self.neck(x), 0.2))
+        code = MAX_CODE * torch.tanh(code / MAX_CODE)
+        return code.view(-1, *self.code_mean.shape)
 
     def sample_codes(self, noise):
         """Draws W+ codes from the Gaussian of the training codes. noise (B, num_components) ~ N(0, I)."""

@@ -71,7 +71,7 @@ class CodeResiduals(nn.Module):
         """One normalised step of the visited codes, shared with all processes. `factor`: of the learning rate schedule."""
         gradient = residual.grad
         step = gradient / gradient.square().mean(dim=(1, 2), keepdim=True).sqrt().clamp_min(1e-12)
-        codes = residual * (1.0 - self.decay) - self.rate * factor * step
+        codes = residual * (1.0 - self.decay * factor) - self.rate * factor * step
         rows = accelerator.gather(rows.to(codes.device))
         self.codes[rows] = accelerator.gather(codes)
 
@@ -87,7 +87,7 @@ class PhoneStage:
         self.optimizer = torch.optim.Adam(
             [
                 {"params": generator.parameters(), "lr": rate},
-                {"params": encoder.parameters(), "lr": config.encoder_learning_rate},
+                {"params": encoder.parameters(), "lr": config.encoder_learning_rate, "betas": (0.9, 0.99)},
             ],
             betas=(0.5, 0.99),
         )
@@ -165,12 +165,9 @@ class PhoneStage:
             for images in ((rgb, seen), (rgb.flip(-1), seen.flip(-1))):
                 codes.append(encoder(*(i.to(self.accelerator.device) for i in images)).flatten(1).cpu())
         codes = torch.cat(codes).double()
-        mean = codes.mean(0)
-        _, singular, components = torch.linalg.svd(codes - mean, full_matrices=False)
+        _, singular, components = torch.linalg.svd(codes - codes.mean(0), full_matrices=False)
         count = min(len(singular), self.config.num_components)
-        shift = (mean.float() - encoder.code_mean.flatten().cpu()).view_as(encoder.code_mean)
-        encoder.head.bias -= shift.flatten().to(encoder.head.bias)  # outputs stay, measured from the new mean
-        encoder.code_mean += shift.to(encoder.code_mean)
+        encoder.code_mean.copy_(codes.mean(0).view_as(encoder.code_mean))
         encoder.code_components[:count] = components[:count].to(encoder.code_components)
         encoder.code_std[:count] = (singular[:count] / len(codes) ** 0.5).to(encoder.code_std)
 
