@@ -12,7 +12,6 @@ from diffusers.configuration_utils import register_to_config
 from torch import nn
 from transformers import ResNetConfig, ResNetModel
 
-
 MAX_CODE = 3.0  # styles are about 1; an unbounded encoder once ran away in training
 
 
