@@ -58,6 +58,7 @@ class StudioConfig(LoopConfig):
     r1_interval: int = 8
     perceptual_weight: float = 0.2  # L_percp: structure of the phone reconstruction is kept
     identity_weight: float = 0.5  # L_faceID
+    code_noise: float = 0.1  # standard deviation added to the pairs' codes, since refinement leaves the encoder's codes
     relight_probability: float = 0.7  # share of pairs made by moving one capture's light onto another subject
 
 

@@ -95,7 +95,8 @@ class StudioStage:
         with torch.no_grad():
             fresh = self.encoder(given.to(device), seen.to(device))
         refined = self.codes[(self.first_capture + rows) * 2 + flip.long()].to(device)
-        return torch.where(moved.to(device)[:, None, None], fresh, refined), target.to(device)
+        codes = torch.where(moved.to(device)[:, None, None], fresh, refined)
+        return codes + self.config.code_noise * torch.randn_like(codes), target.to(device)
 
     def phone_batch(self, count):
         """W+ codes of real and simulated phone textures, half of them mixed: (count, num_ws, w_dim)."""
