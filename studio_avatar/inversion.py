@@ -56,8 +56,8 @@ def invert(
     generator,
     num_steps=100,
     learning_rate=0.12,
-    feature_weight=0.02,
-    manifold_weight=0.002,
+    feature_weight=0.002,
+    manifold_weight=0.02,
     callback=None,
 ) -> Inversion:
     """Finds the W+ code whose phone texture agrees with what was seen.

@@ -144,6 +144,6 @@ def test_code_distance_counts_spread_by_component():
     encoder.code_std.copy_(torch.tensor([4.0, 2.0]))
     offsets = torch.eye(8).view(8, 2, 4) * 4.0
     distance = encoder.code_distance(encoder.code_mean + offsets)
-    torch.testing.assert_close(distance[:3], torch.tensor([1.0, 4.0, 4.0]) / 8)
+    torch.testing.assert_close(distance[:3], torch.tensor([1.0, 4.0, 100.0]) / 8)
     sample = encoder.sample_codes(torch.tensor([[1.0, -1.0]]))
     torch.testing.assert_close((sample - encoder.code_mean).flatten()[:3], torch.tensor([4.0, -2.0, 0.0]))

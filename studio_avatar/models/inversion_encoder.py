@@ -88,10 +88,12 @@ class InversionEncoder(ModelMixin, ConfigMixin):
     def code_distance(self, w_plus):
         """Mean squared distance of W+ (B, num_ws, w_dim) to the training codes' subspace and spread: (B,).
 
-        Inside the subspace each component counts by its own standard deviation, outside by the smallest kept one.
+        A component counts by its own standard deviation, but by no less than a tenth of the largest, which also holds
+        outside the subspace: few training textures say little about the narrow directions.
         """
         offset = (w_plus - self.code_mean).flatten(1)  # (B, D)
         coordinates = offset @ self.code_components.t()  # (B, K)
         outside = offset.square().sum(1) - coordinates.square().sum(1)
-        std = self.code_std.clamp_min(1e-4)
-        return ((coordinates / std).square().sum(1) + outside / std[-1].square()) / offset.shape[1]
+        floor = (0.1 * self.code_std[0]).clamp_min(1e-4)
+        std = torch.maximum(self.code_std, floor)
+        return ((coordinates / std).square().sum(1) + outside / floor.square()) / offset.shape[1]
