@@ -7,7 +7,7 @@ the predicted clean texture at sampling (the paper's guidance, Athar et al. 2024
 This file imports nothing of the package: it is also published on the Hub as remote code.
 
     base ─ bicubic ─► x₁ = base + κ ε ─┐
-    ∇ log-luma of the phone × base luma├─► UNet (space-to-depth) ─► clean ─► [guidance] ─► velocity ─► scheduler step ─► texture
+    ∇ log-luma of the phone × base luma├─► UNet ─► clean ─► [guidance] ─► velocity ─► scheduler step ─► texture
     seen mask ─────────────────────────┘
 """
 

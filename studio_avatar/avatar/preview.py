@@ -71,7 +71,7 @@ def overview(frame: np.ndarray, output, height: int = 448) -> np.ndarray:
         render_avatar(output.avatar, 35.0, SMILE, studio_light(50.0), portrait),
         render_avatar(output.avatar, -30.0, TALK, studio_light(-100.0), portrait),
     ]
-    textures = [_resized(np.asarray(image), (height, height)) for image in (output.phone_texture, output.texture)]
+    textures = [_resized(np.asarray(image), (height, height)) for image in (output.phone_texture, output.avatar.texture)]
     frame = _resized(frame, (round(height * frame.shape[1] / frame.shape[0]), height))
     return np.concatenate([frame, *textures, *heads], axis=1)
 
