@@ -23,8 +23,8 @@ from .errors import InvalidInputError, MissingDependencyError, WeightsError
 from .inversion import invert, shrink_observed
 from .upscale import PATCH, upscale
 
-# Share of the refined code in what G_studio gets. Refinement leaves the codes that G_studio was trained on and takes light
-# along: on held-out captures the skin's ΔE2000 was 13.1 with all of it, 12.0 with half or none; half keeps more likeness.
+# Share of the refined code in what G_studio gets: refinement leaves the codes that G_studio was trained on and takes light
+# along. How it was chosen, and on whom: docs/architecture.md, "What the held-out people were used for".
 REFINED_SHARE = 0.5
 HUB_PATTERNS = ["model_index.json", "*/*.json", "*/*.safetensors"]
 MODULE_OF = {  # component → module and class, for loading without remote code
