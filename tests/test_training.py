@@ -37,7 +37,7 @@ def data(tmp_path):
     return tmp_path
 
 
-def run_phone(data, run, config_steps, stop_after=None):
+def run_phone(data, run, config_steps):
     config = data / "tiny.yaml"
     config.write_text(TINY_PHONE % config_steps)
     train_phone(["--data", str(data), "--run", str(run), "--config", str(config)])

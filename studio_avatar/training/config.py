@@ -71,9 +71,7 @@ class UpscalerConfig(LoopConfig):
     crop: int = 256  # texels at the output resolution
     resolution: int = 1024
     base_resolution: int = 128
-    patch: int = 4  # space-to-depth factor before the UNet
     channels: tuple[int, ...] = (64, 96, 160)
-    start_sigma: float = 0.5  # noise level the sampler starts from
     gradient_dropout: float = 0.2  # share of crops without any gradient condition
     max_misalignment: float = 3.0  # texels at the output resolution
 

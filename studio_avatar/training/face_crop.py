@@ -3,6 +3,8 @@
 import torch
 import torch.nn.functional as F
 
+from ..head.layout import landmark_uv
+
 # ArcFace alignment of a 112×112 crop, (x, y) in pixels: outer/inner corners averaged to eye centres, mouth corners
 TEMPLATE = torch.tensor([[38.3, 51.7], [73.5, 51.5], [41.5, 92.4], [70.7, 92.2]])
 # MediaPipe indices in the order of TEMPLATE: the person's right eye (image left), left eye, right and left mouth corner
@@ -10,17 +12,11 @@ LANDMARKS = ((33, 133), (263, 362), (61,), (291,))
 SIZE = 112
 
 
-def landmark_uv(head):
-    """Texture coordinates (468, 2) of MediaPipe's landmarks in the head's layout."""
-    corners = head.uv[head.uv_faces[head.landmark_faces]]  # (468, 3, 2)
-    return (corners * head.landmark_barycentric[..., None]).sum(1)
-
-
 class FaceCrop:
     """Differentiable crop, a fixed similarity-plus-stretch (least-squares affine) from the layout to the template."""
 
     def __init__(self, head):
-        uv = landmark_uv(head).float().cpu()
+        uv = torch.from_numpy(landmark_uv(head))
         points = torch.stack([uv[list(group)].mean(0) for group in LANDMARKS])  # (4, 2) in [0, 1]
         template = torch.cat([(TEMPLATE + 0.5) / SIZE * 2 - 1, torch.ones(4, 1)], dim=1)
         self.theta = torch.linalg.lstsq(template, points * 2 - 1).solution.t()[None]  # (1, 2, 3)

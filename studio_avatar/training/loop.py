@@ -18,7 +18,7 @@ from PIL import Image
 from ..errors import StudioAvatarError
 from .checkpoint import load_checkpoint, save_checkpoint
 
-MAX_GRADIENT_NORM = 1.0  # without it a run at the rates of small.yaml once diverged after 1,800 steps
+MAX_GRADIENT_NORM = 1.0  # a precaution: phone runs diverged without it and, before codes were bounded, with it too
 
 
 class TrainingDiverged(StudioAvatarError):
