@@ -11,7 +11,8 @@ import pytest
 from glb_reader import Glb, png_chunks
 from PIL import Image
 
-from studio_avatar.cli import StageBar, main
+from studio_avatar.cli import main
+from studio_avatar.commands.progress import StageBar
 from studio_avatar.creation import CreationSettings, capture_arguments
 from studio_avatar.errors import InvalidInputError, WeightsError
 from studio_avatar.files import new_folder, write_atomically

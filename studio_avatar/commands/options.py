@@ -1,0 +1,54 @@
+"""Options that several commands share."""
+
+import argparse
+from pathlib import Path
+
+from ..creation import CreationSettings
+
+
+def add_output(parser: argparse.ArgumentParser, help_text: str) -> None:
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path("out"), metavar="FOLDER", help=f"{help_text} (default: out)"
+    )
+
+
+def add_weights(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--weights", help="weights folder or Hugging Face repository (default: the embedded ones)"
+    )
+
+
+def add_quiet(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """The options behind `CreationSettings`; `settings` reads them."""
+    defaults = CreationSettings()
+    add = parser.add_argument
+    add("--seed", type=int, default=defaults.seed, help="same seed, same result (default: %(default)s)")
+    add("--steps", type=int, default=defaults.steps, help="steps of the upscaler (default: %(default)s)")
+    add(
+        "--inversion-steps",
+        type=int,
+        default=defaults.inversion_steps,
+        help="steps that fit the networks to the capture (default: %(default)s)",
+    )
+    add(
+        "--guidance",
+        type=float,
+        default=defaults.guidance,
+        help="how strongly the capture's own detail is kept from 0 to 1 (default: %(default)s)",
+    )
+    add("--size", type=int, default=defaults.size, help="texture width and height (default: %(default)s)")
+
+
+def settings(options: argparse.Namespace) -> CreationSettings:
+    """What the user chose with the options of `add_settings`."""
+    return CreationSettings(
+        seed=options.seed,
+        steps=options.steps,
+        inversion_steps=options.inversion_steps,
+        guidance=options.guidance,
+        size=options.size,
+    )
