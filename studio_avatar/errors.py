@@ -13,6 +13,10 @@ class WeightsError(StudioAvatarError):
     """A weights folder or repository is missing or incomplete."""
 
 
+class HubUnreachableError(WeightsError):
+    """The Hugging Face Hub does not answer, and the cache does not have what is needed."""
+
+
 class MissingDependencyError(StudioAvatarError):
     """A package or system library that this step needs is not installed."""
 

@@ -16,7 +16,7 @@ from studio_avatar.commands.progress import StageBar
 from studio_avatar.creation import CreationSettings, capture_arguments
 from studio_avatar.errors import InvalidInputError, WeightsError
 from studio_avatar.files import new_folder, write_atomically
-from studio_avatar.weights import find_weights, weights_revision
+from studio_avatar.weights import find_weights, parse_reference, weights_revision
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "selfie.mp4"
@@ -196,7 +196,8 @@ def test_weights_are_found_by_folder_environment_and_place(tmp_path, monkeypatch
     assert find_weights(tmp_path) == str(tmp_path)
     monkeypatch.setenv("STUDIO_AVATAR_WEIGHTS", str(tmp_path))
     assert find_weights() == str(tmp_path)
-    assert find_weights("org/name") == "org/name"
+    assert parse_reference("org/name") == ("org/name", None)
+    assert parse_reference("org/name@v1.0") == ("org/name", "v1.0")
     monkeypatch.delenv("STUDIO_AVATAR_WEIGHTS")
     assert find_weights() == str(ROOT / "weights_card")
 
@@ -208,7 +209,10 @@ def test_the_revision_follows_the_content(tmp_path):
     assert weights_revision(str(tmp_path)) == before
     (tmp_path / "model_index.json").write_text('{"a": 1}')
     assert weights_revision(str(tmp_path)) != before
-    assert weights_revision("nobody/nothing-cached") == "unknown"
+    snapshot = tmp_path / "snapshots" / "0123abcd"
+    snapshot.mkdir(parents=True)
+    assert weights_revision(str(snapshot)) == "0123abcd"  # a Hub snapshot is named by its commit
+    assert weights_revision("nowhere") == "unknown"
 
 
 def test_a_new_folder_appears_whole(tmp_path):

@@ -8,9 +8,9 @@ import pytest
 import torch
 from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler
 
-from studio_avatar import hub
 from studio_avatar.errors import InvalidInputError, WeightsError
 from studio_avatar.head.model import HeadModel
+from studio_avatar.hub.repository import PACKAGE, REMOTE_CODE
 from studio_avatar.models import InversionEncoder, StyleGAN2Generator
 from studio_avatar.pipeline import StudioTexturePipeline
 from studio_avatar.training.train_upscaler import build_unet
@@ -137,8 +137,8 @@ def test_head_geometry_stays_float32_when_networks_are_halved():
 
 
 def test_repository_code_is_the_packages_own():
-    for target, source in hub.REMOTE_CODE.items():
-        assert (WEIGHTS / target).read_bytes() == (hub.PACKAGE / source).read_bytes(), (
+    for target, source in REMOTE_CODE.items():
+        assert (WEIGHTS / target).read_bytes() == (PACKAGE / source).read_bytes(), (
             f"weights_card/{target} is stale: run python -m studio_avatar.hub code"
         )
 

@@ -8,11 +8,14 @@ import dataclasses
 import torch
 import torch.nn.functional as F
 
+# Gradients of a mean over a picture are too small for float16; a power of two changes no digit of float32.
+GRADIENT_SCALE = 1024.0
+
 
 @dataclasses.dataclass(frozen=True)
 class Inversion:
-    """`w_plus` (1, num_ws, w_dim) refined; `encoded`, the encoder's code it started from; `reconstruction` (1, 3, R, R) sRGB
-    in [-1, 1] of `w_plus` by the phone generator."""
+    """`w_plus` (1, num_ws, w_dim) float32, refined; `encoded`, the encoder's code it started from; `reconstruction`
+    (1, 3, R, R) sRGB in [-1, 1] of `w_plus` by the phone generator."""
 
     w_plus: torch.Tensor
     encoded: torch.Tensor
@@ -46,8 +49,8 @@ def reconstruction_loss(picture, rgb, seen):
 
 
 def feature_distance(encoder, picture, target_maps, seen):
-    """Mean L1 of the encoder's two finest feature stages between `picture` and the phone texture."""
-    maps = encoder.features(picture, seen)[1:3]
+    """Mean L1, in float32, of the encoder's two finest feature stages between `picture` and the phone texture."""
+    maps = [m.float() for m in encoder.features(picture, seen)[1:3]]
     return sum((a - b).abs().mean() / b.std().clamp_min(1e-3) for a, b in zip(maps, target_maps))
 
 
@@ -65,25 +68,28 @@ def invert(
     """Finds the W+ code whose phone texture agrees with what was seen.
 
     Args:
-        rgb: (1, 3, R, R) phone texture at the generator's resolution, sRGB in [-1, 1].
+        rgb: (1, 3, R, R) phone texture at the generator's resolution, sRGB in [-1, 1], in the networks' dtype. The code
+            itself is optimised in float32, and losses are taken in it: Adam's small numbers vanish in float16.
         seen: (1, 1, R, R) in [0, 1]; unseen texels do not count.
         num_steps: Adam steps after the encoder; 0 returns the encoder's code.
         manifold_weight: pull to the Gaussian of the training codes, which keeps unseen parts plausible.
         callback: called as `callback(step, num_steps)` after every step.
     """
     with torch.no_grad():
-        start = encoder(rgb, seen)
-        target_maps = [m.detach() for m in encoder.features(rgb, seen)[1:3]]
+        start = encoder(rgb, seen).float()
+        target_maps = [m.float() for m in encoder.features(rgb, seen)[1:3]]
+        target, weight = rgb.float(), seen.float()
     with torch.enable_grad():
         w_plus = start.detach().clone().requires_grad_(True)
         optimizer = torch.optim.Adam([w_plus], lr=learning_rate, betas=(0.9, 0.99))
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, num_steps), learning_rate * 0.05)
         for step in range(num_steps):
             picture = generator.synthesize(w_plus, noise_mode="const")
-            loss = reconstruction_loss(picture, rgb, seen)
+            loss = reconstruction_loss(picture.float(), target, weight)
             loss = loss + feature_weight * feature_distance(encoder, picture, target_maps, seen)
             loss = loss + manifold_weight * encoder.code_distance(w_plus).mean()
-            (w_plus.grad,) = torch.autograd.grad(loss, [w_plus])
+            (gradient,) = torch.autograd.grad(GRADIENT_SCALE * loss, [w_plus])
+            w_plus.grad = gradient / GRADIENT_SCALE
             optimizer.step()
             schedule.step()
             if callback is not None:

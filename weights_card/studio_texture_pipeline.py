@@ -10,29 +10,20 @@ import contextlib
 import dataclasses
 import importlib
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import DiffusionPipeline, UNet2DModel
-from diffusers import schedulers as diffusers_schedulers
+from diffusers import DiffusionPipeline
 from diffusers.utils import BaseOutput
 from PIL import Image
 
-from .errors import InvalidInputError, MissingDependencyError, WeightsError
+from .errors import InvalidInputError, MissingDependencyError
 from .inversion import invert, shrink_observed
-from .upscale import PATCH, upscale
+from .upscale import PATCH, is_flow_matching, upscale
 
 # Share of the refined code in what G_studio gets: refinement leaves the codes that G_studio was trained on and takes light
 # along. How it was chosen, and on whom: docs/architecture.md, "What the held-out people were used for".
 REFINED_SHARE = 0.5
-HUB_PATTERNS = ["model_index.json", "*/*.json", "*/*.safetensors"]
-MODULE_OF = {  # component → module and class, for loading without remote code
-    "phone_generator": ("studio_avatar.models.stylegan2", "StyleGAN2Generator"),
-    "studio_generator": ("studio_avatar.models.stylegan2", "StyleGAN2Generator"),
-    "encoder": ("studio_avatar.models.inversion_encoder", "InversionEncoder"),
-    "head": ("studio_avatar.head.model", "HeadModel"),
-}
 
 
 @dataclasses.dataclass
@@ -101,33 +92,32 @@ class StudioTexturePipeline(DiffusionPipeline):
             _realign(network).eval().to(memory_format=torch.channels_last)
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path, revision=None, cache_dir=None, **kwargs):
-        """Loads a folder or Hub repository with this package's own classes; no remote code is run.
+    def from_pretrained(cls, pretrained_model_name_or_path, **kwargs):
+        """Loads a folder or Hub repository with this package's own classes; no remote code is downloaded or run.
+
+        Args:
+            pretrained_model_name_or_path: a folder, or "org/name" on the Hub.
+            revision: branch, tag or commit. variant: "fp16", the smaller files, or None.
+            dtype: of the parameters in memory, float32 unless given; statistics, tables and geometry stay float32.
+            device_map: one device, such as "cuda"; None is the CPU.
+            cache_dir, token, local_files_only, force_download: as `huggingface_hub.snapshot_download` takes them.
+            **kwargs: also components to use instead of the stored ones, such as `scheduler=…`.
 
         Raises:
-            WeightsError: the folder or repository has not all components.
+            WeightsError: the weights are incomplete or damaged, or cannot be had.
+            InvalidInputError: an argument is unknown.
         """
-        if cls.__module__.split(".")[0] != "studio_avatar":  # running as remote code: diffusers has all classes
-            return super().from_pretrained(
-                pretrained_model_name_or_path, revision=revision, cache_dir=cache_dir, **kwargs
-            )
-        folder = Path(pretrained_model_name_or_path)
-        if not folder.is_dir():
-            folder = Path(_download(str(pretrained_model_name_or_path), revision, cache_dir))
-        index = cls._read_index(folder)
-        parts = {name: _load_component(folder, name, index[name][1], kwargs) for name in _component_names(cls)}
-        return cls(**parts)
+        if not __name__.startswith("studio_avatar."):  # as remote code: diffusers has all classes
+            return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+        return importlib.import_module("studio_avatar.loading").load(cls, pretrained_model_name_or_path, **kwargs)
 
     @classmethod
-    def _read_index(cls, folder):
-        try:
-            index = cls.load_config(folder)
-        except (OSError, ValueError) as error:
-            raise WeightsError(f"'{folder}' has no readable model_index.json: give a folder of weights.") from error
-        missing = [name for name in _component_names(cls) if name not in index or not (folder / name).is_dir()]
-        if missing:
-            raise WeightsError(f"'{folder}' lacks {', '.join(missing)}: download or export the weights again.")
-        return index
+    def from_pipe(cls, pipeline, **components):
+        """A second pipeline on the components of `pipeline`, shared, not copied; `scheduler=…` and so on replace some.
+
+        Unlike diffusers' own it casts nothing.
+        """
+        return cls(**{**pipeline.components, **components})
 
     @property
     def base_resolution(self) -> int:
@@ -151,6 +141,11 @@ class StudioTexturePipeline(DiffusionPipeline):
             raise InvalidInputError(f"gradient_guidance_scale must lie in [0, 1], not {guidance}.")
         if phone_texture is not None:
             _check_texture(phone_texture, seen, output_size)
+        if not is_flow_matching(self.scheduler):
+            raise InvalidInputError(
+                f"{type(self.scheduler).__name__} does not do flow matching: use FlowMatchEulerDiscreteScheduler, or one "
+                'with use_flow_sigmas=True and prediction_type="flow_prediction".'
+            )
 
     def capture(self, video, images, size, progress):
         """Video or photos → `PhoneTexture`. Needs the installed package (MediaPipe and PyAV)."""
@@ -248,7 +243,7 @@ class StudioTexturePipeline(DiffusionPipeline):
         with _timed(timings, "studio"):
             progress("studio", 0.0)
             code = torch.lerp(inversion.encoded, inversion.w_plus, REFINED_SHARE)
-            base = self.studio_generator.synthesize(code, noise_mode="const").clamp(-1, 1)
+            base = self.studio_generator.synthesize(code, noise_mode="const").clamp(-1, 1).to(rgb.dtype)
             progress("studio", 1.0)
 
         # 5. Upscale, guided by the phone's image gradients.
@@ -301,32 +296,6 @@ def _realign(network):
     for tensor in [*network.parameters(), *network.buffers()]:
         tensor.data = tensor.data.clone()
     return network
-
-
-def _component_names(cls):
-    return sorted(cls._get_signature_keys(cls)[0])
-
-
-def _load_component(folder, name, class_name, kwargs):
-    if name in MODULE_OF:
-        module, class_name = MODULE_OF[name]
-        cls = getattr(importlib.import_module(module), class_name)
-    else:
-        cls = UNet2DModel if name == "unet" else getattr(diffusers_schedulers, class_name)
-    try:
-        return cls.from_pretrained(folder, subfolder=name, **({} if name == "scheduler" else kwargs))
-    except (OSError, ValueError, RuntimeError) as error:
-        raise WeightsError(f"The component '{name}' in '{folder}' cannot be loaded: {error}") from error
-
-
-def _download(repository, revision, cache_dir):
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-
-    try:
-        return snapshot_download(repository, revision=revision, cache_dir=cache_dir, allow_patterns=HUB_PATTERNS)
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
-        raise WeightsError(f"'{repository}' is no weights folder and cannot be downloaded: {error}") from error
 
 
 def _check_texture(phone_texture, seen, output_size):

@@ -11,6 +11,9 @@ This file imports nothing of the package: it is also published on the Hub as rem
     seen mask ─────────────────────────┘
 """
 
+import inspect
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -18,6 +21,8 @@ LUMA = (0.2126, 0.7152, 0.0722)  # Rec. 709 weights, applied to sRGB-encoded val
 NOISE_SCALE = 0.25  # κ: standard deviation of the noise added to the base, in [-1, 1] units
 MAX_GRADIENT = 0.35  # per texel, in [-1, 1] units; larger conditions are soft-limited
 PATCH = 4  # space-to-depth factor before the UNet
+# Straight paths without fresh noise on the way; FlowMatchLCMScheduler's would not be this path's.
+FLOW_SCHEDULERS = ("FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler")
 
 
 def luma(image):
@@ -83,6 +88,21 @@ def guide(clean, gradients, seen, scale, iterations=8):
     return clean
 
 
+def is_flow_matching(scheduler):
+    """Whether a diffusers scheduler walks the straight path from noise to picture that the network was trained on."""
+    config = scheduler.config
+    flow_set = config.get("use_flow_sigmas") and config.get("prediction_type") == "flow_prediction"
+    return type(scheduler).__name__ in FLOW_SCHEDULERS or bool(flow_set)
+
+
+def set_timesteps(scheduler, num_inference_steps, device):
+    """Equal steps from time 1 to 0; a scheduler that cannot be told its times spaces them itself."""
+    if "sigmas" in inspect.signature(scheduler.set_timesteps).parameters:
+        scheduler.set_timesteps(sigmas=1.0 - np.arange(num_inference_steps) / num_inference_steps, device=device)
+    else:
+        scheduler.set_timesteps(num_inference_steps, device=device)
+
+
 def upscale(
     base,
     phone,
@@ -98,9 +118,11 @@ def upscale(
 
     Args:
         phone: (1, 3, H, W) phone texture at the output size. seen: (1, 1, H, W) in [0, 1].
-        scheduler: a flow-matching scheduler of diffusers (`FlowMatchEulerDiscreteScheduler` or a relative).
+        scheduler: a flow-matching scheduler of diffusers: one of `FLOW_SCHEDULERS`, or a multistep one (UniPC, DPM-Solver)
+            set to flow sigmas and flow prediction.
         gradient_guidance_scale: 0 leaves the network alone; 1 trusts the phone's gradients fully.
-        callback: called as `callback(step, num_inference_steps, clean)`; may return a replacement for the sample.
+        callback: called as `callback(step, steps, sample)`; returns the sample or its replacement. `steps` are network
+            calls, of which Heun's scheduler makes nearly two an inference step.
     """
     size = phone.shape[-2:]
     base = F.interpolate(base, size, mode="bicubic", align_corners=False).clamp(-1, 1)
@@ -108,14 +130,12 @@ def upscale(
     given = condition(base, gradients, seen)
     noise = torch.randn(base.shape, generator=generator, dtype=base.dtype).to(base.device)
     x = base + NOISE_SCALE * noise
-    scheduler.set_timesteps(
-        sigmas=[1.0 - i / num_inference_steps for i in range(num_inference_steps)], device=base.device
-    )
+    set_timesteps(scheduler, num_inference_steps, base.device)
     for step, timestep in enumerate(scheduler.timesteps):
         sigma = scheduler.sigmas[step].to(x.dtype)
         clean = predict_clean(unet, x, sigma.expand(len(x)), given)
         clean = guide(clean, gradients, seen, gradient_guidance_scale)
         x = scheduler.step((x - clean) / sigma, timestep, x).prev_sample
         if callback is not None:
-            x = callback(step + 1, num_inference_steps, x)
+            x = callback(step + 1, len(scheduler.timesteps), x)
     return x.clamp(-1, 1)

@@ -7,9 +7,10 @@ torch, gradio and the like inside `run`: the command line must answer `--help` a
 
 from types import ModuleType
 
-from . import create
+from . import create, publish
 
 COMMANDS: dict[str, ModuleType] = {
     "create": create,
+    "publish": publish,
 }
 DEFAULT_COMMAND = "create"

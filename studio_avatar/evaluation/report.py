@@ -74,6 +74,19 @@ class Table:
             ],
         }
 
+    @classmethod
+    def from_dict(cls, data: dict) -> "Table":
+        """The table that `to_dict` wrote, to six decimals."""
+        rows = {
+            row["method"]: {
+                key: [float("nan") if value is None else value for value in values]
+                for key, values in row["items"].items()
+            }
+            for row in data["rows"]
+        }
+        columns = tuple(Column(**column) for column in data["columns"])
+        return cls(data["title"], data["caption"], columns, rows)
+
 
 def finite_mean(values: list[float]) -> float:
     """Mean of the finite values; NaN when there is none."""

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
+from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import nn
 from transformers import ResNetConfig, ResNetModel
 
@@ -24,8 +25,10 @@ class InversionEncoder(ModelMixin, ConfigMixin):
     num_components: principal components of the training codes kept as a prior.
 
     Buffers: `code_mean` (num_ws, w_dim), `code_components` (num_components, num_ws · w_dim) orthonormal rows,
-    `code_std` (num_components,), the standard deviation along each component.
+    `code_std` (num_components,), the standard deviation along each component; float32 whatever dtype the rest is cast to.
     """
+
+    _keep_in_fp32_modules = ["code_mean", "code_components", "code_std"]
 
     @register_to_config
     def __init__(
@@ -60,6 +63,16 @@ class InversionEncoder(ModelMixin, ConfigMixin):
         self.register_buffer("code_components", torch.zeros(num_components, num_ws * w_dim))
         self.register_buffer("code_std", torch.zeros(num_components))
 
+    def _apply(self, fn, recurse=True):
+        """Casts move the code statistics but leave them float32; the batch norms' go with their weights."""
+        exact = dict(self.named_buffers(recurse=False))
+        super()._apply(fn, recurse)
+        for name, buffer in exact.items():
+            moved = self.get_buffer(name)
+            if moved.dtype != buffer.dtype:
+                setattr(self, name, buffer.to(moved.device))
+        return self
+
     def train(self, mode=True):
         """Batch statistics stay off: training batches of partial textures are too small and too uneven for them."""
         super().train(mode)
@@ -68,6 +81,7 @@ class InversionEncoder(ModelMixin, ConfigMixin):
                 module.eval()
         return self
 
+    @apply_forward_hook  # CPU offloading watches `forward` only
     def features(self, rgb, seen):
         """Backbone feature maps, coarsest last. rgb (B, 3, R, R) in [-1, 1], seen (B, 1, R, R) in [0, 1]."""
         x = torch.cat([rgb * seen, seen * 2.0 - 1.0], dim=1)
@@ -82,7 +96,7 @@ class InversionEncoder(ModelMixin, ConfigMixin):
 
     def sample_codes(self, noise):
         """Draws W+ codes from the Gaussian of the training codes. noise (B, num_components) ~ N(0, I)."""
-        offset = (noise * self.code_std) @ self.code_components
+        offset = (noise.to(self.code_std) * self.code_std) @ self.code_components
         return self.code_mean + offset.view(-1, *self.code_mean.shape)
 
     def code_distance(self, w_plus):

@@ -96,17 +96,18 @@ class HeadModel(ModelMixin, ConfigMixin):
         return result
 
     def landmarks(self, vertices: torch.Tensor) -> torch.Tensor:
-        """MediaPipe's 468 surface landmarks of `vertices` (..., V, 3), as (..., 468, 3) metres."""
-        corners = vertices[..., self.faces[self.landmark_faces], :]
+        """MediaPipe's 468 surface landmarks of `vertices` (..., V, 3) on any device, as (..., 468, 3) metres."""
+        corners = vertices[..., self.faces[self.landmark_faces].to(vertices.device), :]
         return (corners * self.landmark_barycentric[..., None].to(vertices)).sum(-2)
 
     def normals(self, vertices: torch.Tensor) -> torch.Tensor:
-        """Unit vertex normals (..., V, 3), outward, weighted by triangle area."""
-        a, b, c = (vertices[..., self.faces[:, corner], :] for corner in range(3))
+        """Unit vertex normals (..., V, 3) of `vertices` on any device, outward, weighted by triangle area."""
+        faces = self.faces.to(vertices.device)
+        a, b, c = (vertices[..., faces[:, corner], :] for corner in range(3))
         face_normals = torch.linalg.cross(b - a, c - a, dim=-1)
         total = torch.zeros_like(vertices)
         for corner in range(3):
-            total = total.index_add(-2, self.faces[:, corner], face_normals)
+            total = total.index_add(-2, faces[:, corner], face_normals)
         return torch.nn.functional.normalize(total, dim=-1, eps=1e-20)
 
     def expression_index(self, name: str) -> int:

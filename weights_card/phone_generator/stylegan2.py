@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
+from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import nn
 
 LEAKY_SLOPE = 0.2
@@ -171,7 +172,11 @@ class StyleGAN2Generator(ModelMixin, ConfigMixin):
         z_dim, w_dim: widths of the latent spaces.
         num_mapping_layers: depth of the mapping network.
         channels: feature maps at 4², 8², … up to `resolution`.
+
+    Buffers (float32 whatever dtype the parameters are cast to): `w_avg`, the filter `kernel`, the noise maps `noise_const`.
     """
+
+    _keep_in_fp32_modules = ["w_avg", "kernel", "noise_const"]
 
     @register_to_config
     def __init__(
@@ -199,14 +204,26 @@ class StyleGAN2Generator(ModelMixin, ConfigMixin):
         self.register_buffer("kernel", fir_kernel())
         self.num_ws = sum(block.num_convs for block in self.blocks.values()) + 1
 
+    def _apply(self, fn, recurse=True):
+        """Casts move the buffers but leave them float32: `_keep_in_fp32_modules` covers loading only, not `.to(dtype)`."""
+        exact = dict(self.named_buffers())
+        super()._apply(fn, recurse)
+        for name, buffer in exact.items():
+            owner, _, leaf = name.rpartition(".")
+            moved = self.get_buffer(name)
+            if moved.dtype != buffer.dtype:
+                setattr(self.get_submodule(owner), leaf, buffer.to(moved.device))
+        return self
+
     def style_vectors(self, z, truncation=1.0):
         """z (B, z_dim) → W+ (B, num_ws, w_dim), all rows equal. `truncation` < 1 pulls towards the mean style."""
         w = self.mapping(z)
         w = torch.lerp(self.mapping.w_avg.to(w.dtype), w, truncation)
         return w[:, None].expand(-1, self.num_ws, -1)
 
+    @apply_forward_hook  # CPU offloading watches `forward` only
     def synthesize(self, w_plus, noise_mode="const"):
-        """W+ (B, num_ws, w_dim) → texture (B, 3, R, R), sRGB-encoded, nominally in [-1, 1] (not clamped).
+        """W+ (B, num_ws, w_dim) in any float dtype → texture (B, 3, R, R), sRGB-encoded, nominally in [-1, 1] (not clamped).
 
         noise_mode: "const" (fixed noise, deterministic), "random" or "none".
         """
@@ -216,6 +233,7 @@ class StyleGAN2Generator(ModelMixin, ConfigMixin):
             raise ValueError(
                 f"w_plus must have shape (B, {self.num_ws}, {self.config.w_dim}), not {tuple(w_plus.shape)}."
             )
+        w_plus = w_plus.to(self.dtype)
         x = image = None
         index = 0
         for block in self.blocks.values():

@@ -1,0 +1,65 @@
+"""Weights of a repository: from finished training runs, and in all variants for publishing."""
+
+import shutil
+from pathlib import Path
+
+import torch
+from diffusers import FlowMatchEulerDiscreteScheduler, UNet2DModel
+
+from ..loading import CLASSES
+from ..models import InversionEncoder, StyleGAN2Generator
+from ..weight_files import HALF_VARIANT
+from .repository import write_remote_code
+
+NETWORKS = ("phone_generator", "studio_generator", "encoder", "unet")
+CONFIG_FILE = "config.json"
+
+
+def halve_parameters(module):
+    """Parameters in float16; buffers (statistics, tables, filters) stay float32."""
+    for parameter in module.parameters():
+        parameter.data = parameter.data.to(torch.float16)
+    return module
+
+
+def export(runs: Path, folder: Path) -> None:
+    """Writes generators, encoder, UNet and scheduler of finished stages (`phone`, `studio`, `upscaler` under `runs`).
+
+    The parameters are stored as float16 under the plain file names, which keeps the embedded repository small. The head is
+    baked straight into `folder/head` by `studio_avatar.head.bake` and is left alone.
+    """
+    sources = {
+        "phone_generator": (StyleGAN2Generator, runs / "phone" / "phone_generator"),
+        "encoder": (InversionEncoder, runs / "phone" / "encoder"),
+        "studio_generator": (StyleGAN2Generator, runs / "studio" / "studio_generator"),
+        "unet": (UNet2DModel, runs / "upscaler" / "unet"),
+    }
+    for name, (cls, source) in sources.items():
+        shutil.rmtree(folder / name, ignore_errors=True)
+        component = halve_parameters(cls.from_pretrained(source))
+        component.register_to_config(_name_or_path=name)
+        component.save_pretrained(folder / name)
+    FlowMatchEulerDiscreteScheduler().save_pretrained(folder / "scheduler")
+    write_remote_code(folder)
+
+
+def write_variants(weights: Path, folder: Path) -> None:
+    """Copy a weights folder, every network as float32 (plain file) and as float16 (variant "fp16").
+
+    Whatever the source stores, the float32 file holds the same numbers; so does the float16 file when the source is float16.
+    Buffers are float32 in both. Head and scheduler are the same in every variant and stored once.
+
+    Args:
+        weights: a folder that `StudioTexturePipeline.from_pretrained` loads.
+        folder: new, or empty.
+    """
+    for name in ("head", "scheduler"):
+        shutil.copytree(weights / name, folder / name, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    for name in NETWORKS:
+        component = CLASSES[name].from_pretrained(weights, subfolder=name)
+        component.save_pretrained(folder / name)
+        halve_parameters(component).save_pretrained(folder / name, variant=HALF_VARIANT)
+        shutil.copyfile(
+            weights / name / CONFIG_FILE, folder / name / CONFIG_FILE
+        )  # the saved one has a local path in it
+    write_remote_code(folder)

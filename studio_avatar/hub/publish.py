@@ -1,0 +1,136 @@
+"""A weights folder becomes a Hub repository: assembled, checked in a clean process, uploaded in one commit."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..checksums import repository_files, write_checksums
+from ..errors import HubUnreachableError, InvalidInputError, WeightsError
+from ..files import write_atomically
+from ..weight_files import HALF_VARIANT
+from . import door_check
+from .card import CARD_FILE, published_card
+from .export import write_variants
+
+CHECK_SECONDS = 600  # a clean process imports torch and makes one small texture
+
+
+@dataclass(frozen=True)
+class PublishedFile:
+    """A file of the repository: POSIX path, size in bytes."""
+
+    name: str
+    size: int
+
+
+def assemble(weights: Path, folder: Path, repository: str) -> list[PublishedFile]:
+    """Write the whole repository into the empty `folder`: all variants, remote code, card, index and SHA-256 list.
+
+    Raises:
+        WeightsError: the weights are incomplete, or their card is missing or has wrong metadata.
+    """
+    card = weights / CARD_FILE
+    if not card.is_file():
+        raise WeightsError(f"'{weights}' has no model card: add a {CARD_FILE}.")
+    text = published_card(card.read_text(encoding="utf-8"), repository)
+    write_variants(weights, folder)
+    write_atomically(folder / CARD_FILE, text.encode())
+    write_checksums(folder)
+    return [PublishedFile(name, (folder / name).stat().st_size) for name in repository_files(folder)]
+
+
+def check(folder: Path) -> None:
+    """Load the repository through both doors and compare one texture of each, to the byte; load its float16 variant.
+
+    The remote door is checked in a clean process that cannot import this package and makes no request.
+
+    Raises:
+        WeightsError: a door does not open, or they give different textures.
+    """
+    from ..pipeline import StudioTexturePipeline
+
+    own = door_check.texture_digest(StudioTexturePipeline.from_pretrained(folder))
+    StudioTexturePipeline.from_pretrained(folder, variant=HALF_VARIANT)
+    remote = _remote_digest(folder)
+    if own != remote:
+        raise WeightsError(
+            "The repository gives another texture through its remote code than through this package."
+        )
+
+
+def upload(folder: Path, repository: str, private: bool = False, revision: str | None = None) -> str:
+    """Make `repository` (on the branch `revision`) equal to `folder` in one commit; both are made when missing.
+
+    Returns:
+        The address of the commit.
+    Raises:
+        InvalidInputError: no token, or one that may not write there. HubUnreachableError: the Hub does not answer.
+    """
+    import httpx2
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    api = HfApi()
+    try:
+        repository = api.create_repo(repository, private=private, exist_ok=True).repo_id
+        if revision is not None:
+            api.create_branch(repository, branch=revision, exist_ok=True)
+        commit = api.upload_folder(
+            repo_id=repository,
+            folder_path=folder,
+            revision=revision,
+            commit_message="Publish Studio Avatar weights",
+            delete_patterns="*",  # what is not in the folder; files of older versions would be offered as variants
+        )
+    except HFValidationError as error:
+        raise InvalidInputError(f"'{repository}' is no repository name: use org/name.") from error
+    except HfHubHTTPError as error:
+        raise _explained(repository, error) from error
+    except httpx2.HTTPError as error:
+        raise HubUnreachableError(f"The Hugging Face Hub cannot be reached: {error}") from error
+    return commit.commit_url
+
+
+def require_token() -> None:
+    """Raises `InvalidInputError` unless HF_TOKEN is set or `hf auth login` was done."""
+    from huggingface_hub import get_token
+
+    if get_token() is None:
+        raise InvalidInputError("Publishing needs a token: set HF_TOKEN to one with write access.")
+
+
+def _remote_digest(folder: Path) -> str:
+    with tempfile.TemporaryDirectory() as home:
+        environment = {**os.environ, "HF_HOME": home, "HF_HUB_OFFLINE": "1"}
+        done = subprocess.run(
+            [sys.executable, "-I", door_check.__file__, str(folder)],
+            env=environment,
+            cwd=home,
+            capture_output=True,
+            text=True,
+            timeout=CHECK_SECONDS,
+        )
+    if done.returncode:
+        reason = (
+            done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit code {done.returncode}"
+        )
+        raise WeightsError(f"The repository cannot be loaded by its remote code: {reason}")
+    return done.stdout.strip()
+
+
+def _explained(repository: str, error) -> Exception:
+    status = error.response.status_code
+    if status in (401, 403):
+        return InvalidInputError(
+            f"The Hub refused the token for '{repository}': HF_TOKEN needs write access to it."
+        )
+    if status >= 500:
+        return HubUnreachableError(
+            f"The Hugging Face Hub cannot be reached (HTTP {status}): publish again later."
+        )
+    return InvalidInputError(
+        f"The Hub refused '{repository}' (HTTP {status}): {error.server_message or error}"
+    )
