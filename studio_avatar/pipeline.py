@@ -124,10 +124,10 @@ class StudioTexturePipeline(DiffusionPipeline):
         """Side of the base texture in texels."""
         return self.studio_generator.config.resolution
 
-    def check_inputs(self, video, images, phone_texture, seen, output_size, steps, inversion_steps, guidance):
+    def check_inputs(self, video, images, capture, phone_texture, seen, output_size, steps, inversion_steps, guidance):
         """Raises `InvalidInputError` with one sentence on the first argument that cannot work."""
-        if sum(x is not None for x in (video, images, phone_texture)) != 1:
-            raise InvalidInputError("Give exactly one of video, images and phone_texture.")
+        if sum(x is not None for x in (video, images, capture, phone_texture)) != 1:
+            raise InvalidInputError("Give exactly one of video, images, capture and phone_texture.")
         if (seen is not None) != (phone_texture is not None):
             raise InvalidInputError("phone_texture and seen belong together: give both or neither.")
         multiple = PATCH * 2 ** (len(self.unet.config.block_out_channels) - 1)
@@ -139,6 +139,8 @@ class StudioTexturePipeline(DiffusionPipeline):
             raise InvalidInputError("num_inference_steps must be at least 1, num_inversion_steps at least 0.")
         if not 0.0 <= guidance <= 1.0:
             raise InvalidInputError(f"gradient_guidance_scale must lie in [0, 1], not {guidance}.")
+        if capture is not None:
+            phone_texture, seen = capture.rgb, capture.seen
         if phone_texture is not None:
             _check_texture(phone_texture, seen, output_size)
         if not is_flow_matching(self.scheduler):
@@ -180,6 +182,7 @@ class StudioTexturePipeline(DiffusionPipeline):
         self,
         video=None,
         images=None,
+        capture=None,
         phone_texture=None,
         seen=None,
         seed: int | None = None,
@@ -193,11 +196,13 @@ class StudioTexturePipeline(DiffusionPipeline):
         callback_on_step_end=None,
         callback_on_step_end_tensor_inputs: list[str] = ("sample",),
         progress_callback=None,
+        preview_callback=None,
     ):
         """Makes the studio texture and, from a capture, the avatar.
 
         Args:
             video: path of a selfie video. images: list of paths, PIL images or uint8 arrays of one person.
+            capture: instead of these, a finished `PhoneTexture` of `output_size`, from `studio_avatar.capture.capture`.
             phone_texture, seen: instead of a capture, a finished `head-v1` texture (H, W, 3) float sRGB in [0, 1] and its
                 confidence mask (H, W) in [0, 1], both of `output_size`.
             seed, generator: fix the upscaler's noise (`generator` wins); the same seed gives the same bytes.
@@ -208,6 +213,7 @@ class StudioTexturePipeline(DiffusionPipeline):
             output_type: "pil" or "np".
             callback_on_step_end: `f(pipe, step, timestep, {"sample": …}) -> dict`, after every upscaler step.
             progress_callback: `f(stage, fraction)` with stages capture:…, invert, studio, upscale, avatar.
+            preview_callback: `f(name, texture)` as soon as "phone_texture" and "base" exist, float32 (H, W, 3) in [0, 1].
 
         Returns:
             `StudioTextureOutput`, or a tuple of its fields.
@@ -217,20 +223,22 @@ class StudioTexturePipeline(DiffusionPipeline):
         """
         # 1. Check what was asked for.
         self.check_inputs(
-            video, images, phone_texture, seen, output_size,
+            video, images, capture, phone_texture, seen, output_size,
             num_inference_steps, num_inversion_steps, gradient_guidance_scale,
         )  # fmt: skip
         progress = progress_callback or (lambda stage, fraction: None)
+        preview = preview_callback or (lambda name, texture: None)
         device, timings = self._execution_device, {}
         if generator is None and seed is not None:
             generator = torch.Generator().manual_seed(seed)
 
         # 2. Capture: video or photos → phone texture.
-        capture = None
         with _timed(timings, "capture"):
-            if phone_texture is None:
+            if capture is None and phone_texture is None:
                 capture = self.capture(video, images, output_size, progress)
+            if capture is not None:
                 phone_texture, seen = capture.rgb, capture.seen
+        preview("phone_texture", np.asarray(phone_texture))
         rgb = to_tensor(np.asarray(phone_texture)).to(device, self.unet.dtype)
         mask = torch.from_numpy(np.asarray(seen, dtype=np.float32))[None, None].to(device, self.unet.dtype)
 
@@ -244,6 +252,7 @@ class StudioTexturePipeline(DiffusionPipeline):
             progress("studio", 0.0)
             code = torch.lerp(inversion.encoded, inversion.w_plus, REFINED_SHARE)
             base = self.studio_generator.synthesize(code, noise_mode="const").clamp(-1, 1).to(rgb.dtype)
+            preview("base", to_array(base))
             progress("studio", 1.0)
 
         # 5. Upscale, guided by the phone's image gradients.

@@ -8,6 +8,7 @@ import pytest
 import torch
 from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler
 
+from studio_avatar.capture import CaptureReport, HeadFit, PhoneTexture
 from studio_avatar.errors import InvalidInputError, WeightsError
 from studio_avatar.head.model import HeadModel
 from studio_avatar.hub.repository import PACKAGE, REMOTE_CODE
@@ -91,6 +92,31 @@ def test_callbacks_see_the_steps_and_can_change_the_sample(pipe):
     assert np.allclose(out.texture, 0.5)
     expected = {"invert": [0.0, 0.5, 1.0], "studio": [0.0, 1.0], "upscale": [0.0, 0.5, 1.0]}
     assert stages == [(stage, fraction) for stage, fractions in expected.items() for fraction in fractions]
+
+
+def test_previews_come_in_order_and_are_the_outputs(pipe):
+    seen = {}
+    out = pipe(**phone(), **FAST, output_type="np", preview_callback=seen.setdefault)
+    assert list(seen) == ["phone_texture", "base"]
+    assert np.array_equal(seen["phone_texture"], out.phone_texture)
+    assert np.array_equal(seen["base"], out.base)
+
+
+def test_a_finished_capture_goes_on_to_an_avatar(pipe):
+    given = phone()
+    fit = HeadFit(
+        identity=np.zeros(100, np.float32), expression=np.zeros((1, 52), np.float32),
+        rotation=np.eye(3, dtype=np.float32)[None], translation=np.array([[0, 0, 0.5]], np.float32),
+        focal_px=1000.0, image_size=(720, 1280), reprojection_error=0.0, reprojection_error_contour=0.0,
+    )  # fmt: skip
+    capture = PhoneTexture(given["phone_texture"], given["seen"], fit, CaptureReport(1, 1, 1, ()))
+    out = pipe(capture=capture, output_size=SIZE, **FAST, seed=0)
+    assert out.capture is capture and out.avatar.texture.shape == (SIZE, SIZE, 3)
+    assert out.texture.tobytes() == pipe(**given, **FAST, seed=0).texture.tobytes()
+    with pytest.raises(InvalidInputError, match="exactly one"):
+        pipe(capture=capture, **given)
+    with pytest.raises(InvalidInputError, match="must have shape"):
+        pipe(capture=capture, output_size=2 * SIZE)
 
 
 @pytest.mark.parametrize(
