@@ -17,7 +17,7 @@ def variant_file(variant: str) -> str:
 def component_variants(files: Iterable[str], variant: str | None) -> dict[str, str | None]:
     """Component → the variant to load it in; None is the plain file.
 
-    A component without a file of the variant (the head, whose buffers are the same in each) takes the plain one.
+    A component without a file of the variant takes the plain one.
 
     Args:
         files: the repository's files as POSIX paths, such as "unet/diffusion_pytorch_model.safetensors".

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from .download import INDEX_FILE, download_weights
 from .errors import HubUnreachableError, WeightsError
+from .weight_files import PLAIN_FILE
 
 FOLDER_NAME = "weights_card"
 ENVIRONMENT_VARIABLE = "STUDIO_AVATAR_WEIGHTS"
 # For an installation without `weights_card/` beside it: wheels carry no weights.
 DEFAULT_REPOSITORY = "studio-avatar/studio-avatar-small"
-REVISION_FILES = ("*.json", "*.safetensors")
+REVISION_FILES = ("*.json", PLAIN_FILE)
 REFERENCE = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(@(?P<revision>[^@\s]+))?")
 
 
@@ -71,7 +72,7 @@ def parse_reference(text: str) -> tuple[str, str | None]:
 
 def weights_revision(weights: str) -> str:
     """Names the exact weights in a folder: the commit of a Hub snapshot, else "sha256:" and 16 hex digits over its JSON and
-    safetensors files; "unknown" if there is no such folder."""
+    plain weight files; "unknown" if there is no such folder."""
     folder = Path(weights)
     if not folder.is_dir():
         return "unknown"

@@ -19,11 +19,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Assemble, check and upload; the token is asked for before the work is done."""
-    from ..hub import publish
+    from ..hub import publish, upload
     from ..weights import find_weights
 
     if not options.dry_run:
-        publish.require_token()
+        upload.require_token()
     weights = Path(find_weights(options.weights))
     with tempfile.TemporaryDirectory() as folder:
         files = publish.assemble(weights, Path(folder), options.repository)
@@ -36,5 +36,5 @@ def run(options: argparse.Namespace) -> int:
         if options.dry_run:
             print(f"Dry run: nothing was uploaded to {options.repository}.")
             return 0
-        print(publish.upload(Path(folder), options.repository, options.private, options.revision))
+        print(upload.upload(Path(folder), options.repository, options.private, options.revision))
     return 0

@@ -15,7 +15,7 @@ from pathlib import Path
 from ..errors import StudioAvatarError
 from .card import CARD_FILE, refresh_card
 from .export import export, write_variants
-from .repository import write_remote_code
+from .repository import complete_repository
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> None:
     if options.action == "export":
         export(options.runs, options.out)
     elif options.action == "code":
-        write_remote_code(options.out)
+        complete_repository(options.out)
     elif options.action == "card":
         refresh_card(options.out / CARD_FILE, options.evaluation)
     else:

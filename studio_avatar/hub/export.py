@@ -9,7 +9,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler, UNet2DModel
 from ..loading import CLASSES
 from ..models import InversionEncoder, StyleGAN2Generator
 from ..weight_files import HALF_VARIANT
-from .repository import write_remote_code
+from .repository import complete_repository
 
 NETWORKS = ("phone_generator", "studio_generator", "encoder", "unet")
 CONFIG_FILE = "config.json"
@@ -40,14 +40,14 @@ def export(runs: Path, folder: Path) -> None:
         component.register_to_config(_name_or_path=name)
         component.save_pretrained(folder / name)
     FlowMatchEulerDiscreteScheduler().save_pretrained(folder / "scheduler")
-    write_remote_code(folder)
+    complete_repository(folder)
 
 
 def write_variants(weights: Path, folder: Path) -> None:
     """Copy a weights folder, every network as float32 (plain file) and as float16 (variant "fp16").
 
     Whatever the source stores, the float32 file holds the same numbers; so does the float16 file when the source is float16.
-    Buffers are float32 in both. Head and scheduler are the same in every variant and stored once.
+    Buffers are float32 in both. Head and scheduler are the same in every variant.
 
     Args:
         weights: a folder that `StudioTexturePipeline.from_pretrained` loads.
@@ -62,4 +62,4 @@ def write_variants(weights: Path, folder: Path) -> None:
         shutil.copyfile(
             weights / name / CONFIG_FILE, folder / name / CONFIG_FILE
         )  # the saved one has a local path in it
-    write_remote_code(folder)
+    complete_repository(folder)

@@ -1,4 +1,4 @@
-"""What a weights repository is made of besides weights: index, remote code and the list of SHA-256 sums.
+"""What a weights repository is made of besides its networks: index, remote code and the list of SHA-256 sums.
 
 The remote code is copied from this package (one source of truth), because diffusers' own `save_pretrained` writes neither
 code nor an index that somebody without this package could load.
@@ -12,6 +12,7 @@ from diffusers import __version__ as diffusers_version
 from ..checksums import write_checksums
 from ..download import INDEX_FILE
 from ..files import write_atomically
+from ..weight_files import HALF_VARIANT, PLAIN_FILE, variant_file
 
 PACKAGE = Path(__file__).resolve().parents[1]
 # file in the repository ← file in the package
@@ -37,11 +38,17 @@ INDEX = {
 }
 
 
-def write_remote_code(folder: Path) -> None:
-    """Index, remote code and SHA-256 list of the repository in `folder`, overwriting older versions of them."""
+def complete_repository(folder: Path) -> None:
+    """Write all that follows from the package and the weights in `folder`: index, remote code, the head under its second
+    name, SHA-256 list. Older versions are replaced."""
     for target, source in REMOTE_CODE.items():
         path = folder / target
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, (PACKAGE / source).read_bytes())
     write_atomically(folder / INDEX_FILE, (json.dumps(INDEX, indent=2) + "\n").encode())
+    # The head is the same in every variant. Under both names it also makes diffusers accept variant="fp16" for a folder
+    # whose networks have one file each: it asks that one component has a file of the variant.
+    write_atomically(
+        folder / "head" / variant_file(HALF_VARIANT), (folder / "head" / PLAIN_FILE).read_bytes()
+    )
     write_checksums(folder)

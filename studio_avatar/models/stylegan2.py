@@ -176,8 +176,6 @@ class StyleGAN2Generator(ModelMixin, ConfigMixin):
     Buffers (float32 whatever dtype the parameters are cast to): `w_avg`, the filter `kernel`, the noise maps `noise_const`.
     """
 
-    _keep_in_fp32_modules = ["w_avg", "kernel", "noise_const"]
-
     @register_to_config
     def __init__(
         self,
@@ -204,8 +202,14 @@ class StyleGAN2Generator(ModelMixin, ConfigMixin):
         self.register_buffer("kernel", fir_kernel())
         self.num_ws = sum(block.num_convs for block in self.blocks.values()) + 1
 
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, dtype=None, torch_dtype=None, **kwargs):
+        """As `ModelMixin.from_pretrained`, but the buffers stay float32 (its own switch for that needs accelerate)."""
+        model = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+        return model if (dtype or torch_dtype) is None else nn.Module.to(model, dtype or torch_dtype)
+
     def _apply(self, fn, recurse=True):
-        """Casts move the buffers but leave them float32: `_keep_in_fp32_modules` covers loading only, not `.to(dtype)`."""
+        """Casts move the buffers but leave them float32."""
         exact = dict(self.named_buffers())
         super()._apply(fn, recurse)
         for name, buffer in exact.items():

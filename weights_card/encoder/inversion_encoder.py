@@ -28,8 +28,6 @@ class InversionEncoder(ModelMixin, ConfigMixin):
     `code_std` (num_components,), the standard deviation along each component; float32 whatever dtype the rest is cast to.
     """
 
-    _keep_in_fp32_modules = ["code_mean", "code_components", "code_std"]
-
     @register_to_config
     def __init__(
         self,
@@ -62,6 +60,12 @@ class InversionEncoder(ModelMixin, ConfigMixin):
         self.register_buffer("code_mean", torch.zeros(num_ws, w_dim))
         self.register_buffer("code_components", torch.zeros(num_components, num_ws * w_dim))
         self.register_buffer("code_std", torch.zeros(num_components))
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, dtype=None, torch_dtype=None, **kwargs):
+        """As `ModelMixin.from_pretrained`, but the buffers stay float32 (its own switch for that needs accelerate)."""
+        model = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+        return model if (dtype or torch_dtype) is None else nn.Module.to(model, dtype or torch_dtype)
 
     def _apply(self, fn, recurse=True):
         """Casts move the code statistics but leave them float32; the batch norms' go with their weights."""
