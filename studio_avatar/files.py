@@ -1,11 +1,14 @@
 """Writing files and folders so that a reader sees the whole thing or nothing."""
 
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+STAGING_DIGITS = 12  # of the random part of a temporary name
 
 
 def write_atomically(path: str | os.PathLike, data: bytes) -> Path:
@@ -52,6 +55,15 @@ def new_folder(target: str | os.PathLike) -> Iterator[Path]:
         raise
 
 
+def remove_staging(target: str | os.PathLike) -> None:
+    """Remove what processes that were killed left beside `target`; nobody may be writing it now."""
+    target = Path(target)
+    staging = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{{STAGING_DIGITS}}}")
+    for path in target.parent.iterdir() if target.parent.is_dir() else ():
+        if staging.fullmatch(path.name):
+            shutil.rmtree(path)
+
+
 def _swap_in(staging: Path, target: Path) -> None:
     """Rename `staging` to `target`. Rename cannot replace a folder that has files, so an older `target` is
     moved aside first, and put back if the rename fails."""
@@ -73,4 +85,4 @@ def _swap_in(staging: Path, target: Path) -> None:
 
 def _hidden_sibling(path: Path) -> Path:
     """A name in the same folder, hence on the same disk, that nobody else uses."""
-    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:STAGING_DIGITS]}")

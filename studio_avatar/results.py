@@ -1,12 +1,14 @@
 """The result folder of one person: pictures, head and report."""
 
 import json
+import os
 import platform
 from dataclasses import asdict, dataclass, fields
 from importlib import metadata
 from pathlib import Path
 
 from .creation import CreationSettings
+from .errors import InvalidInputError
 from .files import write_atomically
 from .images import encode_png, unit_to_uint8
 from .version import __version__
@@ -49,6 +51,17 @@ class ResultFiles:
     def paths(self) -> list[Path]:
         """All files, in the order of the fields."""
         return [getattr(self, field.name) for field in fields(self)]
+
+
+def check_target(target: Path) -> None:
+    """Refuse a place that cannot be written, or whose files are not ours to replace."""
+    existing = next(folder for folder in (target, *target.parents) if folder.exists())
+    if not existing.is_dir():
+        raise InvalidInputError(f"'{existing}' is a file: choose another folder with --output.")
+    if not os.access(existing, os.W_OK):
+        raise InvalidInputError(f"'{existing}' cannot be written: choose another folder with --output.")
+    if existing == target and not {path.name for path in target.iterdir()} <= ResultFiles.names():
+        raise InvalidInputError(f"'{target}' has other files in it: choose another folder with --output.")
 
 
 def save_results(output, folder: Path, settings: CreationSettings, weights_revision: str) -> ResultFiles:

@@ -7,10 +7,11 @@ torch, gradio and the like inside `run`: the command line must answer `--help` a
 
 from types import ModuleType
 
-from . import create, publish
+from . import batch, create, publish
 
 COMMANDS: dict[str, ModuleType] = {
     "create": create,
+    "batch": batch,
     "publish": publish,
 }
 DEFAULT_COMMAND = "create"

@@ -52,7 +52,8 @@ def learning_rate_factor(step, config):
 def make_accelerator(run: Path, seed: int = 0):
     """Accelerator logging to `run`; every process starts from the same random numbers, hence the same weights."""
     set_seed(seed)
-    return Accelerator(log_with="tensorboard", project_dir=str(run))
+    # Without `cpu=True` accelerate takes several processes on a machine without accelerator for one each.
+    return Accelerator(cpu=not torch.accelerator.is_available(), log_with="tensorboard", project_dir=str(run))
 
 
 def batch_indices(count, step, config, accelerator):
