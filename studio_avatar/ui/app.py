@@ -18,11 +18,11 @@ from .handlers import AvatarResult, AvatarService, user_sentence
 from .sessions import KEEP_SECONDS, SessionFolders
 from .theme import CSS, studio_theme
 from .worker import Done
+from .zerogpu import on_gpu, prepare
 
 LARGEST_UPLOAD = "500mb"
 LONGEST_QUEUE = 20
 SWEEP_SECONDS = 600
-GPU_SECONDS = 60  # ZeroGPU time slice of one avatar
 PHOTO_TYPES = ["image", ".heic", ".heif"]
 VIEWER_HEIGHT = 420
 FRONT_VIEW = (90, 85, None)  # degrees around, degrees from above, automatic distance
@@ -108,7 +108,7 @@ def build_app(service: AvatarService, example: Path | None = None) -> gr.Blocks:
                 example_shown = _example_row(inputs, example)
             with gr.Column(scale=9, min_width=320):
                 outputs = _output_column()
-        make = _on_gpu(service.create)
+        make = on_gpu(service.create)
         _wire_buttons(make, service.sessions, inputs, outputs, create, cancel, example_shown)
         _wire_api(make, service.sessions, inputs)
         page.unload(_forget(service.sessions))
@@ -124,6 +124,7 @@ def launch(weights: str | os.PathLike | None = None, example: Path | None = None
     Raises:
         WeightsError: there are no weights.
     """
+    prepare()
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     sessions = SessionFolders()
     sessions.hold_uploads()
@@ -341,12 +342,3 @@ def _forget(sessions: SessionFolders) -> Callable[[gr.Request], None]:
 
 def _on_space() -> bool:
     return bool(os.environ.get("SPACE_ID"))
-
-
-def _on_gpu(generator: Make) -> Make:
-    """On a Space, borrow a GPU for the call; elsewhere, the function as it is."""
-    if not _on_space():
-        return generator
-    import spaces
-
-    return spaces.GPU(duration=GPU_SECONDS)(generator)
