@@ -121,7 +121,7 @@ def is_finished(job: Job, settings: CreationSettings, weights_revision: str) -> 
 
 
 def is_main_process() -> bool:
-    """Whether this is the one process that speaks for all; known from the launcher's environment before they meet."""
+    """Whether this is the one process that speaks for all, by the rank that the launcher gave it."""
     return int(os.environ.get("RANK", 0)) == 0
 
 

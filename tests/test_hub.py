@@ -16,7 +16,7 @@ from studio_avatar.errors import WeightsError
 from studio_avatar.evaluation.report import Table
 from studio_avatar.hub.card import CARD_FILE, PLACEHOLDER, check_card, evaluation_section, refresh_card
 from studio_avatar.hub.publish import assemble
-from studio_avatar.weights import weights_revision
+from studio_avatar.weights import DEFAULT_REPOSITORY, weights_revision
 
 ROOT = Path(__file__).parents[1]
 EVALUATION = ROOT / "docs" / "evaluation.json"
@@ -185,22 +185,26 @@ def test_a_dry_run_lists_and_uploads_nothing(hub, files, tmp_path, capsys, monke
 def test_what_cannot_be_published_is_a_sentence(hub, tmp_path, home):
     with pytest.raises(WeightsError, match="no model card"):
         assemble(tmp_path, tmp_path / "out", "org/other")
+    (tmp_path / CARD_FILE).write_text("---\nlicense: free-beer\n---\n")
     code = f"""
-import sys
+import os, sys
 sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
 from studio_avatar.errors import StudioAvatarError
 from studio_avatar.hub.upload import require_token, upload
-weights = Path(sys.argv[1])
-for attempt in (require_token, lambda: upload(weights, "org/other"), lambda: upload(weights, "no name")):
+weights, token = Path(sys.argv[1]), sys.argv[2]
+def refused_card():
+    os.environ["HF_TOKEN"] = token
+    upload(weights, "org/other")
+for attempt in (require_token, lambda: upload(weights, "org/other"), lambda: upload(weights, "no name"), refused_card):
     try:
         attempt()
     except StudioAvatarError as error:
         print(error)
 """
-    no_token, refused, no_name = output(client(hub.url, home, code, str(tmp_path)))
+    no_token, refused, no_name, bad_card = output(client(hub.url, home, code, str(tmp_path), TOKEN))
     assert "set HF_TOKEN" in no_token and "write access" in refused
-    assert "use org/name" in no_name
+    assert "use org/name" in no_name and "refuses the model card" in bad_card and "license" in bad_card
 
 
 def test_a_revision_is_a_branch_of_its_own(hub, files, tmp_path, home):
@@ -288,6 +292,16 @@ def test_a_hub_that_is_down_gives_way_to_the_embedded_weights(hub, copy, home):
     assert pinned.startswith("HubUnreachableError:") and "503" in pinned
     unreachable = client("http://127.0.0.1:1", home, FIND, copy)
     assert output(unreachable) == [str(WEIGHTS)] and "cannot be reached" in unreachable.stderr
+
+
+def test_an_installation_without_weights_takes_the_published_ones(hub, files, home):
+    bare = FIND.replace(
+        "try:", "from studio_avatar import weights\nweights.embedded_weights = lambda: None\ntry:"
+    )
+    (sentence,) = output(client(hub.url, home, bare))
+    assert "has no weights" in sentence and "STUDIO_AVATAR_WEIGHTS" in sentence
+    hub.commit(DEFAULT_REPOSITORY, files)
+    assert weights_revision(output(client(hub.url, home, bare))[0]) == hub.refs[DEFAULT_REPOSITORY]["main"]
 
 
 def test_a_hub_that_is_down_leaves_the_warm_cache(hub, copy, home):

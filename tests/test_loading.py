@@ -252,6 +252,8 @@ def test_export_writes_what_loads(pipe, folder, tmp_path):
         for name in names:
             getattr(pipe, name).save_pretrained(runs / stage / name)
     target = tmp_path / "card"
+    with pytest.raises(WeightsError, match="has no head"):
+        export(runs, target)
     pipe.head.save_pretrained(target / "head")
     export(runs, target)
     exported = StudioTexturePipeline.from_pretrained(target)

@@ -50,10 +50,11 @@ def run(options: argparse.Namespace) -> int:
         lines = "".join(f"{report.to_json()}\n" for report in reports)
         write_atomically(options.output / SUMMARY_FILE, lines.encode())
         counts = Counter(report.status for report in reports)
-        print(
-            ", ".join(f"{counts[status]} {status}" for status in ("done", "skipped", "failed")),
-            file=sys.stderr,
-        )
+        if not options.quiet:
+            print(
+                ", ".join(f"{counts[status]} {status}" for status in ("done", "skipped", "failed")),
+                file=sys.stderr,
+            )
     return 0
 
 

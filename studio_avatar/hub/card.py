@@ -57,9 +57,9 @@ def evaluation_results(report: dict) -> list:
 
     results = []
     for table in map(Table.from_dict, report["tables"]):
-        method = [name for name in table.rows if name.startswith(OURS)][-1]
-        for column in table.columns:
-            value = table.means(method)[column.key]
+        ours = [name for name in table.rows if name.startswith(OURS)]
+        for column in table.columns if ours else ():
+            value = table.means(ours[-1])[column.key]
             if column.better and math.isfinite(value):
                 result = EvalResult(
                     task_type=TASK,

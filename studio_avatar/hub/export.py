@@ -9,7 +9,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler, UNet2DModel
 from ..loading import CLASSES
 from ..models import InversionEncoder, StyleGAN2Generator
 from ..weight_files import HALF_VARIANT
-from .repository import complete_repository
+from .repository import complete_repository, require_head
 
 NETWORKS = ("phone_generator", "studio_generator", "encoder", "unet")
 CONFIG_FILE = "config.json"
@@ -27,7 +27,11 @@ def export(runs: Path, folder: Path) -> None:
 
     The parameters are stored as float16 under the plain file names, which keeps the embedded repository small. The head is
     baked straight into `folder/head` by `studio_avatar.head.bake` and is left alone.
+
+    Raises:
+        WeightsError: there is no head yet.
     """
+    require_head(folder)
     sources = {
         "phone_generator": (StyleGAN2Generator, runs / "phone" / "phone_generator"),
         "encoder": (InversionEncoder, runs / "phone" / "encoder"),

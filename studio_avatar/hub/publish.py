@@ -63,15 +63,19 @@ def check(folder: Path) -> None:
 
 def _remote_digest(folder: Path) -> str:
     with tempfile.TemporaryDirectory() as home:
-        environment = {**os.environ, "HF_HOME": home, "HF_HUB_OFFLINE": "1"}
-        done = subprocess.run(
-            [sys.executable, "-I", door_check.__file__, str(folder)],
-            env=environment,
-            cwd=home,
-            capture_output=True,
-            text=True,
-            timeout=CHECK_SECONDS,
-        )
+        try:
+            done = subprocess.run(
+                [sys.executable, "-I", door_check.__file__, str(folder)],
+                env={**os.environ, "HF_HOME": home, "HF_HUB_OFFLINE": "1"},
+                cwd=home,
+                capture_output=True,
+                text=True,
+                timeout=CHECK_SECONDS,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise WeightsError(
+                f"The repository's remote code made no texture in {CHECK_SECONDS} s."
+            ) from error
     if done.returncode:
         reason = (
             done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit code {done.returncode}"

@@ -11,6 +11,7 @@ from diffusers import __version__ as diffusers_version
 
 from ..checksums import write_checksums
 from ..download import INDEX_FILE
+from ..errors import WeightsError
 from ..files import write_atomically
 from ..weight_files import HALF_VARIANT, PLAIN_FILE, variant_file
 
@@ -38,9 +39,22 @@ INDEX = {
 }
 
 
+def require_head(folder: Path) -> None:
+    """Raises `WeightsError` unless a head was baked into `folder`."""
+    if not (folder / "head" / PLAIN_FILE).is_file():
+        raise WeightsError(
+            f"'{folder}' has no head: python -m studio_avatar.head.bake --out {folder / 'head'} makes it."
+        )
+
+
 def complete_repository(folder: Path) -> None:
     """Write all that follows from the package and the weights in `folder`: index, remote code, the head under its second
-    name, SHA-256 list. Older versions are replaced."""
+    name, SHA-256 list. Older versions are replaced.
+
+    Raises:
+        WeightsError: there is no head in `folder`.
+    """
+    require_head(folder)
     for target, source in REMOTE_CODE.items():
         path = folder / target
         path.parent.mkdir(parents=True, exist_ok=True)

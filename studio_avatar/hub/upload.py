@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ..errors import HubUnreachableError, InvalidInputError
+from ..errors import HubUnreachableError, InvalidInputError, WeightsError
 
 
 def upload(folder: Path, repository: str, private: bool = False, revision: str | None = None) -> str:
@@ -11,7 +11,8 @@ def upload(folder: Path, repository: str, private: bool = False, revision: str |
     Returns:
         The address of the commit.
     Raises:
-        InvalidInputError: no token, or one that may not write there. HubUnreachableError: the Hub does not answer.
+        InvalidInputError: the name is none, or the token may not write there. WeightsError: the Hub refuses the model card.
+        HubUnreachableError: the Hub does not answer.
     """
     import httpx2
     from huggingface_hub import HfApi
@@ -33,6 +34,8 @@ def upload(folder: Path, repository: str, private: bool = False, revision: str |
         raise InvalidInputError(f"'{repository}' is no repository name: use org/name.") from error
     except HfHubHTTPError as error:
         raise _explained(repository, error) from error
+    except ValueError as error:  # of the Hub's check of README.md
+        raise WeightsError(f"The Hub refuses the model card: {' '.join(str(error).split())}") from error
     except httpx2.HTTPError as error:
         raise HubUnreachableError(f"The Hugging Face Hub cannot be reached: {error}") from error
     return commit.commit_url
