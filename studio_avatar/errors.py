@@ -33,6 +33,10 @@ class UnreadableMediaError(CaptureError):
     """The file is empty, truncated, has no pictures, or is no picture or video at all."""
 
 
+class UnsupportedCodecError(UnreadableMediaError):
+    """The video is coded in a way that cannot be decoded here."""
+
+
 class NoFaceError(CaptureError):
     """No face was found in any frame."""
 

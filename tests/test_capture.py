@@ -14,7 +14,7 @@ from studio_avatar.capture.fusion import fill_unseen, fuse
 from studio_avatar.capture.keyframes import FaceFrame, choose_keyframes
 from studio_avatar.capture.landmarks import Face
 from studio_avatar.capture.unwrap import Camera, View, unwrap
-from studio_avatar.capture.video import Frame
+from studio_avatar.capture.frame import Frame
 
 torch = pytest.importorskip("torch")
 cv2 = pytest.importorskip("cv2")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from studio_avatar.capture.landmarks import Face, FaceLandmarker
-from studio_avatar.capture.video import Frame
+from studio_avatar.capture.frame import Frame
 from studio_avatar.errors import FaceTooSmallError, NoFaceError, SeveralFacesError
 
 MIN_FACE_HEIGHT_PX = 48  # a smaller face has less detail than the smallest texture

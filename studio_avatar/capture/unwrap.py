@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from studio_avatar.capture.silhouette import person_mask
-from studio_avatar.capture.video import Frame
+from studio_avatar.capture.frame import Frame
 
 MAX_ZBUFFER_FACE_HEIGHT_PX = 360  # resolution of visibility; the fit is no more exact than a pixel of this
 ZBUFFER_PX_PER_TEXEL = 0.8  # height of the face in that buffer over the size of the texture

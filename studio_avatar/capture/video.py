@@ -1,231 +1,216 @@
 """Pictures out of clips and photos, upright and in sRGB, one at a time.
 
-Clips are decoded with PyAV in constant memory: only sampled frames are converted, already scaled down.
-Photos come through Pillow, with EXIF orientation and colour profile applied.
+Clips are decoded with PyAV in constant memory: frames that nobody needs are not decoded where the codec allows it, and
+only sampled frames are converted, already scaled down.
+
+file ─ packets (times, key frames) ─► sampling times ─► decode what they need ─► upright, sRGB ─► Frame
 """
 
+import mmap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from studio_avatar.errors import (
-    FaceTooSmallError,
-    InvalidInputError,
-    MediaNotFoundError,
-    MissingDependencyError,
-    UnreadableMediaError,
-)
+from studio_avatar.capture.colour import HDR_TRANSFERS, is_plain, to_srgb
+from studio_avatar.capture.frame import Frame, check_side
+from studio_avatar.capture.photos import is_photo, on_one_canvas, read_photo
+from studio_avatar.errors import InvalidInputError, UnreadableMediaError, UnsupportedCodecError
 
-MIN_SIDE_PX = 64  # smaller pictures hold no face worth unwrapping
 MAX_VIDEO_SIDE_PX = 1280
-MAX_PHOTO_SIDE_PX = 2048
 MAX_SAMPLES_PER_SECOND = 10.0
 MAX_SECONDS = 60.0
 MAX_SAMPLES = 60  # one landmark detection each; more would not add poses
+MAX_FRAME_PIXELS = 8192 * 4352  # 8K; more is a damaged header, and would be allocated several times
+MAX_PACKETS = 60_000  # a minute at 240 frames a second is a quarter of it
+ENCRYPTED = {"encv", "drmi"}  # sample entries of protected video (ISO/IEC 23001-7, FairPlay)
+UNTAGGED, HD_HEIGHT_PX = 2, 720
 
-HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"heim", b"heis")
 
+def read_frames(source, mirrored: bool = False) -> Iterator[Frame]:
+    """Yield the frames of a capture, in order, at most about `MAX_SAMPLES` of a clip's first `MAX_SECONDS`.
 
-@dataclass(frozen=True)
-class Frame:
-    """One upright picture of a capture.
-
-    rgb: (H, W, 3) uint8, sRGB.
-    time: seconds since the first frame of a clip; the number of the photo in a list of photos.
-    picture: (left, top, right, bottom) pixels of `rgb` that hold the picture; the rest is padding, which only
-        photos of different sizes get, so that they share one camera.
+    source: path of a clip (animated GIFs too) or photo, a PIL image, a uint8 array (H, W, 3) sRGB, or a list of
+        photos as these.
+    mirrored: the pictures were stored as in a mirror, as some selfie cameras do, and are to be turned back. What a
+        file says about itself (display matrix, EXIF) is always obeyed first.
+    Raises `MediaNotFoundError`, `UnreadableMediaError`, `UnsupportedCodecError`, `FaceTooSmallError` (a side below
+    64 px), `MissingDependencyError` (HEIC without its reader) or `InvalidInputError` (an unsupported type).
     """
+    for frame in _frames_of(source):
+        if mirrored:
+            width, (left, top, right, bottom) = frame.rgb.shape[1], frame.picture
+            flipped = np.ascontiguousarray(frame.rgb[:, ::-1])
+            frame = Frame(flipped, frame.time, (width - right, top, width - left, bottom))
+        yield frame
 
-    rgb: np.ndarray
-    time: float
-    picture: tuple[int, int, int, int]
 
-
-def read_frames(source) -> Iterator[Frame]:
-    """Yield the frames of a capture, in order, at most about `MAX_SAMPLES` of a clip.
-
-    source: path of a clip or photo, a PIL image, a uint8 array (H, W, 3) sRGB, or a list of photos as these.
-    Raises `MediaNotFoundError`, `UnreadableMediaError`, `FaceTooSmallError` (a side below 64 px),
-    `MissingDependencyError` (HEIC without pillow-heif) or `InvalidInputError` (an unsupported type).
-    """
+def _frames_of(source) -> Iterator[Frame]:
     if isinstance(source, Sequence) and not isinstance(source, str | bytes):
         if len(source) == 0:
             raise InvalidInputError("The list of photos is empty: give at least one photo or a video.")
         if len(source) > 1:
-            yield from _on_one_canvas([_photo(item) for item in source])
+            yield from on_one_canvas([read_photo(item) for item in source])
             return
         source = source[0]
-    if isinstance(source, str | Path) and not _is_photo(Path(source)):
+    if isinstance(source, str | Path) and not is_photo(Path(source)):
         yield from _video_frames(Path(source))
     else:
-        yield from _on_one_canvas([_photo(source)])
+        yield from on_one_canvas([read_photo(source)])
 
 
 # ------------------------------------------------------------------------------------------------------------
-# Photos
+# What to decode
 
 
-def _is_photo(path: Path) -> bool:
-    """Tell photos from everything else by content, never by the file's name."""
-    from PIL import Image, UnidentifiedImageError
+@dataclass(frozen=True)
+class _Plan:
+    """What of a clip is decoded, from its packets alone.
 
-    _check_file(path)
-    _register_heif(path)
-    try:
-        with Image.open(path):
-            return True
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
-        return False
+    step: seconds between samples; seconds: length of what is read; key_frames_only: key frames are close enough
+    together to be all that is needed; skip: the codec's own choice of frames to leave out ("NONREF": those that no
+    other frame is built on).
+    """
 
-
-def _check_file(path: Path) -> None:
-    if not path.exists():
-        raise MediaNotFoundError(f"There is no file {str(path)!r}: please check the path.")
-    if path.is_dir():
-        raise UnreadableMediaError(
-            f"{str(path)!r} is a folder: please give a video file or a list of photos."
-        )
-    if path.stat().st_size == 0:
-        raise UnreadableMediaError(f"{path.name} is empty (0 bytes): please record or copy it again.")
+    step: float
+    seconds: float
+    key_frames_only: bool
+    skip: str
 
 
-def _register_heif(path: Path) -> None:
-    with path.open("rb") as file:
-        head = file.read(12)
-    if head[4:8] != b"ftyp" or head[8:12] not in HEIF_BRANDS:
-        return
-    try:
-        from pillow_heif import register_heif_opener
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"{path.name} is a HEIC photo: please run `pip install pillow-heif` to read it, or give a JPEG."
-        ) from error
-    register_heif_opener()
-
-
-def _photo(source) -> np.ndarray:
-    """One photo as (H, W, 3) uint8 sRGB, upright, its long side at most `MAX_PHOTO_SIDE_PX`."""
-    from PIL import Image
-
-    if isinstance(source, np.ndarray):
-        if source.dtype != np.uint8 or source.ndim != 3 or source.shape[2] != 3:
-            raise InvalidInputError(
-                "A photo given as an array must be uint8 of shape (height, width, 3) in sRGB."
-            )
-        return _upright_rgb(Image.fromarray(source), "The photo")
-    if isinstance(source, Image.Image):
-        return _upright_rgb(source.copy(), "The photo")
-    if not isinstance(source, str | Path):
-        raise InvalidInputError(
-            f"A photo is given as a path, PIL image or uint8 array, not as {type(source).__name__}."
-        )
-    path = Path(source)
-    if not _is_photo(path):
-        raise UnreadableMediaError(
-            f"{path.name} is not a photo that can be read: please give a JPEG, PNG or HEIC."
-        )
-    with Image.open(path) as image:
-        return _upright_rgb(image, path.name)
-
-
-def _upright_rgb(image, name: str) -> np.ndarray:
-    from PIL import Image, ImageOps
-
-    _check_side(*image.size, name)
-    try:
-        image.thumbnail((MAX_PHOTO_SIDE_PX, MAX_PHOTO_SIDE_PX), Image.Resampling.LANCZOS, reducing_gap=3.0)
-        image = ImageOps.exif_transpose(image)
-        return np.array(_to_srgb(image))
-    except (OSError, SyntaxError, ValueError) as error:
-        raise UnreadableMediaError(
-            f"{name} is damaged or breaks off: please copy or upload it again."
-        ) from error
-
-
-def _to_srgb(image):
-    """Apply the embedded colour profile (iPhones write Display P3), then drop alpha and palette."""
-    import io
-
-    from PIL import ImageCms
-
-    profile = image.info.get("icc_profile")
-    if profile and image.mode == "RGB":
-        try:
-            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"))
-        except ImageCms.PyCMSError:
-            pass  # an unusable profile is common in edited photos; sRGB is what browsers assume then
-    return image.convert("RGB")
-
-
-def _on_one_canvas(photos: list[np.ndarray]) -> list[Frame]:
-    """Centre photos of different sizes on one square canvas, long sides equal: one focal length for all."""
-    height, width = photos[0].shape[:2]
-    if any(photo.shape[:2] != (height, width) for photo in photos):
-        import cv2
-
-        side = max(max(photo.shape[:2]) for photo in photos)
-        height = width = side
-        scales = [side / max(photo.shape[:2]) for photo in photos]
-        photos = [
-            cv2.resize(photo, None, fx=s, fy=s, interpolation=cv2.INTER_CUBIC) if s > 1.0 else photo
-            for photo, s in zip(photos, scales, strict=True)
-        ]
-    frames = []
-    for number, photo in enumerate(photos):
-        h, w = photo.shape[:2]
-        top, left = (height - h) // 2, (width - w) // 2
-        canvas = np.zeros((height, width, 3), np.uint8)
-        canvas[top : top + h, left : left + w] = photo
-        frames.append(Frame(canvas, float(number), (left, top, left + w, top + h)))
-    return frames
+def _plan(container, stream) -> _Plan:
+    """Look through the packets of the first `MAX_SECONDS` and decode none of them."""
+    times, keys = [], []
+    for packet in container.demux(stream):
+        if packet.pts is None:
+            continue
+        times.append(packet.pts * stream.time_base)
+        if packet.is_keyframe:
+            keys.append(times[-1])
+        if times[-1] - times[0] > MAX_SECONDS or len(times) >= MAX_PACKETS:
+            break
+    seconds = float(min(max(times) - min(times), MAX_SECONDS)) if times else 0.0
+    step = max(1.0 / MAX_SAMPLES_PER_SECOND, seconds / MAX_SAMPLES)
+    longest_without_key = max(np.diff([*sorted(map(float, keys)), float(max(times, default=0))]), default=np.inf)
+    frames_per_sample = len(times) * step / max(seconds, step)
+    return _Plan(
+        step=step,
+        seconds=seconds,
+        key_frames_only=bool(longest_without_key <= 1.25 * step),
+        skip="NONREF" if frames_per_sample >= 4.0 else "DEFAULT",
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------
-# Clips
+# Decoding
 
 
 def _video_frames(path: Path) -> Iterator[Frame]:
     import av
 
     try:
+        # The file is opened twice: first only to look at the times of its packets.
         with av.open(str(path)) as container:
-            stream = _picture_stream(container, path.name)
-            # Browsers' recorders write no duration; counting it reads the file but decodes nothing.
-            duration = _declared_duration(container, stream)
+            plan = _plan(container, _picture_stream(container, path))
         with av.open(str(path)) as container:
-            yield from _sampled(
-                container, _picture_stream(container, path.name), duration or _counted(path), path.name
-            )
-    except av.error.FFmpegError as error:
+            yield from _sampled(container, _picture_stream(container, path), plan, path.name)
+    except (av.error.FFmpegError, OSError) as error:
         raise UnreadableMediaError(
             f"{path.name} is no video or photo, or it breaks off: please copy or record it again."
         ) from error
 
 
-def _picture_stream(container, name: str):
+def _picture_stream(container, path: Path):
     from av.stream import Disposition
 
+    name = path.name
     # The cover picture of a song is a "video" stream too.
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams:
         raise UnreadableMediaError(
             f"{name} has no pictures, only sound or text: please give a video of the face."
         )
-    stream = streams[0]
-    _check_side(stream.codec_context.width, stream.codec_context.height, name)
+    stream, entries = streams[0], _sample_entries(path)
+    if ENCRYPTED & set(entries):
+        raise UnreadableMediaError(
+            f"{name} is encrypted: please give the camera's own recording, not a protected copy."
+        )
+    if stream.codec_context is None:
+        codec = next((f"'{entry}'" for entry in entries if entry != "mp4a"), "an unknown codec")
+        raise UnsupportedCodecError(
+            f"{name} is coded with {codec}, which cannot be read here: please convert it to H.264."
+        )
+    check_side(stream.codec_context.width, stream.codec_context.height, name)
+    if stream.codec_context.width * stream.codec_context.height > MAX_FRAME_PIXELS:
+        raise UnreadableMediaError(
+            f"{name} claims pictures of {stream.codec_context.width} × {stream.codec_context.height} pixels: "
+            "please record in 4K or less."
+        )
+    stream.codec_context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
     stream.thread_type = "AUTO"
     return stream
 
 
-def _check_side(width: int, height: int, name: str) -> None:
-    if min(width, height) < MIN_SIDE_PX:
-        raise FaceTooSmallError(
-            f"{name} is only {width} × {height} pixels: please give a picture of at least "
-            f"{MIN_SIDE_PX} pixels each way, better 720 or more."
+def _sample_entries(path: Path) -> list[str]:
+    """Four-letter names of the codings in an MP4 or QuickTime file (ISO/IEC 14496-12, box `stsd`).
+
+    FFmpeg names neither a coding that it does not know nor one that is encrypted.
+    """
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        if data[4:8] not in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
+            return []
+        names, at = [], data.find(b"stsd")
+        while at >= 0 and len(names) < 16:
+            # After the box's name: version and flags, the number of entries, the size of the first, its name.
+            names.append(data[at + 16 : at + 20].decode("ascii", "replace"))
+            at = data.find(b"stsd", at + 4)
+        return [name for name in names if name.isprintable()]
+
+
+def _sampled(container, stream, plan: _Plan, name: str) -> Iterator[Frame]:
+    stream.codec_context.skip_frame = "NONKEY" if plan.key_frames_only else plan.skip
+    start, due, last, size, count = None, 0.0, 0.0, None, 0
+    for picture in _decoded(container, stream, plan.key_frames_only):
+        if picture.time is not None:
+            start = picture.time if start is None else start
+            last = picture.time - start
+        else:
+            last += 1.0 / 30.0
+        if last > MAX_SECONDS:
+            break
+        if last + 1e-3 < due or picture.is_corrupt:
+            continue
+        due = max(due + plan.step, last + 0.5 * plan.step)
+        rgb = _upright_picture(picture, stream)
+        size = size or rgb.shape
+        if rgb.shape != size:  # only damaged clips change their size: one camera is fitted to all frames
+            continue
+        count += 1
+        yield Frame(rgb, float(last), (0, 0, rgb.shape[1], rgb.shape[0]))
+    declared = min(_declared_duration(container, stream) or plan.seconds, MAX_SECONDS)
+    enough = 0.75 * declared - max(0.5, plan.step)
+    if count == 0 and plan.seconds >= enough:
+        raise UnreadableMediaError(
+            f"{name} has no picture that can be decoded: please copy or record it again."
         )
+    if last < enough:
+        raise UnreadableMediaError(
+            f"{name} breaks off after {last:.1f} of {declared:.1f} seconds: please copy or upload it again."
+        )
+
+
+def _decoded(container, stream, key_frames_only: bool) -> Iterator:
+    """The pictures of a clip; damaged packets are left out, as players do."""
+    import av
+
+    for packet in container.demux(stream):
+        if key_frames_only and packet.size and not packet.is_keyframe:
+            continue
+        try:
+            yield from packet.decode()
+        except av.error.InvalidDataError:
+            continue
 
 
 def _declared_duration(container, stream) -> float:
@@ -234,67 +219,53 @@ def _declared_duration(container, stream) -> float:
     return container.duration / 1e6 if container.duration else 0.0
 
 
-def _counted(path: Path) -> float:
-    import av
-
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        times = [packet.pts for packet in container.demux(stream) if packet.pts is not None]
-        return float((max(times) - min(times)) * stream.time_base) if times else 0.0
-
-
-def _sampled(container, stream, duration: float, name: str) -> Iterator[Frame]:
-    step = max(1.0 / MAX_SAMPLES_PER_SECOND, min(duration, MAX_SECONDS) / MAX_SAMPLES)
-    start, due, last, count = None, 0.0, 0.0, 0
-    try:
-        for picture in container.decode(stream):
-            start = picture.time if start is None else start
-            last = picture.time - start if picture.time is not None else last + 1.0 / 30.0
-            if last > MAX_SECONDS:
-                return
-            if last + 1e-3 < due or picture.is_corrupt:
-                continue
-            due = max(due + step, last + 0.5 * step)
-            rgb = _upright_picture(picture, stream)
-            count += 1
-            yield Frame(rgb, last, (0, 0, rgb.shape[1], rgb.shape[0]))
-    except _decoding_error() as error:
-        raise _breaks_off(name, last, duration) from error
-    if count == 0:
-        raise UnreadableMediaError(
-            f"{name} has no picture that can be decoded: please copy or record it again."
-        )
-    if last < 0.75 * duration - 0.5:
-        raise _breaks_off(name, last, duration)
-
-
-def _decoding_error():
-    import av
-
-    return av.error.FFmpegError
-
-
-def _breaks_off(name: str, last: float, duration: float) -> UnreadableMediaError:
-    return UnreadableMediaError(
-        f"{name} breaks off after {last:.1f} of {duration:.1f} seconds: please copy or upload it again."
-    )
+# ------------------------------------------------------------------------------------------------------------
+# One picture
 
 
 def _upright_picture(picture, stream) -> np.ndarray:
+    """(H, W, 3) uint8 sRGB, its long side at most `MAX_VIDEO_SIDE_PX`, turned as it is to be shown."""
     from av.video.reformatter import Colorspace, Interpolation
 
     aspect = float(stream.sample_aspect_ratio or 1)
     width, height = picture.width * aspect, picture.height
     scale = min(1.0, MAX_VIDEO_SIDE_PX / max(width, height))
-    # Streams without a colour tag: every player takes HD for BT.709 and SD for BT.601.
-    untagged = picture.colorspace == 2
+    transfer, primaries = int(picture.color_trc), int(picture.color_primaries)
+    plain = is_plain(transfer, primaries)
+    colorspace = None
+    if transfer in HDR_TRANSFERS:
+        colorspace = Colorspace.BT2020
+    elif picture.colorspace == UNTAGGED:
+        # Streams without a colour tag: every player takes HD for BT.709 and SD for BT.601.
+        hd = min(picture.width, picture.height) >= HD_HEIGHT_PX
+        colorspace = Colorspace.ITU709 if hd else Colorspace.ITU601
     rgb = picture.reformat(
-        width=round(width * scale),
-        height=round(height * scale),
-        format="rgb24",
-        src_colorspace=(Colorspace.ITU709 if min(width, height) >= 720 else Colorspace.ITU601)
-        if untagged
-        else None,
+        width=max(round(width * scale), 1),
+        height=max(round(height * scale), 1),
+        format="rgb24" if plain else "rgb48le",
+        src_colorspace=colorspace,
         interpolation=Interpolation.AREA if scale < 1.0 else Interpolation.BICUBIC,
     ).to_ndarray()
-    return np.ascontiguousarray(np.rot90(rgb, round(picture.rotation / 90)))
+    if not plain:
+        rgb = to_srgb(rgb, transfer, primaries)
+    return np.ascontiguousarray(_displayed(rgb, _display_matrix(picture)))
+
+
+def _display_matrix(picture) -> np.ndarray:
+    """(2, 2) with x' = a x + c y, y' = b x + d y for [[a, b], [c, d]], y down; FFmpeg's display matrix."""
+    from av.sidedata.sidedata import Type
+
+    data = picture.side_data.get(Type.DISPLAYMATRIX)
+    if data is None:
+        return np.eye(2)
+    return np.frombuffer(bytes(data), np.int32)[:9].reshape(3, 3)[:2, :2] / 65536.0
+
+
+def _displayed(rgb: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Turn and mirror by quarter turns, whatever is nearest to `matrix`."""
+    (a, b), (c, d) = matrix
+    if abs(b) + abs(c) > abs(a) + abs(d):
+        rgb, flip_x, flip_y = rgb.swapaxes(0, 1), c < 0, b < 0
+    else:
+        flip_x, flip_y = a < 0, d < 0
+    return rgb[:: -1 if flip_y else 1, :: -1 if flip_x else 1]

@@ -1,0 +1,164 @@
+"""A simulated selfie clip with a known answer: a head turns to both sides in front of a hand-held phone.
+
+The person, room and phone are those of `simulate`; here they move. One `numpy.random.Generator` decides
+everything, so a seed gives the same clip again.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from studio_avatar.rendering import look_at, render, srgb_to_linear
+from studio_avatar.training.example import smooth_walk
+from studio_avatar.training.shirt import with_shirt
+from studio_avatar.training.simulate import (
+    HEAD_HEIGHT,
+    expose,
+    light_of,
+    sample_background,
+    sample_expression,
+    sample_identity,
+    sample_phone,
+    sample_room,
+    sample_shirt,
+    sample_skin,
+    shaped_mesh,
+)
+
+# The turn over the length of the clip: (share of its time, share of the widest yaw, share of the widest pitch).
+TURN = (
+    (0.0, 0, 0),
+    (0.05, 0, 0),
+    (0.27, 1, 0.1),
+    (0.45, 0, 1),
+    (0.5, 0, 0.8),
+    (0.72, -1, 0),
+    (0.9, 0, -0.9),
+    (1.0, 0, 0),
+)
+WIDEST_PITCH_DEG = 14.0
+BLINK_AT = 0.6  # share of the clip
+
+
+@dataclass(frozen=True)
+class SimulatedClip:
+    """An MP4 file and, for each of its K frames, the truth.
+
+    video: the file's bytes, H.264; frames_per_second: constant.
+    identity: (100,); expression: (K, 52); rotation: (K, 3, 3); translation: (K, 3) metres; focal_px: pixels;
+        conventions as in `HeadFit`.
+    """
+
+    video: bytes
+    frames_per_second: int
+    identity: np.ndarray
+    expression: np.ndarray
+    rotation: np.ndarray
+    translation: np.ndarray
+    focal_px: float
+
+
+def simulate_clip(
+    head,
+    texture: np.ndarray,
+    rng: np.random.Generator,
+    seconds: float = 3.0,
+    frames_per_second: int = 10,
+    size: tuple[int, int] = (720, 1280),
+    widest_yaw_deg: float = 45.0,
+    device: str = "cpu",
+) -> SimulatedClip:
+    """Film `texture` (H, W, 3) float32 sRGB on a random head with a random phone in a random room.
+
+    size: (width, height) of the frames, pixels. widest_yaw_deg: how far the head turns, to each side.
+    """
+    count = round(seconds * frames_per_second)
+    identity = sample_identity(rng, head.config.num_identity)
+    expression = _expressions(head, count, rng)
+    room, skin, shirt = sample_room(rng), sample_skin(rng), sample_shirt(rng)
+    cameras = _cameras(count, rng, size, widest_yaw_deg)
+    phone = sample_phone(rng, room, float(np.median(srgb_to_linear(texture[::8, ::8]))), min(size))
+    background, collar = sample_background(rng, room, size), rng.uniform(-0.005, 0.03)
+    frames, occlusion = [], None
+    for coefficients, camera in zip(expression, cameras, strict=True):
+        body = shaped_mesh(head, identity, coefficients, occlusion)
+        occlusion = body.occlusion
+        turn = 0.7 * np.arctan2(camera.centre[0], camera.centre[2]) * room.turns_with_camera
+        dressed, painted = with_shirt(body, texture, shirt, collar, turn)
+        picture = render(
+            dressed, painted, camera, light_of(room, camera), skin, shadow_samples=4, srgb=False,
+            background=background, seed=int(rng.integers(2**31)), device=device,
+        )  # fmt: skip
+        frames.append(expose(picture.rgb, phone, rng))
+    crf = phone.codec[1] if phone.codec[0] == "h264" else 23
+    return SimulatedClip(
+        video=_encode(frames, frames_per_second, crf),
+        frames_per_second=frames_per_second,
+        identity=identity,
+        expression=expression,
+        rotation=np.stack([c.rotation for c in cameras]).astype(np.float32),
+        translation=np.stack([c.translation for c in cameras]).astype(np.float32),
+        focal_px=cameras[0].focal_px,
+    )
+
+
+def _expressions(head, count: int, rng: np.random.Generator) -> np.ndarray:
+    """From one mild expression to another, with a blink on the way: (count, 52)."""
+    names = list(head.config.expression_names)
+    first, last = sample_expression(rng, names), sample_expression(rng, names)
+    share = (0.5 - 0.5 * np.cos(np.pi * np.linspace(0, 1, count)))[:, None]
+    value = (1 - share) * first + share * last
+    blink = np.clip(1 - np.abs(np.linspace(0, 1, count) - BLINK_AT) / 0.04, 0, 1)
+    for side in ("Left", "Right"):
+        column = names.index(f"eyeBlink{side}")
+        value[:, column] = np.maximum(value[:, column], blink)
+    return value.astype(np.float32)
+
+
+def _cameras(count: int, rng: np.random.Generator, size: tuple[int, int], widest_yaw_deg: float) -> list:
+    """One lens on a trembling hand around the head."""
+    focal_px = rng.uniform(0.9, 1.6) * max(size)
+    distance = HEAD_HEIGHT * focal_px / (rng.uniform(0.6, 0.85) * min(size[0] * 1.15, size[1]))
+    times, yaws, pitches = np.array(TURN).T
+    # Cosine interpolation between the turning points: nobody stops and starts at once.
+    at = np.linspace(0, 1, count)
+    index = np.clip(np.searchsorted(times, at, side="right") - 1, 0, len(times) - 2)
+    share = (at - times[index]) / (times[index + 1] - times[index])
+    share = 0.5 - 0.5 * np.cos(np.pi * share)
+    yaw, pitch = (
+        np.radians(widest * (values[index] + (values[index + 1] - values[index]) * share))
+        for widest, values in ((widest_yaw_deg, yaws), (WIDEST_PITCH_DEG, pitches))
+    )
+    tremble = smooth_walk(rng, count)
+    cameras = []
+    for k in range(count):
+        turn, nod = yaw[k] + 0.02 * tremble[k, 0], pitch[k] + 0.015 * tremble[k, 1]
+        direction = np.array([np.sin(turn) * np.cos(nod), np.sin(nod), np.cos(turn) * np.cos(nod)])
+        target = np.array([0.0, -0.01, 0.03]) + 0.003 * tremble[k, 2:5]
+        cameras.append(
+            look_at(target + direction * distance, target, focal_px, size, 0.02 * tremble[k, 5])
+        )
+    return cameras
+
+
+def _encode(frames: list[np.ndarray], frames_per_second: int, crf: int) -> bytes:
+    import av
+
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as container:
+        stream = container.add_stream(
+            "libx264", rate=frames_per_second, options={"crf": str(crf), "preset": "veryfast"}
+        )
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.thread_count = 1
+        for number, frame in enumerate(frames):
+            picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
+            picture.pts, picture.time_base = number, Fraction(1, frames_per_second)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    return buffer.getvalue()
