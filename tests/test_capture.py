@@ -12,6 +12,7 @@ from studio_avatar.capture import PhoneTexture, capture
 from studio_avatar.capture.fitting import fit_head
 from studio_avatar.capture.fusion import fill_unseen, fuse
 from studio_avatar.capture.keyframes import FaceFrame, choose_keyframes
+from studio_avatar.capture.landmark_errors import landmark_errors, pose_terms, rolled
 from studio_avatar.capture.landmarks import Face
 from studio_avatar.capture.unwrap import Camera, View, unwrap
 from studio_avatar.capture.frame import Frame
@@ -129,11 +130,11 @@ def several(head, clip) -> PhoneTexture:
 # --- fit
 
 
-def synthetic_faces(head, num_frames: int, seed: int = 0) -> tuple[list[Face], np.ndarray]:
-    """Landmarks of a random head in several poses, without any detector: faces and the true rotations."""
+def synthetic_faces(head, num_frames: int, seed: int = 0) -> tuple[list[Face], np.ndarray, np.ndarray]:
+    """Landmarks of a random head in several poses, biased as the detector is: faces, true rotations and pixels."""
     rng = np.random.default_rng(seed)
     identity = rng.normal(0, 0.7, head.config.num_identity).astype(np.float32)
-    faces, rotations = [], []
+    faces, rotations, pixels = [], [], []
     for k in range(num_frames):
         scores = {name: 0.0 for name in head.config.expression_names} | {
             "jawOpen": 0.2,
@@ -145,14 +146,18 @@ def synthetic_faces(head, num_frames: int, seed: int = 0) -> tuple[list[Face], n
         camera = points @ rotation.T + (0.01, 0.02, 0.55)
         pixel = np.zeros((478, 2), np.float32)
         pixel[:468] = FOCAL * camera[:, :2] / camera[:, 2:] + np.array(IMAGE) / 2
-        faces.append(Face(pixel, scores, np.eye(3, dtype=np.float32)))
+        face = Face(pixel.copy(), scores, np.diag([1.0, -1.0, -1.0]) @ rotation)
+        bias = rolled(face, np.tensordot(pose_terms(face), landmark_errors().bias, 1))
+        face.points[:468] += bias * np.linalg.norm(pixel[10] - pixel[152])
+        faces.append(face)
         rotations.append(rotation)
-    return faces, np.stack(rotations)
+        pixels.append(pixel[:468])
+    return faces, np.stack(rotations), np.stack(pixels)
 
 
 @pytest.mark.parametrize("num_frames", [1, 5])
 def test_fit_recovers_known_landmarks(head, num_frames):
-    faces, rotations = synthetic_faces(head, num_frames)
+    faces, rotations, true_pixels = synthetic_faces(head, num_frames)
     fit = fit_head(head, faces, IMAGE)
     assert fit.reprojection_error < 0.004
     assert fit.expression.min() >= 0.0 and fit.expression.max() <= 1.0
@@ -166,14 +171,14 @@ def test_fit_recovers_known_landmarks(head, num_frames):
     )
     pixel = fit.focal_px * camera[..., :2] / camera[..., 2:] + np.array(IMAGE) / 2
     error = [
-        np.linalg.norm(p - f.points[:468], axis=1).mean() / f.height_px
-        for p, f in zip(pixel, faces, strict=True)
+        np.linalg.norm(p - true, axis=1).mean() / f.height_px
+        for p, true, f in zip(pixel, true_pixels, faces, strict=True)
     ]
     assert np.mean(error) == pytest.approx(fit.reprojection_error, rel=0.3, abs=2e-4)
 
 
 def test_fit_ignores_a_few_wild_landmarks(head):
-    faces, _ = synthetic_faces(head, 1)
+    faces = synthetic_faces(head, 1)[0]
     clean = fit_head(head, faces, IMAGE)
     wild = np.random.default_rng(1).choice(468, 12, replace=False)
     faces[0].points[wild] += 60.0
@@ -250,14 +255,15 @@ def test_fusing_aligns_and_equalises_instead_of_blurring():
     shifted = np.roll(truth, (2, 3), axis=(0, 1)) * ramp
     left, right = np.ones((512, 512), np.float32), np.ones((512, 512), np.float32)
     left[:, 300:], right[:, :200] = 0.0, 0.0
-    views = [View(truth * left[..., None], left), View(shifted * right[..., None], right)]
+    nowhere = np.zeros((512, 512, 2), np.float32)
+    views = [View(truth * left[..., None], left, nowhere), View(shifted * right[..., None], right, nowhere)]
     fused = fuse(views, [1.0, 1.0])
     inner = (slice(40, -40), slice(220, 290))
     average = 0.5 * (truth + shifted)
     assert np.abs(fused.rgb - truth)[inner].mean() < 0.5 * np.abs(average - truth)[inner].mean()
     detail = [cv2.Laplacian(image, cv2.CV_32F)[inner].std() for image in (fused.rgb, truth, average)]
     assert detail[0] > 0.9 * detail[1] > detail[2]
-    assert fused.trust.min() > 0.99
+    assert fused.seen.min() > 0.99
     assert (
         np.abs(fused.rgb[:, 420:].mean() / truth[:, 420:].mean() - 1.0) < 0.16
     )  # light carried on from the overlap

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from studio_avatar.capture.fitting import HeadFit
+from studio_avatar.capture.fusion import Fused
 from studio_avatar.capture.keyframes import FaceFrame
-from studio_avatar.capture.unwrap import View
 
 SEEN_AT = 0.3  # trust from which a texel counts as seen
 VERDICTS = ("good", "fair", "poor")
@@ -78,7 +78,7 @@ class CaptureReport:
 
 def make_report(
     head,
-    fused: View,
+    fused: Fused,
     keyframes: Sequence[FaceFrame],
     fit: HeadFit,
     frames_sampled: int,
@@ -87,15 +87,15 @@ def make_report(
     """Measure a finished capture; `fused` is its texture, `keyframes` the frames it came from."""
     from studio_avatar.head.layout import region_mask
 
-    size = fused.trust.shape[0]
+    size = fused.seen.shape[0]
     face, ears = (
         region_mask(head, size, *names) for names in (("face", "lips", "brows", "eyelids"), ("ears",))
     )
-    seen_face = face & (fused.trust > SEEN_AT)
+    seen_face = face & (fused.seen > SEEN_AT)
     skin = fused.rgb[seen_face] if seen_face.any() else np.full((1, 3), 0.5, np.float32)
     turns = [k.face.yaw_deg for k in keyframes]
     nods = [k.face.pitch_deg for k in keyframes]
-    seen = fused.trust > SEEN_AT
+    seen = fused.seen > SEEN_AT
     findings = [
         _at_least("face_seen", 100 * seen[face].mean(), "%", 90, 65, "Turn the head slowly to both sides."),
         _at_least(
@@ -161,9 +161,9 @@ def skin_tone_ita(skin: np.ndarray) -> float:
     return float(np.degrees(np.arctan2(lightness - 50.0, yellow)))
 
 
-def _unevenness(fused: View, face: np.ndarray) -> float:
+def _unevenness(fused: Fused, face: np.ndarray) -> float:
     """Difference of the face halves' mean luma over its mean; only texels seen on both sides count."""
-    seen = face & (fused.trust > SEEN_AT)
+    seen = face & (fused.seen > SEEN_AT)
     both = (seen & seen[:, ::-1])[:, : seen.shape[1] // 2]
     if not both.any():
         return 0.0

@@ -1,5 +1,7 @@
 """Tell skin from what lies over it: collars, scarves and long hair on neck and ears must not become skin."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from studio_avatar.capture.unwrap import View, smoothstep
@@ -34,7 +36,7 @@ def without_cover(view: View, head) -> View:
     weight = cv2.GaussianBlur(asked.astype(np.float32), (0, 0), SPECK * size)
     smooth = cv2.GaussianBlur(distance, (0, 0), SPECK * size) / np.maximum(weight, 1e-3)
     other = smoothstep(smooth, SKIN_BELOW, OTHER_ABOVE)
-    return View(view.rgb, np.where(asked, view.trust * (1.0 - other), view.trust).astype(np.float32))
+    return replace(view, trust=np.where(asked, view.trust * (1.0 - other), view.trust).astype(np.float32))
 
 
 def _features(rgb: np.ndarray) -> np.ndarray:

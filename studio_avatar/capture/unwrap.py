@@ -33,10 +33,12 @@ class View:
 
     rgb: (H, W, 3) float32 sRGB in [0, 1]; meaningless where `trust` is 0.
     trust: (H, W) float32 in [0, 1]: visible, facing the camera, in the picture, off its material's borders.
+    pixel: (H, W, 2) float32, the place in the frame that each texel shows, pixels; meaningless where `trust` is 0.
     """
 
     rgb: np.ndarray
     trust: np.ndarray
+    pixel: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -86,11 +88,10 @@ def unwrap(frame: Frame, head, texels, vertices: np.ndarray, camera: Camera) -> 
 
     # 3. What the frame shows there.
     detail = _pixels_per_texel(head, vertices, camera, image_size, texels.triangle.shape[0])[triangle]
-    view = View(
-        np.zeros((*texels.triangle.shape, 3), np.float32), np.zeros(texels.triangle.shape, np.float32)
-    )
+    view = View(*(np.zeros((*texels.triangle.shape, *channels), np.float32) for channels in ((3,), (), (2,))))
     view.rgb[rows, cols] = _sample(frame.rgb, pixel, detail)
     view.trust[rows, cols] = trust
+    view.pixel[rows, cols] = pixel
     return view
 
 

@@ -1,0 +1,227 @@
+"""How well a simulated selfie is captured: `python benchmarks/capture.py --prepared DIR --subjects 24`.
+
+DIR holds `studio.safetensors` and `studio.json` of `python -m studio_avatar.training.prepare`. Each subject is filmed
+once (720 x 1280, a turn of 45 degrees to both sides; a random head, room and phone with blur, noise, H.264, changing
+expression and a blink) and captured by `studio_avatar.capture`; since head, texture and cameras are known, so is
+where every texel should have come from. Prints one row a subject and the medians as Markdown.
+
+What is measured, at 1024²:
+
+registration: texels. A texel of the fused texture shows a place in a key frame (that of the view from which its
+    finest detail comes). Its distance to the place of that frame where the texel truly is, divided by the true
+    texture's local scale there, is how far the texture is off. Median over face, lips, brows and eyelids where `seen` > 0.5.
+gradient energy: %. Energy = mean squared forward difference of luma. The fused texture's, over that of the true
+    texture as the best frame sees it: the key frame unwrapped by the true geometry, each texel from the frame that
+    sees it best, gradients taken within that frame. Same texels in both: face, lips, brows and eyelids that both have
+    with more than half trust. Light, blur, noise and compression of the frame are in both; only fusing, wrong
+    registration and ghosts make a difference. `true detail` takes the noise out of the numerator: the share of the
+    best frame's gradients that is found again in the fused texture at the same texels (regression slope, so detail
+    that is shifted or invented counts nothing).
+landmarks: %. Distance of the fitted head's inner-face landmarks (MediaPipe's 468 less the face oval) to the true
+    head's in the key frames, mean over landmarks and frames, over the face's height in the frame.
+silhouette: %. The same for the face oval and 200 vertices each of ears and scalp: what no landmark holds.
+coverage: %. Texels of face, lips, brows, eyelids and ears with `seen` > 0.3.
+focal: %. Error of the focal length. seconds: of `capture`, wall time. memory: GB, peak of the process.
+"""
+
+import argparse
+import json
+import resource
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import numpy as np
+
+from studio_avatar.capture import observe
+from studio_avatar.capture.landmarks import FACE_OVAL, NUM_SURFACE_LANDMARKS
+from studio_avatar.capture.unwrap import Camera, unwrap
+from studio_avatar.head.layout import region_mask, texel_map
+from studio_avatar.head.model import HeadModel
+from studio_avatar.training.simulated_clip import SimulatedClip, simulate_clip
+
+SIZE = 1024
+FACE = ("face", "lips", "brows", "eyelids")
+COLUMNS = {
+    "registration": "registration [texels]",
+    "gradient_energy": "gradient energy [%]",
+    "true_detail": "true detail [%]",
+    "landmarks": "landmarks [% of face height]",
+    "silhouette": "silhouette [% of face height]",
+    "coverage": "coverage [%]",
+    "focal": "focal [%]",
+    "keyframes": "key frames",
+    "seconds": "seconds",
+    "memory": "memory [GB]",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--prepared", type=Path, required=True, help="folder with studio.safetensors and studio.json")
+    parser.add_argument("--subjects", type=int, default=24, help="how many, spread over the studio set")
+    parser.add_argument("--seconds", type=float, default=3.0, help="length of the clips")
+    parser.add_argument("--clips", type=Path, help="folder that keeps the rendered clips for the next run")
+    parser.add_argument("--head", default="weights_card", help="folder or Hub id with the subfolder `head`")
+    parser.add_argument("--pictures", type=Path, help="folder for a contact sheet of each subject")
+    options = parser.parse_args()
+    head = HeadModel.from_pretrained(options.head, subfolder="head")
+    rows = []
+    print("| subject | " + " | ".join(COLUMNS.values()) + " |")
+    print("|---|" + "---:|" * len(COLUMNS))
+    for name, clip, video in _clips(head, options):
+        rows.append(measure(head, clip, video, options.pictures and options.pictures / f"{name}.png"))
+        print(f"| {name} | " + " | ".join(f"{rows[-1][key]:.2f}" for key in COLUMNS) + " |", flush=True)
+    medians = {key: np.median([row[key] for row in rows]) for key in COLUMNS}
+    print(f"| **median of {len(rows)}** | " + " | ".join(f"{medians[key]:.2f}" for key in COLUMNS) + " |")
+
+
+def _clips(head, options) -> Iterator[tuple[str, SimulatedClip, Path]]:
+    """Name, clip and file of each subject; rendered unless `--clips` has it."""
+    import tempfile
+
+    items = json.loads((options.prepared / "studio.json").read_text())["items"]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.clips or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        for number in range(options.subjects):
+            index = number * len(items) // options.subjects
+            path = folder / f"{index:03d}_{options.seconds:g}s.mp4"
+            truth = path.with_suffix(".npz")
+            if not truth.exists():
+                clip = simulate_clip(
+                    head, _studio_texture(options.prepared, index), np.random.default_rng(index),
+                    seconds=options.seconds,
+                )  # fmt: skip
+                path.write_bytes(clip.video)
+                np.savez(truth, **{key: value for key, value in asdict(clip).items() if key != "video"})
+            with np.load(truth) as saved:
+                known = {f.name: saved[f.name] for f in fields(SimulatedClip) if f.name != "video"}
+            yield items[index]["id"], SimulatedClip(video=path.read_bytes(), **known), path
+
+
+def _studio_texture(prepared: Path, index: int) -> np.ndarray:
+    from safetensors import safe_open
+
+    with safe_open(prepared / "studio.safetensors", "np") as file:
+        return file.get_slice("rgb")[index].astype(np.float32) / 255
+
+
+def measure(head, clip: SimulatedClip, video: Path, picture: Path | None = None) -> dict[str, float]:
+    """Capture one clip and compare it with the truth; the keys are those of `COLUMNS`."""
+    begin = time.perf_counter()
+    seen = observe(video, head, SIZE)
+    seconds = time.perf_counter() - begin
+    true_views, true_shapes = _true_views(head, clip, seen)
+    texture = seen.texture
+    face = region_mask(head, SIZE, *FACE)
+    with_ears = region_mask(head, SIZE, *FACE, "ears")
+    landmarks, silhouette = _geometry_errors(head, clip, seen, true_shapes)
+    energy, detail = _gradients(texture, true_views, face)
+    return {
+        "registration": _registration(seen, true_views, face & (texture.seen > 0.5)),
+        "gradient_energy": 100 * energy,
+        "true_detail": 100 * detail,
+        "landmarks": 100 * landmarks,
+        "silhouette": 100 * silhouette,
+        "coverage": 100 * (texture.seen > 0.3)[with_ears].mean(),
+        "focal": 100 * (texture.fit.focal_px / float(clip.focal_px) - 1),
+        "keyframes": len(seen.keyframes),
+        "seconds": seconds,
+        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
+    }
+
+
+def _true_views(head, clip: SimulatedClip, seen):
+    """The key frames unwrapped by the true head and cameras, and the true shapes (K, V, 3)."""
+    import torch
+
+    at = [round(keyframe.frame.time * int(clip.frames_per_second)) for keyframe in seen.keyframes]
+    shapes = head.vertices(
+        torch.from_numpy(clip.identity), torch.from_numpy(clip.expression[at])
+    ).numpy()
+    views = [
+        unwrap(
+            keyframe.frame,
+            head,
+            texel_map(head, SIZE),
+            shape,
+            Camera(clip.rotation[k], clip.translation[k], float(clip.focal_px), keyframe.face.height_px),
+        )
+        for keyframe, shape, k in zip(seen.keyframes, shapes, at)
+    ]
+    return views, shapes
+
+
+def _registration(seen, true_views, where: np.ndarray) -> float:
+    """Median distance in texels between where the texture was sampled and where it should have been."""
+    error = np.full(where.shape, np.nan, np.float32)
+    for k, (view, true) in enumerate(zip(seen.views, true_views)):
+        mine = where & (seen.best_view == k) & (true.trust > 0.05)
+        by_u = np.gradient(true.pixel, axis=1)  # (H, W, 2) pixels a texel
+        by_v = np.gradient(true.pixel, axis=0)
+        jacobian = np.stack([by_u[mine], by_v[mine]], axis=-1)
+        offset = (view.pixel - true.pixel)[mine]
+        determinant = np.linalg.det(jacobian)
+        texels = np.linalg.norm(
+            np.linalg.solve(jacobian + 1e-9 * np.eye(2), offset[..., None])[..., 0], axis=-1
+        )
+        error[mine] = np.where(np.abs(determinant) > 1e-3, texels, np.nan)
+    return float(np.nanmedian(error[where]))
+
+
+def _gradients(texture, true_views, face: np.ndarray) -> tuple[float, float]:
+    """Energy ratio and share of true detail, as the head of this file defines them."""
+    trust = np.stack([view.trust for view in true_views])
+    best = trust.argmax(0)
+    where = face & (texture.seen > 0.5) & (trust.max(0) > 0.5)
+    own = _forward_differences(texture.rgb)
+    true = np.zeros_like(own)
+    for k, view in enumerate(true_views):
+        true[best == k] = _forward_differences(view.rgb)[best == k]
+    own, true = own[where], true[where]
+    return float((own**2).sum() / (true**2).sum()), float((own * true).sum() / (true**2).sum())
+
+
+def _forward_differences(rgb: np.ndarray) -> np.ndarray:
+    luma = rgb @ np.array([0.2126, 0.7152, 0.0722], np.float32)
+    return np.stack([np.diff(luma, axis=1, append=luma[:, -1:]), np.diff(luma, axis=0, append=luma[-1:])], -1)
+
+
+def _geometry_errors(head, clip: SimulatedClip, seen, true_shapes: np.ndarray) -> tuple[float, float]:
+    """Inner-face landmark error and silhouette error, shares of the face's height."""
+    import torch
+
+    fit = seen.texture.fit
+    shapes = head.vertices(torch.from_numpy(fit.identity), torch.from_numpy(fit.expression))
+    true_shapes = torch.from_numpy(true_shapes)
+    oval = np.isin(np.arange(NUM_SURFACE_LANDMARKS), FACE_OVAL)
+    loose = _vertices_of(head, "ears") + _vertices_of(head, "scalp")
+    inner, outer = [], []
+    for k, keyframe in enumerate(seen.keyframes):
+        at = round(keyframe.frame.time * int(clip.frames_per_second))
+        own = Camera(fit.rotation[k], fit.translation[k], fit.focal_px, 1.0)
+        true = Camera(clip.rotation[at], clip.translation[at], float(clip.focal_px), 1.0)
+        points = [
+            np.concatenate([head.landmarks(shape).numpy(), shape[loose].numpy()])
+            for shape in (shapes[k], true_shapes[k])
+        ]
+        pixels = [camera.project(p, fit.image_size)[0] for camera, p in zip((own, true), points)]
+        distance = np.linalg.norm(pixels[0] - pixels[1], axis=1)
+        height = np.linalg.norm(pixels[1][10] - pixels[1][152])
+        marks = distance[:NUM_SURFACE_LANDMARKS] / height
+        inner.append(marks[~oval].mean())
+        outer.append(np.concatenate([marks[oval], distance[NUM_SURFACE_LANDMARKS:] / height]).mean())
+    return float(np.mean(inner)), float(np.mean(outer))
+
+
+def _vertices_of(head, region: str, count: int = 200) -> list[int]:
+    """About `count` vertices of a region, evenly spread over its list."""
+    label = list(head.config.region_names).index(region)
+    vertices = np.unique(head.faces.numpy()[head.face_region.numpy() == label])
+    return vertices[:: max(len(vertices) // count, 1)].tolist()
+
+
+if __name__ == "__main__":
+    main()
