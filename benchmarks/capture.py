@@ -91,7 +91,7 @@ def _clips(head, options) -> Iterator[tuple[str, SimulatedClip, Path]]:
             truth = path.with_suffix(".npz")
             if not truth.exists():
                 clip = simulate_clip(
-                    head, _studio_texture(options.prepared, index), np.random.default_rng(index),
+                    head, _studio_texture(options.prepared, index), np.random.default_rng(1000 + index),
                     seconds=options.seconds,
                 )  # fmt: skip
                 path.write_bytes(clip.video)

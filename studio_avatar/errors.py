@@ -45,5 +45,13 @@ class SeveralFacesError(CaptureError):
     """More than one person stays in the picture."""
 
 
+class NeverFrontalError(CaptureError):
+    """The face is seen from the side only."""
+
+
+class BlurredError(CaptureError):
+    """No picture of the face is sharp."""
+
+
 class FaceTooSmallError(CaptureError):
     """The picture or the face in it is too small to be unwrapped."""

@@ -53,14 +53,18 @@ class ResultFiles:
         return [getattr(self, field.name) for field in fields(self)]
 
 
-def check_target(target: Path) -> None:
-    """Refuse a place that cannot be written, or whose files are not ours to replace."""
+def check_target(target: Path, own_names: set[str] | None = None) -> None:
+    """Refuse a place that cannot be written, or whose files are not ours to replace.
+
+    own_names: the files that a result has; those of `ResultFiles` if not given.
+    """
     existing = next(folder for folder in (target, *target.parents) if folder.exists())
     if not existing.is_dir():
         raise InvalidInputError(f"'{existing}' is a file: choose another folder with --output.")
     if not os.access(existing, os.W_OK):
         raise InvalidInputError(f"'{existing}' cannot be written: choose another folder with --output.")
-    if existing == target and not {path.name for path in target.iterdir()} <= ResultFiles.names():
+    own_names = ResultFiles.names() if own_names is None else own_names
+    if existing == target and not {path.name for path in target.iterdir()} <= own_names:
         raise InvalidInputError(f"'{target}' has other files in it: choose another folder with --output.")
 
 

@@ -6,23 +6,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from painted_head import FOCAL, IMAGE, SIZE, facing, paint, render
 
 from studio_avatar import errors
 from studio_avatar.capture import PhoneTexture, capture
 from studio_avatar.capture.fitting import fit_head
+from studio_avatar.capture.frame import Frame
 from studio_avatar.capture.fusion import fill_unseen, fuse
-from studio_avatar.capture.keyframes import FaceFrame, choose_keyframes
+from studio_avatar.capture.keyframes import choose_keyframes
 from studio_avatar.capture.landmark_errors import landmark_errors, pose_terms, rolled
 from studio_avatar.capture.landmarks import Face
+from studio_avatar.capture.people import FaceFrame
 from studio_avatar.capture.unwrap import Camera, View, unwrap
-from studio_avatar.capture.frame import Frame
 
 torch = pytest.importorskip("torch")
 cv2 = pytest.importorskip("cv2")
 
-SIZE = 256  # texture
-IMAGE = (480, 600)  # width, height
-FOCAL = 720.0
 MAGENTA = (255, 0, 255)  # a background that no texel may take on
 
 
@@ -41,57 +40,8 @@ def texels(head):
 
 
 @pytest.fixture(scope="module")
-def painting(head, texels):
-    """A face that a detector believes in: skin with spots, dark brows, red lips, white eyes with an iris."""
-    from studio_avatar.head.layout import region_mask, texel_positions
-
-    rng = np.random.default_rng(0)
-    spots = cv2.resize(
-        rng.normal(0, 0.05, (96, 96, 1)).astype(np.float32), (SIZE, SIZE), interpolation=cv2.INTER_CUBIC
-    )
-    paint = np.array([0.78, 0.58, 0.48], np.float32) + spots[..., None]
-    paint[region_mask(head, SIZE, "brows")] = (0.22, 0.15, 0.12)
-    paint[region_mask(head, SIZE, "lips")] = (0.62, 0.28, 0.28)
-    paint[region_mask(head, SIZE, "scalp")] *= 0.35
-    position = texel_positions(texels, head, head.neutral.numpy())
-    for name in ("eyeball_left", "eyeball_right"):
-        eye = region_mask(head, SIZE, name)
-        pole = position[eye][position[eye][:, 2].argmax()]
-        from_pole = np.linalg.norm(position - pole, axis=-1)
-        paint[eye] = 0.9
-        paint[eye & (from_pole < 0.0065)] = (0.25, 0.18, 0.12)
-    return paint.clip(0, 1).astype(np.float32)
-
-
-def facing(yaw_deg: float = 0.0, pitch_deg: float = 0.0) -> np.ndarray:
-    """Rotation of a head that looks into the camera, turned to the person's left by `yaw_deg`, then up."""
-    yaw, pitch = np.radians([yaw_deg, pitch_deg])
-    turn = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
-    nod = np.array([[1, 0, 0], [0, np.cos(pitch), np.sin(pitch)], [0, -np.sin(pitch), np.cos(pitch)]])
-    return np.diag([1.0, -1.0, -1.0]) @ turn @ nod
-
-
-def render(
-    head, painting, vertices, rotation, shift=(0.0, 0.03, 0.5), lit: bool = True, background=(90, 110, 120)
-):
-    """The painted head as a photo (H, W, 3) uint8; nothing of the capture is used here."""
-    from studio_avatar.head.layout import rasterise
-
-    camera = vertices @ rotation.T + np.asarray(shift)
-    pixel = FOCAL * camera[:, :2] / camera[:, 2:] + np.array(IMAGE) / 2
-    faces = head.faces.numpy()
-    near = 1.0 / camera[:, 2]
-    triangle, shares = rasterise(pixel[faces], IMAGE[1], IMAGE[0], -near[faces])
-    shares = shares * near[faces][triangle]
-    shares = shares / np.maximum(shares.sum(-1, keepdims=True), 1e-9)
-    uv = (head.uv.numpy()[head.uv_faces.numpy()[triangle]] * shares[..., None]).sum(2)
-    picture = cv2.remap(painting, (uv * SIZE - 0.5).astype(np.float32), None, cv2.INTER_LINEAR)
-    if lit:
-        normals = head.normals(torch.as_tensor(vertices, dtype=torch.float32)).numpy() @ rotation.T
-        normal = (normals[faces[triangle]] * shares[..., None]).sum(2)
-        picture = picture * (0.55 + 0.45 * np.clip(normal @ (-0.3, -0.5, -0.81), 0, 1))[..., None]
-    picture[triangle < 0] = np.array(background) / 255
-    return (picture.clip(0, 1) * 255).round().astype(np.uint8)
+def painting(head):
+    return paint(head)
 
 
 @pytest.fixture(scope="module")
@@ -255,8 +205,8 @@ def test_fusing_aligns_and_equalises_instead_of_blurring():
     shifted = np.roll(truth, (2, 3), axis=(0, 1)) * ramp
     left, right = np.ones((512, 512), np.float32), np.ones((512, 512), np.float32)
     left[:, 300:], right[:, :200] = 0.0, 0.0
-    nowhere = np.zeros((512, 512, 2), np.float32)
-    views = [View(truth * left[..., None], left, nowhere), View(shifted * right[..., None], right, nowhere)]
+    pixel, scale = np.zeros((512, 512, 2), np.float32), np.ones((512, 512), np.float32)
+    views = [View(truth * left[..., None], left, pixel, scale), View(shifted * right[..., None], right, pixel, scale)]
     fused = fuse(views, [1.0, 1.0])
     inner = (slice(40, -40), slice(220, 290))
     average = 0.5 * (truth + shifted)
@@ -290,7 +240,7 @@ def face_frame(yaw: float, sharpness: float = 0.6, eyes: float = 1.0, pitch: flo
     points = np.zeros((478, 2), np.float32)
     points[152] = (0.0, 200.0)
     frame = Frame(np.zeros((64, 64, 3), np.uint8), yaw, (0, 0, 64, 64))
-    return FaceFrame(frame, Face(points, {}, rotation), sharpness, eyes)
+    return FaceFrame(frame, Face(points, {}, rotation), sharpness, eyes, mouth_closed=1.0)
 
 
 def test_keyframes_cover_the_poses_and_start_frontal():

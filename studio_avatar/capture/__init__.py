@@ -1,7 +1,8 @@
 """Capture: a selfie video or photos become a `PhoneTexture`.
 
-video ─ read_frames ─► frames ─ find_faces ─► faces ─ choose_keyframes ─► 1-12 keyframes
-      ─ fit_head ─► HeadFit ─ unwrap ─► one view per keyframe ─ fuse ─► PhoneTexture + CaptureReport
+video ─ read_frames ─► frames ─ follow_person ─► usable faces ─ choose_keyframes ─► 1-24 keyframes
+      ─ fit_head ─► HeadFit ─ unwrap, track_points ─► HeadFit ─ unwrap ─► one view per keyframe
+      ─ fuse ─► PhoneTexture + CaptureReport
 """
 
 from collections.abc import Callable
@@ -9,21 +10,33 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from studio_avatar.capture.contact_sheet import contact_sheet
 from studio_avatar.capture.fitting import HeadFit, fit_head
 from studio_avatar.capture.fusion import fuse
-from studio_avatar.capture.keyframes import FaceFrame, choose_keyframes, find_faces
+from studio_avatar.capture.keyframes import choose_keyframes
 from studio_avatar.capture.landmarks import FaceLandmarker
+from studio_avatar.capture.people import FaceFrame, Sighting, follow_person
 from studio_avatar.capture.phone_texture import PhoneTexture
 from studio_avatar.capture.report import CaptureReport, Finding, make_report
 from studio_avatar.capture.skin import without_cover
 from studio_avatar.capture.tracking import track_points
 from studio_avatar.capture.unwrap import Camera, View, unwrap
 from studio_avatar.capture.video import MAX_SAMPLES, read_frames
+from studio_avatar.errors import InvalidInputError
 
 TRACKING_SIZE = 512  # texels
-REFINEMENTS = 1
+MAX_KEYFRAMES = 24
 
-__all__ = ["CaptureReport", "Finding", "HeadFit", "PhoneTexture", "capture"]
+__all__ = [
+    "CaptureReport",
+    "Finding",
+    "HeadFit",
+    "Observation",
+    "PhoneTexture",
+    "capture",
+    "contact_sheet",
+    "observe",
+]
 
 
 def capture(
@@ -32,16 +45,19 @@ def capture(
     size: int = 1024,
     max_keyframes: int = 12,
     progress: Callable[[str, float], None] | None = None,
+    mirrored: bool = False,
 ) -> PhoneTexture:
     """Make the phone texture of one person.
 
-    source: path of a video or photo, a PIL image, a uint8 array (H, W, 3) sRGB, or a list of photos as any of
-        these.
-    head: a `HeadModel`. size: side of the texture, texels. progress: called with a stage's name and [0, 1].
-    Raises a `CaptureError` (no such file, unreadable, no face, several faces, too small) or a
-    `MissingDependencyError`.
+    source: path of a video (an animated GIF too) or photo, a PIL image, a uint8 array (H, W, 3) sRGB, or a list of
+        photos as any of these.
+    head: a `HeadModel`. size: side of the texture, texels. max_keyframes: at most 24. progress: called with a
+        stage's name and [0, 1].
+    mirrored: the pictures are stored as in a mirror, which some selfie cameras do without saying so in the file.
+    Raises a `CaptureError` (no such file, unreadable, encrypted, coded in an unknown way, no face, several faces, too
+    small, never frontal, nothing sharp), an `InvalidInputError` or a `MissingDependencyError`.
     """
-    return observe(source, head, size, max_keyframes, progress).texture
+    return observe(source, head, size, max_keyframes, progress, mirrored).texture
 
 
 @dataclass(frozen=True)
@@ -64,37 +80,42 @@ def observe(
     size: int = 1024,
     max_keyframes: int = 12,
     progress: Callable[[str, float], None] | None = None,
+    mirrored: bool = False,
 ) -> Observation:
     """`capture` that also hands over the key frames and views, for contact sheets and measurements."""
+    if not 1 <= max_keyframes <= MAX_KEYFRAMES:
+        raise InvalidInputError(f"max_keyframes must be 1 to {MAX_KEYFRAMES}, not {max_keyframes}.")
     tell = progress or (lambda stage, fraction: None)
 
-    # 1. Look for the face in every sampled frame.
-    candidates, frames_sampled = _faces_of(source, tell)
+    # 1. Follow the person through the sampled frames.
+    sighting = _sighting_of(source, mirrored, tell)
 
     # 2. Keep the frames that show the most.
-    keyframes = choose_keyframes(candidates, max_keyframes)
-    tell("fit", 0.0)
+    keyframes = choose_keyframes(sighting.frames, max_keyframes)
 
     # 3. Fit one head to all of them.
-    fit = fit_frames(head, keyframes)
-    tell("fit", 1.0)
+    fit = fit_frames(head, keyframes, lambda fraction: tell("fit", fraction))
 
     # 4. Bring each of them into texture space.
-    views = _views_of(keyframes, head, fit, size, tell)
+    views = _views_of(keyframes, head, fit, size, lambda fraction: tell("unwrap", fraction))
 
     # 5. Make one texture of them.
     tell("fuse", 0.0)
-    fused = fuse(views, [keyframe.quality for keyframe in keyframes])
-    report = make_report(head, fused, keyframes, fit, frames_sampled, len(candidates))
+    qualities = [keyframe.quality for keyframe in keyframes]
+    fused = fuse(views, qualities, lambda fraction: tell("fuse", fraction))
+    report = make_report(head, fused, keyframes, fit, sighting)
     tell("fuse", 1.0)
     texture = PhoneTexture(fused.rgb, fused.seen, fit, report)
     return Observation(texture, keyframes, fused.views, fused.best_view)
 
 
-def fit_frames(head, keyframes: list[FaceFrame]) -> HeadFit:
+def fit_frames(
+    head, keyframes: list[FaceFrame], tell: Callable[[float], None] = lambda fraction: None
+) -> HeadFit:
     """Fit to landmarks; several frames then also to the points that can be followed from frame to frame."""
     from studio_avatar.head.layout import texel_map
 
+    tell(0.0)
     first = keyframes[0].frame.rgb
     known = (
         head,
@@ -103,23 +124,26 @@ def fit_frames(head, keyframes: list[FaceFrame]) -> HeadFit:
         [keyframe.frame.time for keyframe in keyframes],
     )
     fit = fit_head(*known)
-    for _ in range(REFINEMENTS if len(keyframes) > 1 else 0):
-        views = _views_of(keyframes, head, fit, TRACKING_SIZE, lambda *_: None)
-        fit = fit_head(*known, track_points(head, texel_map(head, TRACKING_SIZE), views), start=fit)
+    if len(keyframes) > 1:
+        tell(0.2)
+        views = _views_of(keyframes, head, fit, TRACKING_SIZE, lambda fraction: tell(0.2 + 0.3 * fraction))
+        tracks = track_points(head, texel_map(head, TRACKING_SIZE), views)
+        tell(0.6)
+        fit = fit_head(*known, tracks, start=fit, tell=lambda fraction: tell(0.6 + 0.4 * fraction))
+    tell(1.0)
     return fit
 
 
-def _faces_of(source, tell) -> tuple[list[FaceFrame], int]:
-    candidates, count = [], 0
+def _sighting_of(source, mirrored: bool, tell) -> Sighting:
     tell("landmarks", 0.0)
     with FaceLandmarker() as landmarker:
-        for found in find_faces(read_frames(source), landmarker):
-            count += 1
-            if found is not None:
-                candidates.append(found)
-            tell("landmarks", min(count / MAX_SAMPLES, 1.0))
+        sighting = follow_person(
+            read_frames(source, mirrored),
+            landmarker,
+            lambda count: tell("landmarks", min(count / MAX_SAMPLES, 1.0)),
+        )
     tell("landmarks", 1.0)
-    return candidates, count
+    return sighting
 
 
 def _views_of(keyframes: list[FaceFrame], head, fit: HeadFit, size: int, tell) -> list[View]:
@@ -133,5 +157,5 @@ def _views_of(keyframes: list[FaceFrame], head, fit: HeadFit, size: int, tell) -
     for k, keyframe in enumerate(keyframes):
         camera = Camera(fit.rotation[k], fit.translation[k], fit.focal_px, keyframe.face.height_px)
         views.append(without_cover(unwrap(keyframe.frame, head, texels, shapes[k], camera), head))
-        tell("unwrap", (k + 1) / len(keyframes))
+        tell((k + 1) / len(keyframes))
     return views

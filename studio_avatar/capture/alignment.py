@@ -1,6 +1,6 @@
 """Align views to each other in texture space, by their looks, and bring them into one light."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,10 +15,14 @@ LIGHT_SMOOTHING = 5.0  # sigma, texels at LIGHT_SIZE
 MAX_LIGHT_LOG_GAIN = 0.5  # frames of one clip differ by less than half a stop in any one place
 
 
-def align(views: Sequence[View]) -> list[View]:
-    """Move each of K views, the most frontal first, onto what the views before it show, and into their light."""
+def align(views: Sequence[View], tell: Callable[[float], None] = lambda fraction: None) -> list[View]:
+    """Move each of K views, the most frontal first, onto what the views before it show, and into their light.
+
+    tell: called after each view with the share that is done.
+    """
     aligned = [views[0]]
     for view in views[1:]:
+        tell(len(aligned) / len(views))
         rgb, trust = average(aligned)
         aligned.append(_equalise_light(_move(view, rgb, trust), rgb, trust))
     return aligned
@@ -57,7 +61,7 @@ def _move(view: View, rgb: np.ndarray, trust: np.ndarray) -> View:
     moved_trust = cv2.remap(view.trust, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     moved_trust = np.minimum(moved_trust, view.trust)
     pixel = cv2.remap(view.pixel, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return View(np.clip(moved, 0.0, 1.0), moved_trust, pixel)
+    return replace(view, rgb=np.clip(moved, 0.0, 1.0), trust=moved_trust, pixel=pixel)
 
 
 def _detail_image(rgb: np.ndarray, both: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -7,7 +7,7 @@ model: its bias is subtracted, its typical distortions are unknowns with a prior
 each frame.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,13 +68,15 @@ def fit_head(
     timestamps: Sequence[float] | None = None,
     tracks: Tracks | None = None,
     start: HeadFit | None = None,
+    tell: Callable[[float], None] = lambda fraction: None,
 ) -> HeadFit:
     """Fit `head` (a `HeadModel`) to the faces of K frames of `image_size` (width, height) pixels.
 
-    timestamps: K, seconds; tracks: points to be explained as well; start: a fit of the same frames to improve.
+    timestamps: K, seconds; tracks: points to be explained as well; start: a fit of the same frames to improve;
+    tell: called after each step with the share that is done.
     """
     problem = FitProblem(head, faces, image_size, tracks)
-    state = _minimise(problem, problem.start() if start is None else problem.resume(start))
+    state = _minimise(problem, problem.start() if start is None else problem.resume(start), tell)
     error = problem.pixel_errors(state) / problem.face_height[:, None]  # (K, 468)
     return HeadFit(
         identity=state.identity.astype(np.float32),
@@ -89,10 +91,11 @@ def fit_head(
     )
 
 
-def _minimise(problem: FitProblem, state: FitState) -> FitState:
+def _minimise(problem: FitProblem, state: FitState, tell: Callable[[float], None]) -> FitState:
     """Levenberg-Marquardt with the expression held in [0, 1] by an active set."""
     damping = 1e-3
-    for _ in range(MAX_ITERATIONS):
+    for iteration in range(MAX_ITERATIONS):
+        tell(iteration / MAX_ITERATIONS)
         weights = problem.weights(state)
         cost = problem.cost(state, weights)
         hessian, gradient = problem.normal_equations(state, weights)

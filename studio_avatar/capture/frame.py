@@ -17,11 +17,13 @@ class Frame:
     time: seconds since the first frame of a clip; the number of the photo in a list of photos.
     picture: (left, top, right, bottom) pixels of `rgb` that hold the picture; the rest is padding, which only
         photos of different sizes get, so that they share one camera.
+    of_clip: whether frames follow each other in time.
     """
 
     rgb: np.ndarray
     time: float
     picture: tuple[int, int, int, int]
+    of_clip: bool = False
 
 
 def check_side(width: int, height: int, name: str) -> None:

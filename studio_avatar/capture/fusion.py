@@ -1,10 +1,10 @@
 """Fuse the views of several frames into one texture that is sharper than each of them, not blurrier.
 
-Each view, the most frontal first, is aligned to what is already fused by dense optical flow in texture space, and
-its slow light differences are taken out. Then bands are blended, fine detail from the best view only.
+The views are aligned to each other (`alignment`), then blended in bands: fine detail comes from one view, the one that
+shows it best, slow changes from all around.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from studio_avatar.capture.alignment import align, average
 from studio_avatar.capture.unwrap import View
 
-BEST_VIEW_POWER = 6.0  # how strongly fine detail comes from the best view alone
+COHERENCE = 1.0 / 128.0  # over the size of the texture: the best view changes in patches, not in specks
 
 
 @dataclass(frozen=True)
@@ -30,17 +30,44 @@ class Fused:
     views: list[View]
 
 
-def fuse(views: Sequence[View], quality: Sequence[float]) -> Fused:
-    """Fuse K views, the most frontal first, into one; `quality` (K) > 0 says how sharp each frame is."""
+def fuse(
+    views: Sequence[View],
+    quality: Sequence[float],
+    tell: Callable[[float], None] = lambda fraction: None,
+) -> Fused:
+    """Fuse K views, the most frontal first, into one.
+
+    quality: (K,) > 0, how sharp each frame is. tell: called with the share that is done.
+    """
     if len(views) == 1:
         rgb, seen = fill_unseen(views[0].rgb, views[0].trust), views[0].trust
         return Fused(rgb, seen, np.zeros(seen.shape, int), list(views))
-    aligned = align(views)
+    aligned = align(views, lambda fraction: tell(0.6 * fraction))
+    best = _best_view(aligned, quality)
+    tell(0.65)
     rgb, trust = average(aligned)
-    weights = np.stack([view.trust for view in aligned]) * np.asarray(quality, np.float32)[:, None, None]
-    blended = _blend_bands([view.rgb for view in aligned], weights, fill_unseen(rgb, trust))
+    fallback = fill_unseen(rgb, trust)
+    tell(0.7)
+    blended = _blend_bands(aligned, best, fallback, lambda fraction: tell(0.7 + 0.25 * fraction))
     seen = np.max([view.trust for view in aligned], axis=0)  # many poor views do not make a good one
-    return Fused(fill_unseen(blended, seen), seen, weights.argmax(0), aligned)
+    return Fused(fill_unseen(blended, seen), seen, best, aligned)
+
+
+def _best_view(views: list[View], quality: Sequence[float]) -> np.ndarray:
+    """(H, W) index of the view with the most detail to show: trusted, near, facing the camera, sharp."""
+    import cv2
+
+    sigma = COHERENCE * len(views[0].trust)
+    most, best = None, None
+    for k, (view, sharp) in enumerate(zip(views, quality, strict=True)):
+        worth = cv2.GaussianBlur(view.trust * view.scale * np.float32(sharp), (0, 0), sigma)
+        worth *= np.minimum(4.0 * view.trust, 1.0)  # the blur must not carry it to where nothing is seen
+        if most is None:
+            most, best = worth, np.zeros(worth.shape, int)
+            continue
+        best[worth > most] = k
+        most = np.maximum(most, worth)
+    return best
 
 
 def fill_unseen(rgb: np.ndarray, trust: np.ndarray) -> np.ndarray:
@@ -70,20 +97,18 @@ def fill_unseen(rgb: np.ndarray, trust: np.ndarray) -> np.ndarray:
     return np.clip(filled, 0.0, 1.0)
 
 
-def _blend_bands(images: list[np.ndarray], weights: np.ndarray, fallback: np.ndarray) -> np.ndarray:
-    """Laplacian-pyramid blend (Burt and Adelson 1983) of K images by weights (K, H, W)."""
+def _blend_bands(
+    views: list[View], best: np.ndarray, fallback: np.ndarray, tell: Callable[[float], None]
+) -> np.ndarray:
+    """Laplacian-pyramid blend (Burt and Adelson 1983) of K views, each where it is the `best` (H, W)."""
     import cv2
 
-    best = weights.max(0, keepdims=True)
-    sharp = np.where(best > 0.0, (weights / np.maximum(best, 1e-6)) ** BEST_VIEW_POWER, 0.0)
-    sharp /= np.maximum(sharp.sum(0, keepdims=True), 1e-6)
-    levels = max(int(np.log2(min(weights.shape[1:]))) - 4, 1)
-    blended = [0.0] * (levels + 1)
-    norms = [0.0] * (levels + 1)
-    for image, weight, trust in zip(images, sharp, weights, strict=True):
+    levels = max(int(np.log2(min(best.shape))) - 4, 1)
+    blended, norms = [0.0] * (levels + 1), [0.0] * (levels + 1)
+    for k, view in enumerate(views):
         # What a view has not seen must not bleed into its coarse bands.
-        shown = np.clip(trust / max(float(trust.max()), 1e-6) * 4.0, 0.0, 1.0)[..., None]
-        band, share = shown * image + (1.0 - shown) * fallback, weight.astype(np.float32)
+        shown = np.clip(view.trust * 4.0, 0.0, 1.0)[..., None]
+        band, share = shown * view.rgb + (1.0 - shown) * fallback, (best == k).astype(np.float32)
         for level in range(levels + 1):
             smaller = cv2.pyrDown(band) if level < levels else None
             detail = band - cv2.pyrUp(smaller, dstsize=band.shape[1::-1]) if level < levels else band
@@ -91,6 +116,7 @@ def _blend_bands(images: list[np.ndarray], weights: np.ndarray, fallback: np.nda
             norms[level] = norms[level] + share[..., None] + 1e-6
             if level < levels:
                 band, share = smaller, cv2.pyrDown(share)
+        tell((k + 1) / len(views))
     out = blended[levels] / norms[levels]
     for level in reversed(range(levels)):
         out = cv2.pyrUp(out, dstsize=blended[level].shape[1::-1]) + blended[level] / norms[level]

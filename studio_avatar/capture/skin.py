@@ -27,16 +27,29 @@ def without_cover(view: View, head) -> View:
     from studio_avatar.head.layout import region_mask
 
     size = view.trust.shape[0]
-    sure = region_mask(head, size, "face") & (view.trust > SURE_TRUST)
     asked = region_mask(head, size, *COVERED_REGIONS) & (view.trust > 0.0)
-    if sure.sum() < 50 or not asked.any():
+    if not asked.any():
         return view
-    distance = np.zeros_like(view.trust)
-    distance[asked] = _distance(_features(view.rgb[asked]), _features(view.rgb[sure]))
+    distance = np.where(asked, skin_distance(head, view.rgb, view.trust), 0.0).astype(np.float32)
     weight = cv2.GaussianBlur(asked.astype(np.float32), (0, 0), SPECK * size)
     smooth = cv2.GaussianBlur(distance, (0, 0), SPECK * size) / np.maximum(weight, 1e-3)
     other = smoothstep(smooth, SKIN_BELOW, OTHER_ABOVE)
     return replace(view, trust=np.where(asked, view.trust * (1.0 - other), view.trust).astype(np.float32))
+
+
+def skin_distance(head, rgb: np.ndarray, trust: np.ndarray) -> np.ndarray:
+    """(H, W) float32 Mahalanobis distance of each texel with trust > 0 to the colours of this face's own skin.
+
+    rgb: (H, W, 3) sRGB in [0, 1]; trust: (H, W). Zero everywhere when too little of the face is seen to know it.
+    """
+    from studio_avatar.head.layout import region_mask
+
+    sure = region_mask(head, len(trust), "face") & (trust > SURE_TRUST)
+    distance = np.zeros_like(trust)
+    if sure.sum() >= 50:
+        asked = trust > 0.0
+        distance[asked] = _distance(_features(rgb[asked]), _features(rgb[sure]))
+    return distance
 
 
 def _features(rgb: np.ndarray) -> np.ndarray:

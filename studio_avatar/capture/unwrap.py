@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from studio_avatar.capture.silhouette import person_mask
 from studio_avatar.capture.frame import Frame
+from studio_avatar.capture.silhouette import person_mask
 
 MAX_ZBUFFER_FACE_HEIGHT_PX = 360  # resolution of visibility; the fit is no more exact than a pixel of this
 ZBUFFER_PX_PER_TEXEL = 0.8  # height of the face in that buffer over the size of the texture
@@ -34,11 +34,13 @@ class View:
     rgb: (H, W, 3) float32 sRGB in [0, 1]; meaningless where `trust` is 0.
     trust: (H, W) float32 in [0, 1]: visible, facing the camera, in the picture, off its material's borders.
     pixel: (H, W, 2) float32, the place in the frame that each texel shows, pixels; meaningless where `trust` is 0.
+    scale: (H, W) float32, how many pixels of the frame there are along a texel: how much detail it can show.
     """
 
     rgb: np.ndarray
     trust: np.ndarray
     pixel: np.ndarray
+    scale: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -88,10 +90,11 @@ def unwrap(frame: Frame, head, texels, vertices: np.ndarray, camera: Camera) -> 
 
     # 3. What the frame shows there.
     detail = _pixels_per_texel(head, vertices, camera, image_size, texels.triangle.shape[0])[triangle]
-    view = View(*(np.zeros((*texels.triangle.shape, *channels), np.float32) for channels in ((3,), (), (2,))))
+    view = View(*(np.zeros((*texels.triangle.shape, *channels), np.float32) for channels in ((3,), (), (2,), ())))
     view.rgb[rows, cols] = _sample(frame.rgb, pixel, detail)
     view.trust[rows, cols] = trust
     view.pixel[rows, cols] = pixel
+    view.scale[rows, cols] = detail
     return view
 
 

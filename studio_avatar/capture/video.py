@@ -8,7 +8,7 @@ file ─ packets (times, key frames) ─► sampling times ─► decode what th
 
 import mmap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +42,7 @@ def read_frames(source, mirrored: bool = False) -> Iterator[Frame]:
         if mirrored:
             width, (left, top, right, bottom) = frame.rgb.shape[1], frame.picture
             flipped = np.ascontiguousarray(frame.rgb[:, ::-1])
-            frame = Frame(flipped, frame.time, (width - right, top, width - left, bottom))
+            frame = replace(frame, rgb=flipped, picture=(width - right, top, width - left, bottom))
         yield frame
 
 
@@ -187,7 +187,7 @@ def _sampled(container, stream, plan: _Plan, name: str) -> Iterator[Frame]:
         if rgb.shape != size:  # only damaged clips change their size: one camera is fitted to all frames
             continue
         count += 1
-        yield Frame(rgb, float(last), (0, 0, rgb.shape[1], rgb.shape[0]))
+        yield Frame(rgb, float(last), (0, 0, rgb.shape[1], rgb.shape[0]), of_clip=True)
     declared = min(_declared_duration(container, stream) or plan.seconds, MAX_SECONDS)
     enough = 0.75 * declared - max(0.5, plan.step)
     if count == 0 and plan.seconds >= enough:

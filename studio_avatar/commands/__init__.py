@@ -7,10 +7,11 @@ torch, gradio and the like inside `run`: the command line must answer `--help` a
 
 from types import ModuleType
 
-from . import batch, create, publish
+from . import batch, capture, create, publish
 
 COMMANDS: dict[str, ModuleType] = {
     "create": create,
+    "capture": capture,
     "batch": batch,
     "publish": publish,
 }
