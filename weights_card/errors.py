@@ -33,12 +33,24 @@ class UnreadableMediaError(CaptureError):
     """The file is empty, truncated, has no pictures, or is no picture or video at all."""
 
 
+class UnsupportedCodecError(UnreadableMediaError):
+    """The video is coded in a way that cannot be decoded here."""
+
+
 class NoFaceError(CaptureError):
     """No face was found in any frame."""
 
 
 class SeveralFacesError(CaptureError):
     """More than one person stays in the picture."""
+
+
+class NeverFrontalError(CaptureError):
+    """The face is seen from the side only."""
+
+
+class BlurredError(CaptureError):
+    """No picture of the face is sharp."""
 
 
 class FaceTooSmallError(CaptureError):
