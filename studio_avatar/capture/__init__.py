@@ -26,6 +26,7 @@ from studio_avatar.errors import InvalidInputError
 
 TRACKING_SIZE = 512  # texels
 MAX_KEYFRAMES = 24
+MIN_SIZE, MAX_SIZE = 32, 4096
 
 __all__ = [
     "CaptureReport",
@@ -85,6 +86,8 @@ def observe(
     """`capture` that also hands over the key frames and views, for contact sheets and measurements."""
     if not 1 <= max_keyframes <= MAX_KEYFRAMES:
         raise InvalidInputError(f"max_keyframes must be 1 to {MAX_KEYFRAMES}, not {max_keyframes}.")
+    if not MIN_SIZE <= size <= MAX_SIZE:
+        raise InvalidInputError(f"The texture's size must be {MIN_SIZE} to {MAX_SIZE}, not {size}.")
     tell = progress or (lambda stage, fraction: None)
 
     # 1. Follow the person through the sampled frames.
