@@ -71,8 +71,9 @@ def test_a_finished_capture_goes_on_to_an_avatar(pipe):
         identity=np.zeros(100, np.float32), expression=np.zeros((1, 52), np.float32),
         rotation=np.eye(3, dtype=np.float32)[None], translation=np.array([[0, 0, 0.5]], np.float32),
         focal_px=1000.0, image_size=(720, 1280), reprojection_error=0.0, reprojection_error_contour=0.0,
+        timestamps=np.zeros(1, np.float32),
     )  # fmt: skip
-    capture = PhoneTexture(given["phone_texture"], given["seen"], fit, CaptureReport(1, 1, 1, ()))
+    capture = PhoneTexture(given["phone_texture"], given["seen"], fit, CaptureReport(1, 1, 1, {}, ()))
     out = pipe(capture=capture, output_size=SIZE, **FAST, seed=0)
     assert out.capture is capture and out.avatar.texture.shape == (SIZE, SIZE, 3)
     assert out.texture.tobytes() == pipe(**given, **FAST, seed=0).texture.tobytes()
