@@ -240,6 +240,50 @@ def render(
     return Rendering(rgb.astype(np.float32), alpha, *_geometry(centre_hits, camera, window))
 
 
+def render_texels(
+    mesh: TexturedMesh,
+    texels,
+    texture: np.ndarray,
+    camera: Camera,
+    light: Light,
+    skin: Skin = Skin(),
+    shadow_samples: int = 4,
+    seed: int = 0,
+    device: str = "cpu",
+) -> tuple[np.ndarray, np.ndarray]:
+    """What `camera` would see of every texel, had each a free line of sight, and which it really sees.
+
+    The same shading as `render`, without the picture in between: a hundredth of the rays.
+
+    Args:
+        texels: the `TexelMap` of the texture layout, (S, S).
+        texture: (H, W, 3) float32, sRGB-encoded in [0, 1].
+
+    Returns:
+        linear light (S, S, 3), black off the charts; cosine between normal and line of sight (S, S), 0 where hidden.
+    """
+    wp, kernels = _warp()
+    shape = _build(wp, mesh, device)
+    hits = (
+        wp.array(np.ascontiguousarray(texels.triangle), dtype=wp.int32, device=device),
+        wp.array(np.ascontiguousarray(texels.barycentric), dtype=wp.vec3, device=device),
+        None,
+    )
+    light_there = _shade(
+        wp, kernels, shape, mesh, texture, camera, light, skin, hits, shadow_samples, seed, device
+    )
+    normals = mesh.normals if mesh.normals is not None else vertex_normals(mesh.vertices, mesh.faces)
+    cosine = wp.zeros(texels.triangle.shape, dtype=wp.float32, device=device)
+    wp.launch(
+        kernels.face_camera,
+        dim=cosine.shape,
+        inputs=[*hits[:2], wp.vec3(*map(float, camera.centre)), shape.id, _vectors(wp, normals, device)],
+        outputs=[cosine],
+        device=device,
+    )
+    return light_there, cosine.numpy()
+
+
 # ------------------------------------------------------------------------------------------------
 # Inside
 # ------------------------------------------------------------------------------------------------
@@ -392,6 +436,5 @@ def _warp():
     wp.init()
     from studio_avatar import rendering_kernels
 
-    return wp, SimpleNamespace(
-        cast=rendering_kernels.cast, shade=rendering_kernels.shade, occlude=rendering_kernels.occlude
-    )
+    names = ("cast", "shade", "occlude", "face_camera")
+    return wp, SimpleNamespace(**{name: getattr(rendering_kernels, name) for name in names})

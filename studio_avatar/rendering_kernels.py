@@ -221,3 +221,30 @@ def shade(
             if frontal == 1:
                 shine += lamp_colour[k] * (fall * seen * ggx(normal, to_eye, to_lamp, rough_here) * PI)
     out[row, col] = light + shine * (specular * wet)
+
+
+@wp.kernel
+def face_camera(
+    triangle: wp.array2d(dtype=wp.int32),
+    barycentric: wp.array2d(dtype=wp.vec3),
+    eye: wp.vec3,
+    mesh: wp.uint64,
+    normals: wp.array(dtype=wp.vec3),
+    cosine: wp.array2d(dtype=wp.float32),
+):
+    """Cosine between a texel's normal and the line to the eye; 0 where turned away or something is in front."""
+    row, col = wp.tid()
+    face = triangle[row, col]
+    if face < 0:
+        return
+    b = barycentric[row, col]
+    m = wp.mesh_get(mesh)
+    i0, i1, i2 = m.indices[3 * face], m.indices[3 * face + 1], m.indices[3 * face + 2]
+    point = m.points[i0] * b[0] + m.points[i1] * b[1] + m.points[i2] * b[2]
+    normal = wp.normalize(normals[i0] * b[0] + normals[i1] * b[1] + normals[i2] * b[2])
+    reach = wp.length(eye - point)
+    to_eye = (eye - point) / reach
+    facing = wp.dot(normal, to_eye)
+    # A millimetre of slack: lids lie on the eyeballs, lips on the teeth.
+    if facing > 0.0 and not wp.mesh_query_ray_anyhit(mesh, point + normal * 1e-3, to_eye, reach):
+        cosine[row, col] = facing

@@ -4,11 +4,12 @@ RUNS/data`.
     portraits ─ capture ───────────────────────────► portraits.safetensors         rgb, seen         256²
     studio set ─ resample or capture, complete ────► studio.safetensors            rgb              1024²
                        └─ augment ─────────────────► studio_augmented.safetensors  rgb               512²
+                             ├─ light texels ──────► texel_captures.safetensors    rgb, seen, target 128²
                              └─ simulate, capture ─► captures.safetensors          rgb, seen, target 512²
                                 (held-out people) ─► captures_held_out.safetensors rgb, seen, target 1024²
 
 Each NAME.safetensors has uint8 arrays with one row an item, and NAME.json lists the items: id, subject, split
-("train" or "held_out"), and what was skipped and why. Finished items stay in `parts/`, so a stopped run goes
+("train", "validation" or "held_out"), and what was skipped and why. Finished items stay in `parts/`, so a stopped run goes
 on where it was.
 """
 
@@ -30,12 +31,13 @@ import numpy as np
 from studio_avatar.errors import StudioAvatarError
 from studio_avatar.head.model import HeadModel
 
-HELD_OUT_PORTRAITS = 40
+HELD_OUT_PORTRAITS, VALIDATION_PORTRAITS = 40, 20  # the last by name, and those before them
+HELD_OUT_LIGHTS, VALIDATION_LIGHTS = 6, 2  # simulated captures a subject
 PORTRAIT_CAPTURE_SIZE, PORTRAIT_SIZE = 512, 256
-STUDIO_SIZE, SMALL_SIZE = 1024, 512
+STUDIO_SIZE, SMALL_SIZE, TEXEL_SIZE = 1024, 512, 128
 TRAIN_VIEWS, TRAIN_FRAME = 3, (720, 960)
 HELD_OUT_VIEWS, HELD_OUT_FRAME = 5, (1080, 1440)
-STAGES = ("portraits", "studio", "captures")
+STAGES = ("portraits", "studio", "texels", "captures")
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ def main(argv=None) -> None:
     parser.add_argument("--workers", type=int, default=2, help="processes, one core each")
     parser.add_argument("--variants", type=int, default=24, help="augmented textures a studio subject")
     parser.add_argument("--lights", type=int, default=4, help="simulated captures a training subject")
+    parser.add_argument("--texel-lights", type=int, default=100, help="the same in texture space")
     parser.add_argument("--stage", choices=(*STAGES, "all"), default="all")
     options = parser.parse_args(argv)
     options.head_mark = head_mark(HeadModel.from_pretrained(options.head, subfolder="head"))
@@ -99,13 +102,15 @@ def plan(stage: str, options) -> dict[str, list[Job]]:
     where = {"data": str(options.data), "out": str(options.out), "head_mark": options.head_mark}
     if stage == "portraits":
         names = [path.stem for path in sorted((options.data / "portraits").glob("*.jpg"))]
-        split = ["train"] * (len(names) - HELD_OUT_PORTRAITS) + ["held_out"] * HELD_OUT_PORTRAITS
+        apart = ["validation"] * VALIDATION_PORTRAITS + ["held_out"] * HELD_OUT_PORTRAITS
+        split = ["train"] * (len(names) - len(apart)) + apart
         return {
             stage: [Job(stage, n, n, s, **where) for n, s in zip(names, split[-len(names) :], strict=True)]
         }
     subjects = studio_subjects(options.data)
-    trained = [s for s in subjects if s.split == "train"]
-    held_out = [s for s in subjects if s.split == "held_out"]
+    trained, validation, held_out = (
+        [s for s in subjects if s.split == split] for split in ("train", "validation", "held_out")
+    )
 
     def jobs(name, people, count):
         return [
@@ -117,9 +122,12 @@ def plan(stage: str, options) -> dict[str, list[Job]]:
     if stage == "studio":
         base = [Job(stage, s.id, s.id, s.split, **where) for s in subjects]
         return {stage: base, "studio_augmented": jobs("studio_augmented", trained, options.variants)}
+    if stage == "texels":
+        return {"texel_captures": jobs("texel_captures", trained, options.texel_lights)}
     return {
-        "captures_held_out": jobs("captures_held_out", held_out, 2),
-        "captures": jobs("captures", trained, options.lights),
+        "captures_held_out": jobs("captures_held_out", held_out, HELD_OUT_LIGHTS),
+        "captures": jobs("captures", trained, options.lights)
+        + jobs("captures", validation, VALIDATION_LIGHTS),
     }
 
 
@@ -213,12 +221,26 @@ def _augmented(job: Job, head) -> dict:
     return {"rgb": _uint8(_variant(job, head))}
 
 
-def _capture_train(job: Job, head) -> dict:
-    return _simulated(job, head, _variant(job, head), TRAIN_VIEWS, TRAIN_FRAME)
+def _texel_capture(job: Job, head) -> dict:
+    from studio_avatar.training.texel_capture import capture_texels
+
+    variants = sorted(_part_folder(job, "studio_augmented").glob(f"{job.subject}-??.npz"))
+    if not variants:
+        raise StudioAvatarError(f"There is no augmented texture of {job.subject}: run --stage studio first.")
+    with np.load(variants[job.variant % len(variants)]) as part:
+        texture = _shrink(part["rgb"] / np.float32(255), TEXEL_SIZE)
+    made = capture_texels(head, texture, job.rng)
+    return {"rgb": _uint8(made.rgb), "seen": _uint8(made.seen), "target": _uint8(made.target)}
+
+
+def _capture_small(job: Job, head) -> dict:
+    """Training subjects as augmented textures, validation subjects as they are."""
+    texture = _variant(job, head) if job.split == "train" else _shrink(_studio_rgb(job), SMALL_SIZE)
+    return _simulated(job, head, texture, TRAIN_VIEWS, TRAIN_FRAME)
 
 
 def _capture_held_out(job: Job, head) -> dict:
-    return _simulated(job, head, _studio_part(job, job.subject)["rgb"] / 255, HELD_OUT_VIEWS, HELD_OUT_FRAME)
+    return _simulated(job, head, _studio_rgb(job), HELD_OUT_VIEWS, HELD_OUT_FRAME)
 
 
 def _simulated(job: Job, head, texture, num_views: int, frame: tuple[int, int]) -> dict:
@@ -263,8 +285,16 @@ def _subject(job: Job):
     return next(s for s in studio_subjects(job.data) if s.id == job.subject)
 
 
+def _studio_rgb(job: Job) -> np.ndarray:
+    return _studio_part(job, job.subject)["rgb"] / np.float32(255)
+
+
+def _part_folder(job: Job, name: str) -> Path:
+    return replace(job, set=name).part.parent
+
+
 def _studio_part(job: Job, subject: str) -> dict:
-    path = replace(job, set="studio", id=subject).part
+    path = _part_folder(job, "studio") / f"{subject}.npz"
     if not path.exists():
         raise StudioAvatarError(f"The studio texture of {subject} is missing: run --stage studio first.")
     with np.load(path) as part:
@@ -293,13 +323,15 @@ _MAKERS = {
     "portraits": _portrait,
     "studio": _studio,
     "studio_augmented": _augmented,
-    "captures": _capture_train,
+    "texel_captures": _texel_capture,
+    "captures": _capture_small,
     "captures_held_out": _capture_held_out,
 }
 _COLUMNS = {
     "portraits": ("rgb", "seen"),
     "studio": ("rgb",),
     "studio_augmented": ("rgb",),
+    "texel_captures": ("rgb", "seen", "target"),
     "captures": ("rgb", "seen", "target"),
     "captures_held_out": ("rgb", "seen", "target"),
 }

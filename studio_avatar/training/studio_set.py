@@ -20,7 +20,7 @@ from studio_avatar.head.layout import fill_gutters, landmark_uv, region_mask, re
 from studio_avatar.rendering import FLAT, TexturedMesh, look_at, render
 from studio_avatar.training.augment import paint_brows, studio_masks, typology_angle
 
-HELD_OUT_PER_SOURCE = 4
+HELD_OUT_PER_SOURCE, VALIDATION_PER_SOURCE = 4, 3
 # Yaw and pitch of the views of a VALID head [degrees].
 VIEWS = ((0, 0), (30, 0), (-30, 0), (60, 0), (-60, 0), (0, 25), (0, -22))
 VIEW_SIZE = (1280, 1280)
@@ -41,7 +41,7 @@ IRISES = {
 
 @dataclass(frozen=True)
 class StudioSubject:
-    """One person of the studio set: id, source ("makehuman" or "valid"), texture file, split."""
+    """One person of the studio set: id, source ("makehuman" or "valid"), texture file, split ("train", "validation", "held_out")."""
 
     id: str
     source: str
@@ -55,7 +55,10 @@ class StudioSubject:
 
 
 def studio_subjects(data: str | Path) -> list[StudioSubject]:
-    """The subjects under `data`/studio, sorted; the last four of each source are held out.
+    """The subjects under `data`/studio, sorted, with their split.
+
+    Held out and validation subjects are spread evenly over the names of each source, which begin with age, tone or
+    ethnic group: the last ones by name would all be of one kind.
 
     Raises:
         InvalidInputError: the folder has no studio set.
@@ -63,14 +66,21 @@ def studio_subjects(data: str | Path) -> list[StudioSubject]:
     subjects = []
     for source, pattern in (("makehuman", "*.png"), ("valid", "*.npz")):
         paths = sorted((Path(data) / "studio" / source).glob(pattern))
+        held_out = _spread(HELD_OUT_PER_SOURCE, len(paths), 0.5)
+        validation = _spread(VALIDATION_PER_SOURCE, len(paths), 0.25) - held_out
         for index, path in enumerate(paths):
-            split = "held_out" if index >= len(paths) - HELD_OUT_PER_SOURCE else "train"
+            split = "held_out" if index in held_out else "validation" if index in validation else "train"
             subjects.append(StudioSubject(path.stem, source, path, split))
     if not subjects:
         raise InvalidInputError(
             f"There is no studio set in {Path(data) / 'studio'}: see docs/training.md for its sources."
         )
     return subjects
+
+
+def _spread(count: int, length: int, phase: float) -> set[int]:
+    """`count` indices spread evenly over range(length); none where there are too few to leave any for training."""
+    return {int((k + phase) * length / count) for k in range(count)} if length > 3 * count else set()
 
 
 def studio_texture(subject: StudioSubject, head, size: int = 1024, brows: bool = True) -> np.ndarray:
