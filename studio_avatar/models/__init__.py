@@ -2,5 +2,6 @@
 
 from .inversion_encoder import InversionEncoder
 from .stylegan2 import StyleGAN2Generator
+from .tone_estimator import ToneEstimator
 
-__all__ = ["InversionEncoder", "StyleGAN2Generator"]
+__all__ = ["InversionEncoder", "StyleGAN2Generator", "ToneEstimator"]

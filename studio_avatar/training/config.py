@@ -27,6 +27,7 @@ class PhoneConfig(LoopConfig):
     """Stage 1: phone generator and inversion encoder."""
 
     resolution: int = 128
+    texel_captures: int = 600  # of the texture-space captures, beside all portraits and captures
     w_dim: int = 256
     generator_channels: tuple[int, ...] = (192, 192, 192, 128, 96, 48)
     discriminator_channels: tuple[int, ...] = (192, 192, 128, 96, 64, 32)
@@ -63,8 +64,34 @@ class StudioConfig(LoopConfig):
 
 
 @dataclasses.dataclass(frozen=True)
+class ToneConfig(LoopConfig):
+    """Stage 3: skin tone estimator."""
+
+    steps: int = 3000
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
+    resolution: int = 128
+    channels: tuple[int, ...] = (32, 64, 96, 128, 128)
+    hidden: int = 256
+    validation_interval: int = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class CarryOverConfig(LoopConfig):
+    """Stage 4: carry-over network, base plus phone texture to the person's own base."""
+
+    channels: tuple[int, ...] = (64, 96, 128, 160)
+    gradient_weight: float = 1.0
+    feature_weight: float = 0.1  # L1 of face features to the true texture's
+    identity_weight: float = 0.1
+    code_noise: float = 0.1  # most standard deviation added to the codes
+    validation_interval: int = 100
+
+
+@dataclasses.dataclass(frozen=True)
 class UpscalerConfig(LoopConfig):
-    """Stage 3: gradient-guided diffusion upscaler."""
+    """Stage 5: gradient-guided diffusion upscaler."""
 
     learning_rate: float = 5e-4
     ema_decay: float = 0.998
@@ -80,6 +107,8 @@ class UpscalerConfig(LoopConfig):
 class TrainingConfig:
     phone: PhoneConfig = PhoneConfig()
     studio: StudioConfig = StudioConfig()
+    tone: ToneConfig = ToneConfig()
+    carry_over: CarryOverConfig = CarryOverConfig()
     upscaler: UpscalerConfig = UpscalerConfig()
 
 
@@ -92,7 +121,7 @@ def _build(cls, values, where):
 
 
 def load_config(path: str | Path) -> TrainingConfig:
-    """Reads a YAML file with the sections phone, studio and upscaler. Missing keys keep their defaults."""
+    """Reads a YAML file with one section a stage. Missing keys keep their defaults."""
     data = yaml.safe_load(Path(path).read_text()) or {}
     sections = {f.name: f.default.__class__ for f in dataclasses.fields(TrainingConfig)}
     unknown = sorted(set(data) - set(sections))

@@ -23,6 +23,12 @@ class TextureSet:
     def __len__(self):
         return len(self.items)
 
+    def rows(self, indices):
+        """The items at `indices`, in that order."""
+        indices = list(indices)
+        target = None if self.target is None else self.target[indices]
+        return TextureSet(self.rgb[indices], self.seen[indices], target, [self.items[i] for i in indices])
+
 
 def _shrink(array, resolution):
     """(H, W[, C]) uint8 → (C, R, R) uint8 by area averaging; premultiplied masks are the caller's business."""
@@ -36,7 +42,7 @@ def _shrink(array, resolution):
 
 
 def load_textures(path: str | Path, resolution: int, split: str) -> TextureSet:
-    """Reads one prepared set; keeps the entries of `split` ("train" or "held_out")."""
+    """Reads one prepared set; keeps the entries of `split` ("train", "validation" or "held_out")."""
     path = Path(path)
     if not path.exists():
         raise InvalidInputError(f"{path} is missing: run `python -m studio_avatar.training.prepare` first.")

@@ -57,3 +57,8 @@ def r1_penalty(discriminator, real, mask):
     real = real.detach().requires_grad_(True)
     (gradient,) = torch.autograd.grad(discriminator(real, mask).sum(), real, create_graph=True)
     return gradient.square().sum(dim=(1, 2, 3)).mean()
+
+
+def gaussian_nll(mean, log_variance, truth):
+    """Negative log likelihood of `truth` (B, C) under independent Gaussians, up to a constant (Nix and Weigend 1994)."""
+    return ((mean - truth).square() * torch.exp(-log_variance) + log_variance).mean()

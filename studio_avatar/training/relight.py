@@ -7,14 +7,7 @@ and noise of the capture do not become light, the ratio relights any other textu
 import torch
 import torch.nn.functional as F
 
-
-def srgb_to_linear(x):
-    """[0, 1] sRGB-encoded → [0, 1] linear (IEC 61966-2-1)."""
-    return torch.where(x <= 0.04045, x / 12.92, ((x.clamp_min(0.04045) + 0.055) / 1.055) ** 2.4)
-
-
-def linear_to_srgb(x):
-    return torch.where(x <= 0.0031308, x * 12.92, 1.055 * x.clamp_min(0.0031308) ** (1 / 2.4) - 0.055)
+from ..skin_tone import linear_to_srgb, srgb_to_linear
 
 
 def _blur(x, radius):

@@ -41,7 +41,10 @@ IRISES = {
 
 @dataclass(frozen=True)
 class StudioSubject:
-    """One person of the studio set: id, source ("makehuman" or "valid"), texture file, split ("train", "validation", "held_out")."""
+    """One person of the studio set.
+
+    source: "makehuman" or "valid"; path: the texture's file; split: "train", "validation" or "held_out".
+    """
 
     id: str
     source: str

@@ -79,7 +79,7 @@ class CodeResiduals(nn.Module):
 class PhoneStage:
     def __init__(self, config: PhoneConfig, data: Path, accelerator):
         self.config, self.accelerator = config, accelerator
-        self.set = load_phone_set(data, config.resolution)
+        self.set = load_phone_set(data, config)
         generator, encoder, discriminator = build_networks(config)
         autoencoder = Autoencoder(encoder, generator)
         self.ema = EMA(autoencoder.to(accelerator.device), config.ema_decay)
@@ -172,11 +172,13 @@ class PhoneStage:
         encoder.code_std[:count] = (singular[:count] / len(codes) ** 0.5).to(encoder.code_std)
 
 
-def load_phone_set(data: Path, resolution: int):
-    """Training portraits and simulated captures as one set."""
+def load_phone_set(data: Path, config: PhoneConfig):
+    """Training portraits, simulated captures and some of the texture-space captures as one set, in this order."""
+    texels = load_textures(data / "texel_captures.safetensors", config.resolution, "train")
     return join(
-        load_textures(data / "portraits.safetensors", resolution, "train"),
-        load_textures(data / "captures.safetensors", resolution, "train"),
+        load_textures(data / "portraits.safetensors", config.resolution, "train"),
+        load_textures(data / "captures.safetensors", config.resolution, "train"),
+        texels.rows(range(min(config.texel_captures, len(texels)))),
     )
 
 

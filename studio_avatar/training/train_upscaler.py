@@ -1,4 +1,4 @@
-"""Stage 3: the gradient-guided diffusion upscaler (`studio_avatar/upscale.py` has the method).
+"""Stage 5: the gradient-guided diffusion upscaler (`studio_avatar/upscale.py` has the method).
 
 Targets are crops of studio textures at the output size. The base is the texture at base size, softened as G_studio's
 outputs are; the gradients are those of the same crop relit by a simulated capture's light, then blurred, shifted, made
@@ -9,37 +9,19 @@ noisy and holed as phone textures are. Part of the crops get no gradients, so th
 
 import torch
 import torch.nn.functional as F
-from diffusers import UNet2DModel
 
 from ..upscale import NOISE_SCALE, PATCH, condition, phone_gradients, predict_clean
 from . import losses
 from .config import UpscalerConfig
 from .datasets import load_textures, mirror, to_float, to_mask
 from .loop import EMA, make_accelerator, optimizer_step, sheet, train
+from .networks import build_unet
 from .options import parse_stage_options
 from .relight import light_ratio, relight
 
 LIGHT_RESOLUTION = 512
 LIGHT_BLUR = 2  # texels at LIGHT_RESOLUTION
 BASE_MARGIN = 4  # base texels around a crop, so that bicubic interpolation sees its neighbours
-
-
-def build_unet(channels):
-    """Pixel-space UNet on space-to-depth patches: noisy texture, base, gradients and seen mask in, residual out."""
-    levels = len(channels)
-    unet = UNet2DModel(
-        in_channels=9 * PATCH**2,
-        out_channels=3 * PATCH**2,
-        block_out_channels=tuple(channels),
-        down_block_types=("DownBlock2D",) * levels,
-        up_block_types=("UpBlock2D",) * levels,
-        layers_per_block=1,
-        norm_num_groups=16,
-        add_attention=False,
-    )
-    torch.nn.init.zeros_(unet.conv_out.weight)  # training starts at bicubic interpolation
-    torch.nn.init.zeros_(unet.conv_out.bias)
-    return unet
 
 
 def _blur_samples(images, sigmas):
@@ -71,7 +53,8 @@ class UpscalerStage:
         self.seen = captures.seen
         self.ratios = torch.stack([self.ratio_of(captures, i) for i in range(len(captures))])
         self.bases = F.avg_pool2d(self.studio.rgb.float(), config.resolution // config.base_resolution)
-        self.unet = build_unet(config.channels).to(accelerator.device, memory_format=torch.channels_last)
+        self.unet = build_unet(config.channels, inputs=9, patch=PATCH)
+        self.unet.to(accelerator.device, memory_format=torch.channels_last)
         self.ema = EMA(self.unet, config.ema_decay)
         self.optimizer = torch.optim.AdamW(self.unet.parameters(), lr=config.learning_rate, weight_decay=1e-4)
 

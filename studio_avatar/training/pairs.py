@@ -1,0 +1,43 @@
+"""Simulated pairs: phone texture, seen mask and true studio texture at base size."""
+
+from pathlib import Path
+
+import torch
+
+from ..head.layout import region_mask
+from .augment import studio_masks
+from .datasets import TextureSet, load_textures, mirror, to_float, to_mask
+from .loop import batch_indices
+
+NOT_SKIN = ("eyeball_left", "eyeball_right", "teeth", "tongue", "mouth")
+
+
+def load_pairs(data: Path, resolution: int, split: str = "train") -> TextureSet:
+    """Captures through rendered frames first, then (for training) those made in texture space."""
+    captures = load_textures(data / "captures.safetensors", resolution, split)
+    if split != "train":
+        return captures
+    texels = load_textures(data / "texel_captures.safetensors", resolution, split)
+    parts = ("rgb", "seen", "target")
+    joined = (torch.cat([getattr(one, part) for one in (captures, texels)]) for part in parts)
+    return TextureSet(*joined, captures.items + texels.items)
+
+
+def pair_batch(pairs: TextureSet, step: int, config, accelerator):
+    """This process's share of batch `step`, half of it mirrored at random: phone, seen, target; on the device."""
+    rows = torch.tensor(batch_indices(len(pairs), step, config, accelerator))
+    flip = torch.rand(len(rows)) < 0.5
+    batch = mirror(to_float(pairs.rgb[rows]), to_mask(pairs.seen[rows]), to_float(pairs.target[rows]), flip=flip)
+    return tuple(part.to(accelerator.device) for part in batch)
+
+
+def tone_masks(head, resolution: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """(weight, skin), (1, 1, R, R) float32 each: where tone is measured, and where a change of tone acts.
+
+    The upper face: below it grow beards, above it hair.
+    """
+    masks = studio_masks(head, resolution)
+    bare = (masks.hairline < -0.01) & region_mask(head, resolution, "face")
+    weight = torch.from_numpy(bare.astype("float32")) * torch.from_numpy(1 - masks.beard)
+    skin = ~region_mask(head, resolution, *NOT_SKIN)
+    return weight[None, None], torch.from_numpy(skin.astype("float32"))[None, None]

@@ -1,0 +1,79 @@
+"""Stage 3: the skin tone estimator, on simulated captures of people of all tones.
+
+Gaussian negative log likelihood of the true studio texture's tone; the estimate that counts is the one on validation people,
+captured through rendered frames.
+
+    accelerate launch -m studio_avatar.training.train_tone --data RUNS/data --head weights_card/head --run RUNS/tone
+"""
+
+import torch
+
+from ..head.model import HeadModel
+from ..models import ToneEstimator
+from ..skin_tone import linear_to_lab, mean_linear, measure_tone
+from . import losses
+from .config import ToneConfig
+from .datasets import to_float, to_mask
+from .loop import EMA, make_accelerator, optimizer_step, train
+from .options import parse_stage_options
+from .pairs import load_pairs, pair_batch, tone_masks
+
+
+class ToneStage:
+    def __init__(self, options, accelerator):
+        config: ToneConfig = options.config
+        self.config, self.accelerator = config, accelerator
+        self.pairs = load_pairs(options.data, config.resolution)
+        self.validation = load_pairs(options.data, config.resolution, "validation")
+        self.net = ToneEstimator(config.resolution, config.channels, config.hidden)
+        weight, skin = tone_masks(HeadModel.from_pretrained(options.weights["head"]), config.resolution)
+        self.net.weight.copy_(weight)
+        self.net.skin.copy_(skin)
+        tones = torch.cat([measure_tone(to_float(part), weight) for part in self.pairs.target.split(64)])
+        self.net.lab_mean.copy_(tones.mean(0))
+        self.net.lab_std.copy_(tones.std(0))
+        self.net.to(accelerator.device)
+        self.ema = EMA(self.net, config.ema_decay)
+        self.optimizer = torch.optim.AdamW(
+            self.net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+
+    def step(self, step):
+        phone, seen, target = pair_batch(self.pairs, step, self.config, self.accelerator)
+        truth = (linear_to_lab(mean_linear(target, self.net.weight)) - self.net.lab_mean) / self.net.lab_std
+        mean, log_variance = self.net(phone, seen)
+        loss = losses.gaussian_nll(mean, log_variance, truth)
+        optimizer_step(self.accelerator, self.optimizer, loss)
+        log = {"nll": loss.item(), "error": ((mean - truth) * self.net.lab_std).norm(dim=1).mean().item()}
+        if step % self.config.validation_interval == 0 or step + 1 == self.config.steps:
+            log["validation_error"] = self.validation_error()
+        return log
+
+    @torch.no_grad()
+    def validation_error(self) -> float:
+        """Mean Euclidean L*a*b* distance of estimated and true tone, validation people."""
+        device, net = self.accelerator.device, self.ema.module
+        mean, _ = net.estimate(to_float(self.validation.rgb).to(device), to_mask(self.validation.seen).to(device))
+        truth = measure_tone(to_float(self.validation.target).to(device), net.weight)
+        return (mean - truth).norm(dim=1).mean().item()
+
+
+def main(arguments=None):
+    options = parse_stage_options("tone", __doc__, arguments, (("head", "the baked head's folder"),))
+    accelerator = make_accelerator(options.run, options.config.seed)
+    stage = ToneStage(options, accelerator)
+    train(
+        options.run,
+        options.config,
+        accelerator,
+        modules={"net": stage.net},
+        optimizers={"net": stage.optimizer},
+        step_function=stage.step,
+        emas={"net_ema": (stage.ema, stage.net)},
+    )
+    if accelerator.is_main_process:
+        stage.ema.module.save_pretrained(options.run / "tone_estimator")
+
+
+if __name__ == "__main__":
+    main()
