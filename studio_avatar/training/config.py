@@ -90,6 +90,15 @@ class CarryOverConfig(LoopConfig):
 
 
 @dataclasses.dataclass(frozen=True)
+class PlainUNetConfig(LoopConfig):
+    """A baseline of the evaluation: image-to-image UNet on the same pairs."""
+
+    resolution: int = 128
+    channels: tuple[int, ...] = (64, 96, 128, 160)
+    gradient_weight: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
 class UpscalerConfig(LoopConfig):
     """Stage 5: gradient-guided diffusion upscaler."""
 
@@ -109,6 +118,7 @@ class TrainingConfig:
     studio: StudioConfig = StudioConfig()
     tone: ToneConfig = ToneConfig()
     carry_over: CarryOverConfig = CarryOverConfig()
+    plain_unet: PlainUNetConfig = PlainUNetConfig()
     upscaler: UpscalerConfig = UpscalerConfig()
 
 
