@@ -1,7 +1,7 @@
 """The baseline every method must beat: a plain image-to-image UNet from phone texture to studio texture, on the same pairs.
 
-The same network and steps as the carry-over stage, L1 and gradients, without generators, tone or face features. It is part of
-no pipeline: the evaluation takes it with --plain-unet.
+The same network and steps as the carry-over stage, L1 and gradients, without generators, tone or face features. It is
+part of no pipeline: the evaluation takes it with --plain-unet.
 
     accelerate launch -m studio_avatar.training.train_plain_unet --data RUNS/data --run RUNS/plain_unet
 """
