@@ -21,6 +21,7 @@ def carry_over(base, phone, seen, lab, unet, weight, skin):
     """Studio base (B, 3, R, R) → the same with the person's tone and own structure; sRGB in [-1, 1].
 
     Args:
+        base: float32, like all that follow; the UNet may have another dtype.
         phone: (B, 3, R, R) phone texture at the base's size. seen: (B, 1, R, R) in [0, 1].
         lab: (B, 3) tone to give to the skin.
         weight, skin: the tone estimator's buffers (1, 1, R, R).
@@ -28,5 +29,6 @@ def carry_over(base, phone, seen, lab, unet, weight, skin):
     base = set_tone(base, weight, lab, skin)
     phone = set_tone(phone, weight * seen, lab)
     patches = F.pixel_unshuffle(torch.cat([base, phone * seen, seen * 2.0 - 1.0], dim=1), PATCH)
-    residual = F.pixel_shuffle(unet(patches, torch.zeros(len(base), device=base.device)).sample, PATCH)
+    time = torch.zeros(len(base), device=base.device)  # the UNet's clock, which has nothing to say here
+    residual = F.pixel_shuffle(unet(patches.to(unet.dtype), time).sample, PATCH)
     return set_tone((base + residual).clamp(-1, 1), weight, lab, skin)

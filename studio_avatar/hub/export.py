@@ -7,11 +7,11 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, UNet2DModel
 
 from ..loading import CLASSES
-from ..models import InversionEncoder, StyleGAN2Generator
+from ..models import InversionEncoder, StyleGAN2Generator, ToneEstimator
 from ..weight_files import HALF_VARIANT
 from .repository import complete_repository, require_head
 
-NETWORKS = ("phone_generator", "studio_generator", "encoder", "unet")
+NETWORKS = ("phone_generator", "studio_generator", "encoder", "tone_estimator", "carry_over", "unet")
 CONFIG_FILE = "config.json"
 
 
@@ -23,7 +23,7 @@ def halve_parameters(module):
 
 
 def export(runs: Path, folder: Path) -> None:
-    """Writes generators, encoder, UNet and scheduler of finished stages (`phone`, `studio`, `upscaler` under `runs`).
+    """Writes all networks and the scheduler from the finished stages' folders under `runs`.
 
     The parameters are stored as float16 under the plain file names, which keeps the embedded repository small. The head is
     baked straight into `folder/head` by `studio_avatar.head.bake` and is left alone.
@@ -36,6 +36,8 @@ def export(runs: Path, folder: Path) -> None:
         "phone_generator": (StyleGAN2Generator, runs / "phone" / "phone_generator"),
         "encoder": (InversionEncoder, runs / "phone" / "encoder"),
         "studio_generator": (StyleGAN2Generator, runs / "studio" / "studio_generator"),
+        "tone_estimator": (ToneEstimator, runs / "tone" / "tone_estimator"),
+        "carry_over": (UNet2DModel, runs / "carry_over" / "carry_over"),
         "unet": (UNet2DModel, runs / "upscaler" / "unet"),
     }
     for name, (cls, source) in sources.items():

@@ -20,21 +20,26 @@ PACKAGE = Path(__file__).resolve().parents[1]
 REMOTE_CODE = {
     "studio_texture_pipeline.py": "pipeline.py",
     "inversion.py": "inversion.py",
+    "skin_tone.py": "skin_tone.py",
+    "carry_over.py": "carry_over.py",
     "upscale.py": "upscale.py",
     "errors.py": "errors.py",
     "phone_generator/stylegan2.py": "models/stylegan2.py",
     "studio_generator/stylegan2.py": "models/stylegan2.py",
     "encoder/inversion_encoder.py": "models/inversion_encoder.py",
+    "tone_estimator/tone_estimator.py": "models/tone_estimator.py",
     "head/head_model.py": "head/model.py",
 }
 INDEX = {
     "_class_name": ["studio_texture_pipeline", "StudioTexturePipeline"],
     "_diffusers_version": diffusers_version,
+    "carry_over": ["diffusers", "UNet2DModel"],
     "encoder": ["inversion_encoder", "InversionEncoder"],
     "head": ["head_model", "HeadModel"],
     "phone_generator": ["stylegan2", "StyleGAN2Generator"],
     "scheduler": ["diffusers", "FlowMatchEulerDiscreteScheduler"],
     "studio_generator": ["stylegan2", "StyleGAN2Generator"],
+    "tone_estimator": ["tone_estimator", "ToneEstimator"],
     "unet": ["diffusers", "UNet2DModel"],
 }
 

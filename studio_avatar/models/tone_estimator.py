@@ -9,6 +9,7 @@ This file imports nothing of the package: it is also published on the Hub as rem
 import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
+from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import nn
 
 
@@ -18,9 +19,12 @@ class ToneEstimator(ModelMixin, ConfigMixin):
     channels: feature maps after each of the five halvings.
     hidden: width of the layer before the answer.
 
-    Buffers: `lab_mean`, `lab_std` (3,), of the training set; `weight` (1, 1, R, R), where tone is measured: skin of the
-    upper face; `skin` (1, 1, R, R) in [0, 1], where a change of tone acts: everything but eyes, teeth and mouth.
+    Buffers: `lab_mean`, `lab_std` (3,), of the training set; `tone_weight` (1, 1, R, R), where tone is measured: skin of the
+    upper face; `skin` (1, 1, R, R) in [0, 1], where a change of tone acts: everything but eyes, teeth and mouth. They are
+    float32 whatever dtype the parameters are cast to.
     """
+
+    _keep_in_fp32_modules = ["lab_mean", "lab_std", "tone_weight", "skin"]
 
     @register_to_config
     def __init__(
@@ -43,14 +47,25 @@ class ToneEstimator(ModelMixin, ConfigMixin):
         nn.init.normal_(self.head[-1].weight, std=0.01)
         self.register_buffer("lab_mean", torch.zeros(3))
         self.register_buffer("lab_std", torch.ones(3))
-        self.register_buffer("weight", torch.ones(1, 1, resolution, resolution))
+        self.register_buffer("tone_weight", torch.ones(1, 1, resolution, resolution))
         self.register_buffer("skin", torch.ones(1, 1, resolution, resolution))
+
+    def _apply(self, fn, recurse=True):
+        """Casts move the buffers but leave them float32: `_keep_in_fp32_modules` covers loading only, not `.to(dtype)`."""
+        exact = dict(self.named_buffers(recurse=False))
+        super()._apply(fn, recurse)
+        for name, buffer in exact.items():
+            moved = self.get_buffer(name)
+            if moved.dtype != buffer.dtype:
+                setattr(self, name, buffer.to(moved.device))
+        return self
 
     def forward(self, rgb, seen):
         """rgb (B, 3, R, R) sRGB in [-1, 1], seen (B, 1, R, R) in [0, 1] → normalised mean and log variance, (B, 3) each."""
         answer = self.head(self.features(torch.cat([rgb * seen, seen * 2.0 - 1.0], dim=1)).flatten(1))
         return answer[:, :3], answer[:, 3:].clamp(-4.0, 3.0)
 
+    @apply_forward_hook  # CPU offloading watches `forward` only
     def estimate(self, rgb, seen):
         """→ L*a*b* of the skin's mean colour and standard deviations, (B, 3) float32 each.
 

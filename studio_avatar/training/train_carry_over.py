@@ -54,8 +54,8 @@ class CarryOverStage:
     def step(self, step):
         config, tone = self.config, self.tone
         phone, seen, target = pair_batch(self.pairs, step, config, self.accelerator)
-        lab = measure_tone(target, tone.weight)
-        picture = carry_over(self.base(phone, seen), phone, seen, lab, self.unet, tone.weight, tone.skin)
+        lab = measure_tone(target, tone.tone_weight)
+        picture = carry_over(self.base(phone, seen), phone, seen, lab, self.unet, tone.tone_weight, tone.skin)
         ones = torch.ones_like(seen)
         face, truth = self.crop(picture), self.crop(target)
         terms = {
@@ -80,7 +80,7 @@ class CarryOverStage:
         phone, seen = to_float(self.validation.rgb).to(device), to_mask(self.validation.seen).to(device)
         lab, _ = tone.estimate(phone, seen)
         base = self.generator.synthesize(self.encoder(phone, seen), noise_mode="none").clamp(-1, 1)
-        picture = carry_over(base, phone, seen, lab, self.ema.module, tone.weight, tone.skin)
+        picture = carry_over(base, phone, seen, lab, self.ema.module, tone.tone_weight, tone.skin)
         return phone, base, picture, to_float(self.validation.target).to(device)
 
     def validation_l1(self) -> float:

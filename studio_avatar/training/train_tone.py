@@ -27,7 +27,7 @@ class ToneStage:
         self.validation = load_pairs(options.data, config.resolution, "validation")
         self.net = ToneEstimator(config.resolution, config.channels, config.hidden)
         weight, skin = tone_masks(HeadModel.from_pretrained(options.weights["head"]), config.resolution)
-        self.net.weight.copy_(weight)
+        self.net.tone_weight.copy_(weight)
         self.net.skin.copy_(skin)
         tones = torch.cat([measure_tone(to_float(part), weight) for part in self.pairs.target.split(64)])
         self.net.lab_mean.copy_(tones.mean(0))
@@ -40,7 +40,7 @@ class ToneStage:
 
     def step(self, step):
         phone, seen, target = pair_batch(self.pairs, step, self.config, self.accelerator)
-        truth = (linear_to_lab(mean_linear(target, self.net.weight)) - self.net.lab_mean) / self.net.lab_std
+        truth = (linear_to_lab(mean_linear(target, self.net.tone_weight)) - self.net.lab_mean) / self.net.lab_std
         mean, log_variance = self.net(phone, seen)
         loss = losses.gaussian_nll(mean, log_variance, truth)
         optimizer_step(self.accelerator, self.optimizer, loss)
@@ -54,7 +54,7 @@ class ToneStage:
         """Mean Euclidean L*a*b* distance of estimated and true tone, validation people."""
         device, net = self.accelerator.device, self.ema.module
         mean, _ = net.estimate(to_float(self.validation.rgb).to(device), to_mask(self.validation.seen).to(device))
-        truth = measure_tone(to_float(self.validation.target).to(device), net.weight)
+        truth = measure_tone(to_float(self.validation.target).to(device), net.tone_weight)
         return (mean - truth).norm(dim=1).mean().item()
 
 
