@@ -199,10 +199,13 @@ class StudioTexturePipeline(DiffusionPipeline):
         shown = measure_tone(rgb.float(), self.tone_estimator.tone_weight * seen.float())
         return SkinTone(tuple(lab[0].tolist()), tuple(std[0].tolist())), SkinTone(tuple(shown[0].tolist()))
 
-    def studio_base(self, inversion, rgb, seen, tone):
-        """The studio generator's picture of an `Inversion`, in the `SkinTone` and with the person's marks: (1, 3, R, R)."""
+    def generate(self, inversion):
+        """The studio generator's picture of an `Inversion`: (1, 3, R, R) float32 in [-1, 1]."""
         code = torch.lerp(inversion.encoded, inversion.w_plus, REFINED_SHARE)
-        base = self.studio_generator.synthesize(code, noise_mode="const").clamp(-1, 1).float()
+        return self.studio_generator.synthesize(code, noise_mode="const").clamp(-1, 1).float()
+
+    def personalise(self, base, rgb, seen, tone):
+        """The studio generator's picture in the person's `SkinTone` and with the marks the phone texture shows."""
         rgb, seen = shrink_observed(rgb.float(), seen.float(), self.base_resolution)
         lab = torch.tensor([tone.lab], device=base.device)
         masks = self.tone_estimator.tone_weight.to(base.device), self.tone_estimator.skin.to(base.device)
@@ -290,7 +293,7 @@ class StudioTexturePipeline(DiffusionPipeline):
         with _timed(timings, "studio"):
             progress("studio", 0.0)
             tone, phone_tone = self.tone(rgb, mask, skin_tone)
-            base = self.studio_base(inversion, rgb, mask, tone).to(rgb.dtype)
+            base = self.personalise(self.generate(inversion), rgb, mask, tone).to(rgb.dtype)
             preview("base", to_array(base))
             progress("studio", 1.0)
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..errors import InvalidInputError, StudioAvatarError
 from . import held_out, tables
+from .identity import DlibIdentity
 from .report import Table, to_markdown, write_report
 
 REFINEMENT_STEPS = 100  # the pipeline's default
@@ -46,7 +47,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--weights", help="weights folder or Hub id (default: the embedded weights)")
     add("--out", type=Path, default=Path("docs/evaluation.json"))
     add("--markdown", type=Path, default=Path("docs/evaluation.md"))
-    add("--identity", type=Path, help="file of training.convert_mobilefacenet: adds the identity distance")
+    add("--no-identity", action="store_true", help="leave out what needs dlib")
+    add("--plain-unet", type=Path, help="run folder of training.train_plain_unet: adds this baseline")
+    add(
+        "--studio", nargs="+", default=[], metavar="NAME=RUN",
+        help="run folders of training.train_studio under other settings: a table of their studio generators",
+    )
     add("--limit", type=int, help="look at the first N held-out items of each kind only")
     add("--seed", type=int, default=0, help="of the upscaler's noise")
     return parser.parse_args(arguments)
@@ -75,8 +81,10 @@ def run(options: argparse.Namespace) -> tuple[list[Table], dict]:
                 f"{count} of {name}" for name, count in held_out.skipped(folder).items()
             ),
         }
-        embed = identity_embedding(options.identity, pipeline.head) if options.identity else None
-        return evaluate(pipeline, folder, options.limit, options.seed, embed), facts
+        embed = None if options.no_identity else DlibIdentity(pipeline.head).embed
+        plain = plain_unet(options.plain_unet, pipeline.base_resolution) if options.plain_unet else None
+        generators = {name: studio_generator(path) for name, path in named_paths(options.studio).items()}
+        return evaluate(pipeline, folder, options.limit, options.seed, embed, plain, generators), facts
 
 
 @contextlib.contextmanager
@@ -91,14 +99,24 @@ def prepared_folder(options: argparse.Namespace, weights: str, head):
         yield folder
 
 
-def evaluate(pipeline, folder: Path, limit: int | None = None, seed: int = 0, embed=None) -> list[Table]:
-    """The three tables: reconstruction, studio texture, studio texture by skin tone.
+def evaluate(
+    pipeline,
+    folder: Path,
+    limit: int | None = None,
+    seed: int = 0,
+    embed=None,
+    plain_unet=None,
+    generators: dict | None = None,
+) -> list[Table]:
+    """The tables: reconstruction, studio texture, the same by skin tone, stages left out, studio generators compared.
 
     Args:
         pipeline: a `StudioTexturePipeline`.
         folder: prepared sets `portraits`, `studio` and `captures_held_out`.
         limit: use the first so many held-out items of each kind.
-        embed: texture (H, W, 3) → identity embedding of unit length, for a column of its own.
+        embed: texture (H, W, 3) → face descriptor, for the columns that need one.
+        plain_unet: (rgb, seen) → texture (H, W, 3), the baseline trained on the same pairs.
+        generators: name → `StyleGAN2Generator`, studio generators trained under other settings.
     """
     from ..head.layout import region_mask
 
@@ -118,9 +136,23 @@ def evaluate(pipeline, folder: Path, limit: int | None = None, seed: int = 0, em
     pairs = held_out.studio_pairs(folder, limit)
     skin = region_mask(pipeline.head, len(pairs[0].truth), *SKIN_REGIONS)
     ours = partial(studio_textures, pipeline, seed=seed)
+    faces = None if embed is None else held_out.studio_faces(folder, embed)
     methods = tables.studio_methods(held_out.mean_studio_texture(folder), ours)
-    studio = tables.studio_table(pairs, skin, methods, embed)
-    return [reconstruction, studio, tables.tone_table(studio, pairs, skin)]
+    if plain_unet is not None:
+        methods.insert(-1, lambda rgb, seen: {"plain UNet": plain_unet(rgb, seen)})
+    studio = tables.studio_table(pairs, skin, methods, embed, faces)
+
+    # 3. Stages left out, and studio generators trained otherwise; both at base size, before the upscaler.
+    ablation = tables.studio_table(
+        pairs, skin, [partial(bases_without, pipeline)], embed, faces, "The studio base without one stage each"
+    )
+    results = [reconstruction, studio, tables.tone_table(studio, pairs, skin), ablation]
+    if generators:
+        compare = partial(bases_of, pipeline, generators)
+        results.append(
+            tables.studio_table(pairs, skin, [compare], embed, faces, "Studio generators by their training, no carry-over")
+        )
+    return results
 
 
 def reconstruct(pipeline, rgb: np.ndarray, seen: np.ndarray, num_steps: int) -> np.ndarray:
@@ -149,25 +181,83 @@ def enlarge(texture: np.ndarray, size: int) -> np.ndarray:
     return to_array(F.interpolate(to_tensor(texture), size=(size, size), mode="bicubic", align_corners=False))
 
 
-def identity_embedding(path: Path, head):
-    """→ function of a texture (H, W, 3) in [0, 1] to the embedding (192,) of the face cropped from it."""
+def bases_without(pipeline, rgb: np.ndarray, seen: np.ndarray) -> dict[str, np.ndarray]:
+    """The studio base, enlarged, with all stages and without one each."""
     import torch
 
-    from ..models.mobilefacenet import MobileFaceNet
-    from ..pipeline import to_tensor
-    from ..training.face_crop import FaceCrop
+    from ..pipeline import to_array, to_tensor
+    from ..skin_tone import set_tone
 
-    if not path.is_file():
-        raise InvalidInputError(
-            f"{path} does not exist: make it with studio_avatar.training.convert_mobilefacenet."
-        )
-    network, crop = MobileFaceNet.from_file(path), FaceCrop(head)
+    phone, mask = to_tensor(rgb), torch.from_numpy(seen)[None, None]
+    weight, skin = pipeline.tone_estimator.tone_weight, pipeline.tone_estimator.skin
+    with torch.no_grad():
+        tone, shown = pipeline.tone(phone, mask, None)
+        encoded, refined = (pipeline.invert(phone, mask, steps, lambda *_: None) for steps in (0, REFINEMENT_STEPS))
+        base = pipeline.generate(refined)
+        bases = {
+            "all stages": pipeline.personalise(base, phone, mask, tone),
+            "without W+ refinement": pipeline.personalise(pipeline.generate(encoded), phone, mask, tone),
+            "without the tone estimate (the phone's tone)": pipeline.personalise(base, phone, mask, shown),
+            "without carry-over": set_tone(base, weight, torch.tensor([tone.lab]), skin),
+            "studio generator alone": base,
+        }
+    return {name: enlarge(to_array(texture), len(rgb)) for name, texture in bases.items()}
 
-    def embed(texture: np.ndarray) -> np.ndarray:
+
+def bases_of(pipeline, generators: dict, rgb: np.ndarray, seen: np.ndarray) -> dict[str, np.ndarray]:
+    """The pictures, enlarged, that several studio generators make of the same W+ code."""
+    import torch
+
+    from ..pipeline import to_array, to_tensor
+
+    phone, mask = to_tensor(rgb), torch.from_numpy(seen)[None, None]
+    with torch.no_grad():
+        inversion = pipeline.invert(phone, mask, REFINEMENT_STEPS, lambda *_: None)
+        pictures = {
+            name: pipeline.from_pipe(pipeline, studio_generator=generator).generate(inversion)
+            for name, generator in generators.items()
+        }
+    return {name: enlarge(to_array(texture), len(rgb)) for name, texture in pictures.items()}
+
+
+def named_paths(pairs: list[str]) -> dict[str, Path]:
+    """["name=folder", …] → {name: folder}."""
+    if wrong := [pair for pair in pairs if "=" not in pair]:
+        raise InvalidInputError(f"--studio takes NAME=RUN, not {wrong[0]!r}.")
+    return {name: Path(path) for name, path in (pair.split("=", 1) for pair in pairs)}
+
+
+def studio_generator(run: Path):
+    """The studio generator of a finished run of train_studio."""
+    from ..models import StyleGAN2Generator
+
+    return StyleGAN2Generator.from_pretrained(finished(run, "studio_generator"))
+
+
+def plain_unet(run: Path, resolution: int):
+    """The baseline UNet of a finished run, as a function of (rgb, seen) → texture, all (H, W[, 3]) float in [0, 1]."""
+    import torch
+    from diffusers import UNet2DModel
+
+    from ..inversion import shrink_observed
+    from ..pipeline import to_array, to_tensor
+    from ..training.train_plain_unet import translate
+
+    unet = UNet2DModel.from_pretrained(finished(run, "plain_unet"))
+
+    def translated(rgb: np.ndarray, seen: np.ndarray) -> np.ndarray:
+        phone, mask = shrink_observed(to_tensor(rgb), torch.from_numpy(seen)[None, None], resolution)
         with torch.no_grad():
-            return network.embed(crop(to_tensor(texture)))[0].numpy()
+            return enlarge(to_array(translate(unet, phone, mask)), len(rgb))
 
-    return embed
+    return translated
+
+
+def finished(run: Path, name: str) -> Path:
+    """The folder `name` that a finished training run leaves."""
+    if not (run / name).is_dir():
+        raise InvalidInputError(f"{run} has no {name}: let the training run finish, or name another folder.")
+    return run / name
 
 
 if __name__ == "__main__":

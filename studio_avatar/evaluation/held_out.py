@@ -63,6 +63,13 @@ def mean_studio_texture(prepared: Path) -> np.ndarray:
     )
 
 
+def studio_faces(prepared: Path, embed) -> np.ndarray:
+    """Face descriptors (N, D) of the training subjects' studio textures; `embed`: texture (H, W, 3) → (D,)."""
+    tensors, items = _open(prepared, "studio")
+    rows = [row for row, item in enumerate(items) if item["split"] == "train"]
+    return np.array([embed(_unit(tensors["rgb"][row])) for row in rows])
+
+
 def studio_pairs(prepared: Path, limit: int | None = None) -> list[StudioPair]:
     """Simulated captures of held-out subjects with their true studio textures, at the stored size."""
     tensors, items = _open(prepared, "captures_held_out")

@@ -130,6 +130,15 @@ def _build(cls, values, where):
     return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
 
+def override(config, settings: list[str]):
+    """The stage's config with settings such as `frozen_resolution=16`, values in YAML, for ablations."""
+    pairs = dict(setting.split("=", 1) if "=" in setting else (setting, "") for setting in settings)
+    if missing := [key for key, value in pairs.items() if not value]:
+        raise InvalidInputError(f"--set {missing[0]} has no value: write --set {missing[0]}=VALUE.")
+    values = {key: yaml.safe_load(value) for key, value in pairs.items()}
+    return _build(type(config), dataclasses.asdict(config) | values, "--set")
+
+
 def load_config(path: str | Path) -> TrainingConfig:
     """Reads a YAML file with one section a stage. Missing keys keep their defaults."""
     data = yaml.safe_load(Path(path).read_text()) or {}
