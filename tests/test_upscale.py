@@ -5,7 +5,7 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 
 from studio_avatar import upscale as up
-from studio_avatar.training.train_upscaler import build_unet
+from studio_avatar.training.networks import build_unet
 
 
 class PerfectUNet:
@@ -79,7 +79,7 @@ def test_sampler_reaches_the_target_of_a_perfect_network(steps):
 
 
 def test_seed_fixes_the_texture_and_callback_sees_every_step():
-    unet = build_unet((16, 32)).eval()
+    unet = build_unet((16, 32), inputs=9, patch=up.PATCH).eval()
     torch.nn.init.normal_(unet.conv_out.weight, std=0.1)  # untrained, it would answer zero whatever the noise
     seen = []
     inputs = (torch.rand(1, 3, 16, 16), torch.rand(1, 3, 64, 64), torch.ones(1, 1, 64, 64), unet)

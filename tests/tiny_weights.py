@@ -7,28 +7,30 @@ import numpy as np
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 
+from studio_avatar import carry_over, upscale
 from studio_avatar.head.model import HeadModel
 from studio_avatar.hub.repository import complete_repository
-from studio_avatar.models import InversionEncoder, StyleGAN2Generator
+from studio_avatar.models import InversionEncoder, StyleGAN2Generator, ToneEstimator
 from studio_avatar.pipeline import StudioTexturePipeline
-from studio_avatar.training.train_upscaler import build_unet
+from studio_avatar.training.networks import build_unet
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights_card"
 SIZE = 128
 
 
-def tiny_pipeline():
+def tiny_pipeline(head=None, resolution=64):
+    """The real pipeline on untrained networks; `head`: a `HeadModel`, the real one if None."""
     torch.manual_seed(0)
     settings = {
-        "resolution": 64,
+        "resolution": resolution,
         "z_dim": 8,
         "w_dim": 8,
         "num_mapping_layers": 2,
-        "channels": (8, 8, 8, 8, 8),
+        "channels": (8,) * (resolution.bit_length() - 2),
     }
     phone, studio = (StyleGAN2Generator(**settings) for _ in range(2))
     encoder = InversionEncoder(
-        resolution=64,
+        resolution=resolution,
         num_ws=phone.num_ws,
         w_dim=8,
         embedding_size=8,
@@ -36,10 +38,16 @@ def tiny_pipeline():
         bottleneck=16,
         num_components=4,
     )
-    head = HeadModel.from_pretrained(WEIGHTS, subfolder="head")
-    unet = build_unet((16, 32))
-    torch.nn.init.normal_(unet.conv_out.weight, std=0.1)  # untrained, it would answer zero whatever the noise
-    pipe = StudioTexturePipeline(phone, studio, encoder, unet, FlowMatchEulerDiscreteScheduler(), head)
+    torch.nn.init.ones_(encoder.code_std)
+    tone_estimator = ToneEstimator(resolution, channels=(8, 8, 8, 8, 8), hidden=8)
+    tone_estimator.lab_mean.copy_(torch.tensor([60.0, 15.0, 22.0]))
+    carrier = build_unet((16, 32), inputs=7, patch=carry_over.PATCH)
+    unet = build_unet((16, 32), inputs=9, patch=upscale.PATCH)
+    for network in (carrier, unet):  # untrained, they would answer zero whatever they see
+        torch.nn.init.normal_(network.conv_out.weight, std=0.1)
+    head = head or HeadModel.from_pretrained(WEIGHTS, subfolder="head")
+    scheduler = FlowMatchEulerDiscreteScheduler()
+    pipe = StudioTexturePipeline(phone, studio, encoder, tone_estimator, carrier, unet, scheduler, head)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
