@@ -81,9 +81,8 @@ class ToneConfig(LoopConfig):
 class CarryOverConfig(LoopConfig):
     """Stage 4: carry-over network, base plus phone texture to the person's own base."""
 
-    channels: tuple[int, ...] = (64, 96, 128, 160)
+    channels: tuple[int, ...] = (32, 64, 96, 128)
     gradient_weight: float = 1.0
-    feature_weight: float = 0.1  # L1 of face features to the true texture's
     identity_weight: float = 0.1
     code_noise: float = 0.1  # most standard deviation added to the codes
     validation_interval: int = 100
@@ -94,7 +93,7 @@ class PlainUNetConfig(LoopConfig):
     """A baseline of the evaluation: image-to-image UNet on the same pairs."""
 
     resolution: int = 128
-    channels: tuple[int, ...] = (64, 96, 128, 160)
+    channels: tuple[int, ...] = (32, 64, 96, 128)
     gradient_weight: float = 1.0
 
 

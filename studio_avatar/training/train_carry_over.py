@@ -2,7 +2,7 @@
 
 Trained on simulated pairs with the true tone given, so that it learns structure alone:
 
-    L = L1 + λ_gradient multi-scale gradients + λ_feature face features + λ_identity (1 − cos of face embeddings)
+    L = L1 + λ_gradient multi-scale gradients + λ_identity (1 − cos of face embeddings)
 
     accelerate launch -m studio_avatar.training.train_carry_over --data RUNS/data --phone RUNS/phone --studio RUNS/studio \
         --tone RUNS/tone --identity RUNS/mobilefacenet.safetensors --head weights_card/head --run RUNS/carry_over
@@ -57,14 +57,14 @@ class CarryOverStage:
         lab = measure_tone(target, tone.tone_weight)
         picture = carry_over(self.base(phone, seen), phone, seen, lab, self.unet, tone.tone_weight, tone.skin)
         ones = torch.ones_like(seen)
-        face, truth = self.crop(picture), self.crop(target)
+        with torch.no_grad():
+            truth = self.identity.embed(self.crop(target))
         terms = {
             "l1": losses.masked_l1(picture, target, ones),
             "gradient": losses.gradient_loss(picture, target, ones),
-            "feature": losses.feature_loss(self.identity.features(face), self.identity.features(truth)),
-            "identity": (1 - (self.identity.embed(face) * self.identity.embed(truth)).sum(1)).mean(),
+            "identity": (1 - (self.identity.embed(self.crop(picture)) * truth).sum(1)).mean(),
         }
-        weights = (1.0, config.gradient_weight, config.feature_weight, config.identity_weight)
+        weights = (1.0, config.gradient_weight, config.identity_weight)
         optimizer_step(
             self.accelerator, self.optimizer, sum(w * t for w, t in zip(weights, terms.values(), strict=True))
         )
