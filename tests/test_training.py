@@ -5,14 +5,20 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tiny_weights import WEIGHTS
 
 from studio_avatar.errors import InvalidInputError
+from studio_avatar.models import ToneEstimator
+from studio_avatar.skin_tone import measure_tone
 from studio_avatar.training import losses, relight
 from studio_avatar.training.checkpoint import load_checkpoint, save_checkpoint
-from studio_avatar.training.config import LoopConfig, load_config
-from studio_avatar.training.datasets import drop_regions, load_textures, to_float
+from studio_avatar.training.config import LoopConfig, load_config, override
+from studio_avatar.training.datasets import drop_regions, load_textures, to_float, to_mask
 from studio_avatar.training.loop import TrainingDiverged, batch_indices, make_accelerator, train
+from studio_avatar.training.options import CONFIGS
+from studio_avatar.training.pairs import load_pairs
 from studio_avatar.training.train_phone import main as train_phone
+from studio_avatar.training.train_tone import main as train_tone
 
 TINY_PHONE = """
 phone: {steps: %d, batch_size: 4, resolution: 64, w_dim: 8, generator_channels: [8, 8, 8, 8, 8],
@@ -25,14 +31,17 @@ phone: {steps: %d, batch_size: 4, resolution: 64, w_dim: 8, generator_channels: 
 def data(tmp_path):
     """Smooth coloured 'faces' of 64 texels, one side unseen."""
     generator = torch.Generator().manual_seed(0)
-    for name, count in (("portraits", 9), ("captures", 3)):
+    for name, count in (("portraits", 9), ("captures", 4), ("texel_captures", 4)):
         colours = torch.rand(count, 1, 1, 3, generator=generator)
         rgb = (colours * torch.linspace(0.3, 1, 64).view(1, 64, 1, 1)).expand(-1, -1, 64, -1)
         seen = torch.full((count, 64, 64), 255, dtype=torch.uint8)
         seen[:, :, :16] = 0
         arrays = {"rgb": (rgb * 255).to(torch.uint8).contiguous(), "seen": seen}
+        if name != "portraits":
+            arrays["target"] = arrays["rgb"] // 2
         save_file(arrays, tmp_path / f"{name}.safetensors")
-        items = [{"id": f"{name}{i}", "split": "held_out" if i == count - 1 else "train"} for i in range(count)]
+        splits = ["train"] * (count - 2) + ["validation", "held_out"]
+        items = [{"id": f"{name}{i}", "split": split} for i, split in enumerate(splits)]
         (tmp_path / f"{name}.json").write_text(json.dumps({"items": items}))
     return tmp_path
 
@@ -74,6 +83,30 @@ def test_encoder_keeps_the_statistics_of_its_codes(data, tmp_path):
     components, std = state["code_components"], state["code_std"]
     assert (std[:-1] >= std[1:]).all() and std[0] > 0
     torch.testing.assert_close(components @ components.t(), torch.eye(4), atol=1e-4, rtol=0)
+
+
+def test_settings_can_differ_from_the_file_for_an_ablation():
+    config = load_config(CONFIGS / "small.yaml").studio
+    assert override(config, ["frozen_resolution=16", "identity_weight=0"]).frozen_resolution == 16
+    for setting, word in (("frozen=16", "frozen"), ("steps", "--set steps=VALUE")):
+        with pytest.raises(InvalidInputError, match=word):
+            override(config, [setting])
+
+
+def test_tone_stage_learns_the_tone_of_the_target(data, tmp_path):
+    head = str(WEIGHTS / "head")
+    arguments = ["--data", str(data), "--run", str(tmp_path / "tone"), "--head", head, "--set"]
+    settings = ["steps=120", "warmup_steps=5", "ema_decay=0.9", "batch_size=4", "resolution=64", "learning_rate=0.01"]
+    settings += ["channels=[8, 8, 8, 8, 8]", "hidden=8"]
+    train_tone([*arguments, *settings])
+    net = ToneEstimator.from_pretrained(tmp_path / "tone" / "tone_estimator").eval()
+    pairs = load_pairs(data, 64)
+    assert len(pairs) == 4 and pairs.items[0]["id"] == "captures0"  # through frames first, then in texture space
+    with torch.no_grad():
+        lab, _ = net.estimate(to_float(pairs.rgb), to_mask(pairs.seen))
+    truth = measure_tone(to_float(pairs.target), net.tone_weight)
+    assert (lab - truth).norm(dim=1).mean() < 0.7 * (truth.mean(0) - truth).norm(dim=1).mean()
+    assert 0 < net.tone_weight.mean() < 0.6 < net.skin.mean() < 1
 
 
 def test_unknown_keys_stop_before_training(tmp_path):
