@@ -10,7 +10,7 @@ noisy and holed as phone textures are. Part of the crops get no gradients, so th
 import torch
 import torch.nn.functional as F
 
-from ..upscale import NOISE_SCALE, PATCH, condition, phone_gradients, predict_clean
+from ..upscale import NOISE_SCALE, PATCH, condition, detail_gradients, predict_clean
 from . import losses
 from .config import UpscalerConfig
 from .datasets import load_textures, mirror, to_float, to_mask
@@ -51,6 +51,7 @@ class UpscalerStage:
         self.studio = load_textures(options.data / "studio.safetensors", config.resolution, "train")
         captures = load_textures(options.data / "captures.safetensors", LIGHT_RESOLUTION, "train")
         self.seen = captures.seen
+        self.texel = config.resolution // config.base_resolution
         self.ratios = torch.stack([self.ratio_of(captures, i) for i in range(len(captures))])
         self.bases = F.avg_pool2d(self.studio.rgb.float(), config.resolution // config.base_resolution)
         self.unet = build_unet(config.channels, inputs=9, patch=PATCH)
@@ -116,7 +117,7 @@ class UpscalerStage:
         phone, seen = self.phone_view(target, ratio, seen)
         device = self.accelerator.device
         target, base, phone, seen = (t.to(device) for t in (target, base, phone, seen))
-        given = condition(base, phone_gradients(phone, seen, base), seen)
+        given = condition(base, *detail_gradients(phone, seen, base, self.texel))
         start = base + NOISE_SCALE * torch.randn_like(base)
         time = 1.0 - 0.98 * torch.rand(len(base), device=device) ** 1.5  # denser near the start of sampling
         t = time.view(-1, 1, 1, 1)
@@ -132,7 +133,7 @@ class UpscalerStage:
     def preview(self, step):
         target, base, ratio, seen = (t[:4] for t in self.crops())
         phone, seen = self.phone_view(target, ratio, seen)
-        given = condition(base, phone_gradients(phone, seen, base), seen)
+        given = condition(base, *detail_gradients(phone, seen, base, self.texel))
         start = base + NOISE_SCALE * torch.randn_like(base)
         ones = torch.ones(len(base))
         clean = predict_clean(self.ema.module.cpu(), start, ones, given)
