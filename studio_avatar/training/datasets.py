@@ -86,15 +86,18 @@ def mirror(*images, flip):
     return tuple(torch.where(flip[:, None, None, None], image.flip(-1), image) for image in images)
 
 
-def drop_regions(seen, probability):
-    """Hides a random half-plane or box of some masks (B, 1, H, W), so that an encoder copes with any coverage."""
+def drop_regions(seen, probability, draws=torch):
+    """Hides a random half-plane or box of some masks (B, 1, H, W), so that an encoder copes with any coverage.
+
+    draws: where random numbers come from, `torch` or the loop's `Draws`.
+    """
     batch, _, height, width = seen.shape
     y, x = torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij")
-    angle = torch.rand(batch, 1, 1) * 2 * torch.pi
-    offset = torch.rand(batch, 1, 1) * 0.6
+    angle = draws.rand(batch, 1, 1) * 2 * torch.pi
+    offset = draws.rand(batch, 1, 1) * 0.6
     half_plane = (torch.cos(angle) * x + torch.sin(angle) * y) < offset
-    centre, size = torch.rand(batch, 2, 1, 1) * 1.2 - 0.6, 0.1 + 0.3 * torch.rand(batch, 2, 1, 1)
+    centre, size = draws.rand(batch, 2, 1, 1) * 1.2 - 0.6, 0.1 + 0.3 * draws.rand(batch, 2, 1, 1)
     box = ((x - centre[:, 0]).abs() > size[:, 0]) | ((y - centre[:, 1]).abs() > size[:, 1])
-    keep = torch.where(torch.rand(batch, 1, 1) < 0.5, half_plane, box)
-    keep = keep | (torch.rand(batch, 1, 1) >= probability)
+    keep = torch.where(draws.rand(batch, 1, 1) < 0.5, half_plane, box)
+    keep = keep | (draws.rand(batch, 1, 1) >= probability)
     return seen * keep[:, None].to(seen.device)

@@ -1,6 +1,7 @@
 """The training loop all stages share: accelerate, resumable checkpoints, EMA, TensorBoard, preview sheets.
 
-Every step is seeded by (seed, step), so that a run that was killed and resumed repeats the uninterrupted run.
+Every step is seeded by (seed, step), so that a run that was killed and resumed repeats the uninterrupted run, and all random
+numbers are drawn for the global batch, so that many processes repeat the run of one.
 """
 
 import contextlib
@@ -56,6 +57,27 @@ def make_accelerator(run: Path, seed: int = 0):
     return Accelerator(cpu=not torch.accelerator.is_available(), log_with="tensorboard", project_dir=str(run))
 
 
+class Draws:
+    """Random numbers for the global batch, of which each process gets its share.
+
+    All processes draw alike, because every step is seeded alike; so one process and many see the same samples. Same
+    methods as torch's own functions; the first dimension counts this process's samples.
+    """
+
+    def __init__(self, accelerator):
+        self.index, self.count = accelerator.process_index, accelerator.num_processes
+
+    def rand(self, samples, *shape):
+        return torch.rand(samples * self.count, *shape)[self.index :: self.count]
+
+    def randn(self, samples, *shape):
+        return torch.randn(samples * self.count, *shape)[self.index :: self.count]
+
+    def randint(self, high, shape):
+        samples, *rest = shape
+        return torch.randint(high, (samples * self.count, *rest))[self.index :: self.count]
+
+
 def batch_indices(count, step, config, accelerator):
     """Indices of this process's share of the global batch: shuffled epochs, a pure function of (seed, step)."""
     positions = range(step * config.batch_size, (step + 1) * config.batch_size)
@@ -83,12 +105,13 @@ def train(run, config, accelerator, modules, optimizers, step_function, emas=Non
     accelerator.print(f"{run.name}: from step {start} of {config.steps}")
     last_save, tick, done = time.time(), time.time(), start
     for step in range(start, config.steps):
-        set_seed(config.seed * 1_000_003 + step * 101 + accelerator.process_index)
+        set_seed(config.seed * 1_000_003 + step)
         factor = learning_rate_factor(step, config)
         for name, optimizer in optimizers.items():
             for group, rate in zip(optimizer.param_groups, base_rates[name]):
                 group["lr"] = rate * factor
         losses = step_function(step)
+        losses = mean_losses(accelerator, losses)
         if not all(math.isfinite(v) for v in losses.values()):
             raise TrainingDiverged(f"A loss is not finite at step {step} ({losses}); the last checkpoint is kept.")
         for ema, module in emas.values():
@@ -111,6 +134,14 @@ def train(run, config, accelerator, modules, optimizers, step_function, emas=Non
     accelerator.end_training()
     if accelerator.is_main_process:
         (run / "finished.json").write_text(json.dumps({"steps": config.steps}))
+
+
+def mean_losses(accelerator, losses):
+    """Mean of each logged value over the processes."""
+    if accelerator.num_processes == 1:
+        return losses
+    values = torch.tensor(list(losses.values()), dtype=torch.float64, device=accelerator.device)
+    return dict(zip(losses, accelerator.reduce(values, reduction="mean").tolist()))
 
 
 def average_gradients(accelerator, parameters):

@@ -5,8 +5,12 @@ import torch.nn.functional as F
 
 
 def masked_mean(values, mask):
-    """Mean of `values` (B, C, H, W) over the seen texels of the whole batch."""
-    return (values * mask).sum() / (mask.sum() * values.shape[1]).clamp_min(1.0)
+    """Mean of `values` (B, C, H, W) over each sample's seen texels, then over the samples.
+
+    Every sample counts alike, so that the mean over two half batches is that of the whole.
+    """
+    sums = (values * mask).sum((1, 2, 3))
+    return (sums / (mask.sum((1, 2, 3)) * values.shape[1]).clamp_min(1.0)).mean()
 
 
 def masked_l1(a, b, mask):

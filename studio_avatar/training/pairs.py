@@ -7,7 +7,7 @@ import torch
 from ..head.layout import region_mask
 from .augment import studio_masks
 from .datasets import TextureSet, load_textures, mirror, to_float, to_mask
-from .loop import batch_indices
+from .loop import Draws, batch_indices
 
 NOT_SKIN = ("eyeball_left", "eyeball_right", "teeth", "tongue", "mouth")
 
@@ -26,7 +26,7 @@ def load_pairs(data: Path, resolution: int, split: str = "train") -> TextureSet:
 def pair_batch(pairs: TextureSet, step: int, config, accelerator):
     """This process's share of batch `step`, half of it mirrored at random: phone, seen, target; on the device."""
     rows = torch.tensor(batch_indices(len(pairs), step, config, accelerator))
-    flip = torch.rand(len(rows)) < 0.5
+    flip = Draws(accelerator).rand(len(rows)) < 0.5
     batch = mirror(to_float(pairs.rgb[rows]), to_mask(pairs.seen[rows]), to_float(pairs.target[rows]), flip=flip)
     return tuple(part.to(accelerator.device) for part in batch)
 

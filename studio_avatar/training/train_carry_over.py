@@ -19,7 +19,7 @@ from . import losses
 from .config import CarryOverConfig
 from .datasets import to_float, to_mask
 from .face_crop import FaceCrop
-from .loop import EMA, make_accelerator, optimizer_step, sheet, train
+from .loop import EMA, Draws, make_accelerator, optimizer_step, sheet, train
 from .networks import build_unet
 from .options import parse_stage_options
 from .pairs import load_pairs, pair_batch
@@ -28,7 +28,8 @@ from .pairs import load_pairs, pair_batch
 class CarryOverStage:
     def __init__(self, options, accelerator):
         config: CarryOverConfig = options.config
-        self.config, self.accelerator, device = config, accelerator, accelerator.device
+        self.config, self.accelerator, self.draws = config, accelerator, Draws(accelerator)
+        device = accelerator.device
         inputs = options.weights
         self.encoder = InversionEncoder.from_pretrained(inputs["phone"] / "encoder").eval().requires_grad_(False)
         self.generator = StyleGAN2Generator.from_pretrained(inputs["studio"] / "studio_generator").requires_grad_(False)
@@ -48,7 +49,8 @@ class CarryOverStage:
     def base(self, phone, seen):
         """The studio generator's picture of the encoder's code, shaken as refinement shakes it."""
         code = self.encoder(phone, seen)
-        code = code + self.config.code_noise * torch.randn_like(code) * torch.rand(len(code), 1, 1, device=code.device)
+        noise = self.draws.randn(*code.shape) * self.draws.rand(len(code), 1, 1)
+        code = code + self.config.code_noise * noise.to(code.device)
         return self.generator.synthesize(code, noise_mode="none").clamp(-1, 1)
 
     def step(self, step):

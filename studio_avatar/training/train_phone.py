@@ -17,7 +17,7 @@ from ..models.discriminator import Discriminator
 from . import losses
 from .config import PhoneConfig
 from .datasets import drop_regions, join, load_textures, mirror, to_float, to_mask
-from .loop import EMA, batch_indices, frozen, make_accelerator, optimizer_step, sheet, train
+from .loop import EMA, Draws, batch_indices, frozen, make_accelerator, optimizer_step, sheet, train
 from .options import parse_stage_options
 
 
@@ -78,7 +78,7 @@ class CodeResiduals(nn.Module):
 
 class PhoneStage:
     def __init__(self, config: PhoneConfig, data: Path, accelerator):
-        self.config, self.accelerator = config, accelerator
+        self.config, self.accelerator, self.draws = config, accelerator, Draws(accelerator)
         self.set = load_phone_set(data, config)
         generator, encoder, discriminator = build_networks(config)
         autoencoder = Autoencoder(encoder, generator)
@@ -100,7 +100,7 @@ class PhoneStage:
     def batch(self, step):
         rows = torch.tensor(batch_indices(len(self.set), step, self.config, self.accelerator))
         rgb, seen = to_float(self.set.rgb[rows]), to_mask(self.set.seen[rows])
-        flip = torch.rand(len(rows)) < 0.5
+        flip = self.draws.rand(len(rows)) < 0.5
         rgb, seen = mirror(rgb, seen, flip=flip)
         device = self.accelerator.device
         layout = {"memory_format": torch.channels_last}
@@ -110,7 +110,7 @@ class PhoneStage:
         config = self.config
         rgb, seen, rows = self.batch(step)
         residual = self.residuals.take(rows) if config.code_learning_rate else None
-        given = seen if residual is not None else drop_regions(seen, config.mask_dropout)
+        given = seen if residual is not None else drop_regions(seen, config.mask_dropout, self.draws)
         picture, code, used = self.autoencoder(rgb, given, residual)
         l1, mse = losses.masked_l1(picture, rgb, seen), losses.masked_mse(picture, rgb, seen)
         gradient = losses.gradient_loss(picture, rgb, seen)
@@ -129,11 +129,9 @@ class PhoneStage:
 
     def adversarial_loss(self, reconstruction, rgb, seen, step, log):
         """Trains the discriminator once, then returns the generator's loss on samples and reconstructions."""
-        z = torch.randn(len(rgb), self.config.w_dim, device=rgb.device)
+        z = self.draws.randn(len(rgb), self.config.w_dim).to(rgb.device)
         sample, w = self.autoencoder(z=z)
-        masks = seen[torch.randperm(len(seen))]
-        fakes = torch.cat([sample, reconstruction])
-        fake_masks = torch.cat([masks, masks])
+        fakes, fake_masks = torch.cat([sample, reconstruction]), torch.cat([seen, seen])
         real_logits = self.discriminator(rgb, seen)
         loss = losses.discriminator_loss(real_logits, self.discriminator(fakes.detach(), fake_masks))
         log["discriminator"] = loss.item()

@@ -22,7 +22,7 @@ from . import losses
 from .config import StudioConfig
 from .datasets import load_textures, mirror, to_float, to_mask
 from .face_crop import FaceCrop
-from .loop import EMA, batch_indices, frozen, make_accelerator, optimizer_step, sheet, train
+from .loop import EMA, Draws, batch_indices, frozen, make_accelerator, optimizer_step, sheet, train
 from .options import parse_stage_options
 from .relight import light_ratio, relight
 from .train_phone import load_phone_set
@@ -53,7 +53,7 @@ def phone_codes(encoder, textures, residuals):
 class StudioStage:
     def __init__(self, options, accelerator):
         config: StudioConfig = options.config
-        self.config, self.accelerator = config, accelerator
+        self.config, self.accelerator, self.draws = config, accelerator, Draws(accelerator)
         phone = options.weights["phone"]
         self.phone_generator = StyleGAN2Generator.from_pretrained(phone / "phone_generator").requires_grad_(False)
         self.encoder = InversionEncoder.from_pretrained(phone / "encoder").eval().requires_grad_(False)
@@ -82,12 +82,12 @@ class StudioStage:
         """A batch of (W+ codes, true studio textures): stage-1 codes of captures, or encoder codes of relit subjects."""
         count, device = len(self.captures), self.accelerator.device
         rows = torch.tensor(batch_indices(count, step, self.config, self.accelerator))
-        flip = torch.rand(len(rows)) < 0.5
+        flip = self.draws.rand(len(rows)) < 0.5
         rgb, seen = to_float(self.captures.rgb[rows]), to_mask(self.captures.seen[rows])
         target = to_float(self.captures.target[rows])
         ratio = light_ratio(rgb, target, seen, LIGHT_BLUR)
-        subject = to_float(self.studio.rgb[torch.randint(len(self.studio), (len(rows),))])
-        moved = torch.rand(len(rows)) < self.config.relight_probability
+        subject = to_float(self.studio.rgb[self.draws.randint(len(self.studio), (len(rows),))])
+        moved = self.draws.rand(len(rows)) < self.config.relight_probability
         chosen = moved[:, None, None, None]
         given = torch.where(chosen, relight(subject, ratio), rgb)
         target = torch.where(chosen, subject, target)
@@ -96,13 +96,12 @@ class StudioStage:
             fresh = self.encoder(given.to(device), seen.to(device))
         refined = self.codes[(self.first_capture + rows) * 2 + flip.long()].to(device)
         codes = torch.where(moved.to(device)[:, None, None], fresh, refined)
-        return codes + self.config.code_noise * torch.randn_like(codes), target.to(device)
+        return codes + self.config.code_noise * self.draws.randn(*codes.shape).to(device), target.to(device)
 
     def phone_batch(self, count):
         """W+ codes of real and simulated phone textures, half of them mixed: (count, num_ws, w_dim)."""
-        first = self.codes[torch.randint(len(self.codes), (count,))]
-        second = self.codes[torch.randint(len(self.codes), (count,))]
-        share = torch.rand(count, 1, 1) * (torch.rand(count, 1, 1) < 0.5)
+        first, second = (self.codes[self.draws.randint(len(self.codes), (count,))] for _ in range(2))
+        share = self.draws.rand(count, 1, 1) * (self.draws.rand(count, 1, 1) < 0.5)
         return torch.lerp(first, second, share).to(self.accelerator.device)
 
     def step(self, step):
@@ -131,8 +130,8 @@ class StudioStage:
 
     def adversarial_loss(self, fakes, step, log):
         """Trains the discriminator on augmented studio textures against `fakes`; returns the generator's loss."""
-        rows = torch.randint(len(self.studio), (len(fakes),))
-        flip = torch.rand(len(rows)) < 0.5
+        rows = self.draws.randint(len(self.studio), (len(fakes),))
+        flip = self.draws.rand(len(rows)) < 0.5
         (real,) = mirror(to_float(self.studio.rgb[rows]), flip=flip)
         real = real.to(fakes)
         ones = torch.ones_like(real[:, :1])

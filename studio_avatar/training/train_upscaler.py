@@ -14,7 +14,7 @@ from ..upscale import NOISE_SCALE, PATCH, condition, detail_gradients, predict_c
 from . import losses
 from .config import UpscalerConfig
 from .datasets import load_textures, mirror, to_float, to_mask
-from .loop import EMA, make_accelerator, optimizer_step, sheet, train
+from .loop import EMA, Draws, make_accelerator, optimizer_step, sheet, train
 from .networks import build_unet
 from .options import parse_stage_options
 from .relight import light_ratio, relight
@@ -47,7 +47,7 @@ def _shift_samples(images, shifts):
 class UpscalerStage:
     def __init__(self, options, accelerator):
         config: UpscalerConfig = options.config
-        self.config, self.accelerator = config, accelerator
+        self.config, self.accelerator, self.draws = config, accelerator, Draws(accelerator)
         self.studio = load_textures(options.data / "studio.safetensors", config.resolution, "train")
         captures = load_textures(options.data / "captures.safetensors", LIGHT_RESOLUTION, "train")
         self.seen = captures.seen
@@ -72,10 +72,9 @@ class UpscalerStage:
         cells, margin = config.crop // factor, BASE_MARGIN
         targets, bases, ratios, masks = [], [], [], []
         batch = config.batch_size // self.accelerator.num_processes
-        for _ in range(batch):
-            subject = int(torch.randint(len(self.studio), ()))
-            light = int(torch.randint(len(self.ratios), ()))
-            y, x = (int(v) for v in torch.randint(margin, config.base_resolution - cells - margin + 1, (2,)))
+        subjects, lights = (self.draws.randint(len(items), (batch,)).tolist() for items in (self.studio, self.ratios))
+        corners = self.draws.randint(config.base_resolution - cells - 2 * margin + 1, (batch, 2)) + margin
+        for subject, light, (y, x) in zip(subjects, lights, corners.tolist()):
             rows, columns = (slice(v * factor, (v + cells) * factor) for v in (y, x))
             targets.append(to_float(self.studio.rgb[subject, :, rows, columns]))
             around = (slice(v - margin, v + cells + margin) for v in (y, x))
@@ -88,14 +87,14 @@ class UpscalerStage:
         base = self.soften(torch.stack(bases), factor)
         up = {"size": (config.crop, config.crop), "mode": "bilinear", "align_corners": False}
         ratio, seen = F.interpolate(torch.stack(ratios), **up), F.interpolate(torch.stack(masks), **up)
-        return mirror(torch.stack(targets), base, ratio, seen, flip=torch.rand(batch) < 0.5)
+        return mirror(torch.stack(targets), base, ratio, seen, flip=self.draws.rand(batch) < 0.5)
 
     def soften(self, base, factor):
         """Base crops with margin → bicubic up-sampled crops, blurred and shifted a little as G_studio's outputs are."""
         batch = len(base)
-        base = _blur_samples(base, torch.rand(batch) * 1.2)
-        base = _shift_samples(base, torch.randn(batch, 2) * 0.25)
-        base = base + 0.02 * torch.randn_like(base) * torch.rand(batch, 1, 1, 1)
+        base = _blur_samples(base, self.draws.rand(batch) * 1.2)
+        base = _shift_samples(base, self.draws.randn(batch, 2) * 0.25)
+        base = base + 0.02 * self.draws.randn(*base.shape) * self.draws.rand(batch, 1, 1, 1)
         base = F.interpolate(base, scale_factor=factor, mode="bicubic", align_corners=False)
         edge = BASE_MARGIN * factor
         return base[..., edge:-edge, edge:-edge].clamp(-1, 1)
@@ -104,12 +103,12 @@ class UpscalerStage:
         """The crop as a phone texture shows it: lit, blurred, shifted, noisy, partly unseen. → (phone, seen)"""
         config, batch = self.config, len(target)
         phone = relight(target, ratio)
-        phone = _blur_samples(phone, torch.rand(batch) * 1.6)
-        reach = config.max_misalignment * torch.rand(batch, 1) ** 2
-        phone = _shift_samples(phone, reach * F.normalize(torch.randn(batch, 2), dim=1))
-        phone = phone + 0.03 * torch.randn_like(phone) * torch.rand(batch, 1, 1, 1) ** 2
-        keep = (torch.rand(batch, 1, 1, 1) >= config.gradient_dropout).float()
-        full = (torch.rand(batch, 1, 1, 1) < 0.5).float()  # half of the crops seen entirely
+        phone = _blur_samples(phone, self.draws.rand(batch) * 1.6)
+        reach = config.max_misalignment * self.draws.rand(batch, 1) ** 2
+        phone = _shift_samples(phone, reach * F.normalize(self.draws.randn(batch, 2), dim=1))
+        phone = phone + 0.03 * self.draws.randn(*phone.shape) * self.draws.rand(batch, 1, 1, 1) ** 2
+        keep = (self.draws.rand(batch, 1, 1, 1) >= config.gradient_dropout).float()
+        full = (self.draws.rand(batch, 1, 1, 1) < 0.5).float()  # half of the crops seen entirely
         return phone.clamp(-1, 1), torch.maximum(seen, full) * keep
 
     def step(self, step):
@@ -118,8 +117,8 @@ class UpscalerStage:
         device = self.accelerator.device
         target, base, phone, seen = (t.to(device) for t in (target, base, phone, seen))
         given = condition(base, *detail_gradients(phone, seen, base, self.texel))
-        start = base + NOISE_SCALE * torch.randn_like(base)
-        time = 1.0 - 0.98 * torch.rand(len(base), device=device) ** 1.5  # denser near the start of sampling
+        start = base + NOISE_SCALE * self.draws.randn(*base.shape).to(device)
+        time = 1.0 - 0.98 * self.draws.rand(len(base)).to(device) ** 1.5  # denser near the start of sampling
         t = time.view(-1, 1, 1, 1)
         x = torch.lerp(target, start, t)
         clean = predict_clean(self.unet, x, time, given)
