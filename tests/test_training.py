@@ -1,6 +1,8 @@
 """The training kit on tiny networks and data: resuming, configuration, losses, divergence."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -205,3 +207,21 @@ def test_dropped_regions_only_remove():
 
 def test_uint8_ends_map_to_the_ends_of_the_range():
     assert to_float(torch.tensor([0, 255], dtype=torch.uint8)).tolist() == [-1.0, 1.0]
+
+
+def test_two_processes_learn_what_one_learns(data, tmp_path):
+    """The documented command, once with one and once with two processes, same global batch."""
+    config = data / "tiny.yaml"
+    config.write_text(TINY_PHONE % 4)
+    states = []
+    for count in (1, 2):
+        run = tmp_path / f"{count}"
+        launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", str(count)]
+        launch += ["--main_process_port", "0", "-m", "studio_avatar.training.train_phone"]
+        if count == 1:
+            launch = [sys.executable, "-m", "studio_avatar.training.train_phone"]
+        arguments = ["--data", str(data), "--run", str(run), "--config", str(config)]
+        subprocess.run([*launch, *arguments], check=True, capture_output=True, timeout=200)
+        states.append(load_file(run / "checkpoint" / "autoencoder.safetensors"))
+    one, two = states
+    torch.testing.assert_close(two, one, atol=1e-3, rtol=1e-3)

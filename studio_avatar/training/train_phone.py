@@ -140,7 +140,8 @@ class PhoneStage:
             loss = loss + 0.5 * self.config.r1_weight * self.config.r1_interval * penalty
         optimizer_step(self.accelerator, self.d_optimizer, loss)
         with torch.no_grad():
-            self.autoencoder.generator.mapping.w_avg.lerp_(w.detach().mean(0), 0.02)
+            mean = self.accelerator.reduce(w.detach().mean(0), reduction="mean")
+            self.autoencoder.generator.mapping.w_avg.lerp_(mean, 0.02)
         with frozen(self.discriminator):
             return losses.generator_loss(self.discriminator(fakes, fake_masks))
 
