@@ -15,16 +15,12 @@ from studio_avatar.rendering import Camera, look_at
 from studio_avatar.training.augment import augment_studio, paint_brows, studio_masks, typology_angle
 from studio_avatar.training.example import FRAMES_PER_SECOND, camera_at, encode_h264
 from studio_avatar.training.prepare import Job, pack
-from studio_avatar.training.shirt import with_shirt
-from studio_avatar.training.simulate import (
-    Room,
-    colour_of_temperature,
-    compress,
-    light_of,
-    sample_expression,
-    shaped_mesh,
-    simulate,
-)
+from studio_avatar.training.environments import temperature
+from studio_avatar.training.parts import attach
+from studio_avatar.training.phone_camera import compress
+from studio_avatar.training.room import Room, light_of
+from studio_avatar.training.shirt import shirt
+from studio_avatar.training.simulate import sample_expression, shaped_mesh, simulate
 from studio_avatar.training.studio_set import complete, membrane
 
 SIZE = 256
@@ -100,7 +96,7 @@ def test_light_turns_with_the_camera_only_if_the_head_turns():
 
 
 def test_warm_light_is_red_and_cold_light_is_blue():
-    warm, cold = colour_of_temperature(2700), colour_of_temperature(9000)
+    warm, cold = temperature(2700), temperature(9000)
     assert warm[0] > 1.3 and warm[2] < 0.5
     assert cold[0] < 1.0 and cold[2] > 1.1
 
@@ -181,7 +177,7 @@ def test_a_shirt_hangs_on_the_neck_and_shades_nothing_above_it(head):
 
     body = shaped_mesh(head, np.zeros(100, np.float32), np.zeros(52, np.float32))
     texture = np.ones((8, 8, 3), np.float32)
-    dressed, painted = with_shirt(body, texture, (0.1, 0.2, 0.3), collar=0.0)
+    dressed, painted = attach(body, texture, [shirt(body, (0.1, 0.2, 0.3), collar=0.0)])
     cloth = dressed.vertices[len(body.vertices) :]
     chin = head.landmarks(head.neutral)[152, 1].item()
     assert cloth[:, 1].max() < chin

@@ -17,18 +17,12 @@ from studio_avatar.errors import InvalidInputError
 from studio_avatar.files import write_atomically
 from studio_avatar.head.model import HeadModel
 from studio_avatar.images import encode_png, unit_to_uint8
-from studio_avatar.rendering import Lamp, Skin, look_at, render
-from studio_avatar.training.shirt import with_shirt
-from studio_avatar.training.simulate import (
-    PhoneCamera,
-    Room,
-    colour_of_temperature,
-    expose,
-    light_of,
-    sample_background,
-    sample_identity,
-    shaped_mesh,
-)
+from studio_avatar.rendering import Lamp, Skin, look_at
+from studio_avatar.training.clip import eased
+from studio_avatar.training.environments import temperature
+from studio_avatar.training.phone_camera import PhoneCamera, expose, smooth_walk
+from studio_avatar.training.room import Room, sample_background
+from studio_avatar.training.simulate import Scene, photograph, sample_identity, shaped_mesh
 
 SIZE, SECONDS = (720, 1280), 5.0
 FRAMES_PER_SECOND, RENDERED_PER_SECOND = 30, 15
@@ -77,37 +71,25 @@ def read_texture(path: Path) -> np.ndarray:
 
 def film(head, texture: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
     """The frames of the example one after the other, uint8 sRGB (1280, 720, 3)."""
-    identity = sample_identity(rng, head.config.num_identity) * 0.8
-    room, skin, phone = uneven_room(), Skin(specular=0.7, roughness=0.5), example_phone()
-    background = sample_background(rng, room, SIZE)
+    identity = sample_identity(rng, head.config.num_identity) * np.float32(0.8)
+    room, phone = uneven_room(), example_phone()
+    backdrop = sample_background(rng, room, SIZE)
     tremble = smooth_walk(rng, int(SECONDS * RENDERED_PER_SECOND) + 1)
-    occlusion = None
+    occlusion = shaped_mesh(head, identity, expression_at(head, 0.0)).occlusion
+    scene = Scene(
+        head, texture, identity, occlusion, Skin(specular=0.7, roughness=0.5), room, np.array(SHIRT), 0.012, backdrop, 0.0
+    )  # fmt: skip
     for number in range(int(SECONDS * RENDERED_PER_SECOND)):
         seconds = number / RENDERED_PER_SECOND
-        body = shaped_mesh(head, identity, expression_at(head, seconds), occlusion)
-        occlusion = body.occlusion
-        camera, turn = camera_at(seconds, tremble[number])
-        dressed, painted = with_shirt(body, texture, SHIRT, 0.012, turn * 0.7)
-        light = light_of(room, camera)
-        picture = render(
-            dressed,
-            painted,
-            camera,
-            light,
-            skin,
-            shadow_samples=8,
-            background=background,
-            srgb=False,
-            seed=number,
-        )
-        frame = expose(picture.rgb, phone, rng)
+        camera, _ = camera_at(seconds, tremble[number])
+        frame = expose(photograph(scene, expression_at(head, seconds), camera, seed=number).linear, phone, rng)
         for _ in range(FRAMES_PER_SECOND // RENDERED_PER_SECOND):
             yield frame
 
 
 def uneven_room() -> Room:
     """A warm lamp at the person's right, a cool window behind the left shoulder, little light else."""
-    warm, cool = colour_of_temperature(3600), colour_of_temperature(7500)
+    warm, cool = temperature(3600), temperature(7500)
     lamp = np.array([-0.72, 0.45, 0.55])
     window = np.array([0.8, 0.35, 0.1]) / np.linalg.norm([0.8, 0.35, 0.1])
     return Room(
@@ -128,10 +110,7 @@ def example_phone() -> PhoneCamera:
 def camera_at(seconds: float, tremble: np.ndarray):
     """The camera as seen from the head, and how far the head is turned, radians."""
     times, degrees = np.array(TURN).T
-    last = min(np.searchsorted(times, seconds, side="right"), len(times) - 1)
-    share = np.clip((seconds - times[last - 1]) / (times[last] - times[last - 1]), 0, 1)
-    eased = 0.5 - 0.5 * np.cos(np.pi * share)
-    turn = np.radians(degrees[last - 1] + (degrees[last] - degrees[last - 1]) * eased) + 0.02 * tremble[0]
+    turn = np.radians(eased(times, degrees[:, None], seconds).item()) + 0.02 * tremble[0]
     pitch = np.radians(3.0 * np.sin(2 * np.pi * seconds / SECONDS)) + 0.015 * tremble[1]
     direction = np.array([np.sin(turn) * np.cos(pitch), np.sin(pitch), np.cos(turn) * np.cos(pitch)])
     target = np.array([0.0, -0.035, 0.03]) + 0.003 * tremble[2:5]
@@ -148,13 +127,6 @@ def expression_at(head, seconds: float) -> np.ndarray:
         value[names.index(f"eyeBlink{side}")] = blink
         value[names.index(f"mouthSmile{side}")] = smile
     return value
-
-
-def smooth_walk(rng: np.random.Generator, count: int) -> np.ndarray:
-    """A hand's tremble: (count, 6), smooth, about N(0, 1)."""
-    from scipy.ndimage import gaussian_filter1d
-
-    return gaussian_filter1d(rng.standard_normal((count, 6)), 6, axis=0) * 4.5
 
 
 def encode_h264(frames: Iterator[np.ndarray], size: tuple[int, int]) -> bytes:

@@ -2,52 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
-from studio_avatar.rendering import TexturedMesh, vertex_normals
+from studio_avatar.rendering import TexturedMesh
+from studio_avatar.training.parts import Part
 
 SECTORS = 72
 # Rings from the collar to the chest: share of the way from the neck's shape to the shoulders', height [m].
 RINGS = ((0.0, 0.0), (0.02, -0.012), (0.12, -0.022), (0.3, -0.035), (0.55, -0.05), (0.8, -0.075), (0.95, -0.115),
          (1.0, -0.17), (1.0, -0.3), (1.0, -0.45))  # fmt: skip
 SHOULDERS = (0.215, 0.115)  # half width and half depth [m]
-SWATCH_ROWS = 4  # rows added under the texture for the cloth's colour
+GLOSS = 0.15
 
 
-def with_shirt(
-    mesh: TexturedMesh, texture: np.ndarray, colour, collar: float = 0.01, turn: float = 0.0
-) -> tuple[TexturedMesh, np.ndarray]:
-    """Put shoulders under a head that ends at an open neck.
+def shirt(mesh: TexturedMesh, colour, collar: float = 0.01, turn: float = 0.0) -> Part:
+    """Shoulders under a head that ends at an open neck.
 
     Args:
-        mesh: the head, with normals, occlusion and gloss.
-        texture: (H, W, 3) sRGB.
         colour: (3,) sRGB of the cloth.
         collar: how far the collar stands above the neck's end, metres.
         turn: how far the chest is turned to the person's left of the face, radians.
-
-    Returns:
-        the joined mesh, and the texture with a few more rows.
     """
     vertices, faces = _surface(_neck_end(mesh), collar, turn)
-    height = texture.shape[0]
-    swatch = np.broadcast_to(np.asarray(colour, np.float32), (SWATCH_ROWS, texture.shape[1], 3))
-    scale = height / (height + SWATCH_ROWS)
-    spot = np.array([[0.5, 1 - 0.5 * SWATCH_ROWS / (height + SWATCH_ROWS)]], np.float32)
     shade = np.repeat(np.interp(np.arange(len(RINGS)), [0, 3], [0.55, 1.0]), SECTORS)
-    joined = replace(
-        mesh,
-        vertices=np.concatenate([mesh.vertices, vertices]),
-        faces=np.concatenate([mesh.faces, faces + len(mesh.vertices)]),
-        uv=np.concatenate([mesh.uv * (1.0, scale), spot]).astype(np.float32),
-        uv_faces=np.concatenate([mesh.uv_faces, np.full_like(faces, len(mesh.uv))]),
-        normals=np.concatenate([mesh.normals, vertex_normals(vertices, faces)]),
-        occlusion=np.concatenate([mesh.occlusion, shade]).astype(np.float32),
-        gloss=np.concatenate([mesh.gloss, np.full(len(faces), 0.15, np.float32)]),
-    )
-    return joined, np.concatenate([texture, swatch])
+    return Part(vertices, faces, np.asarray(colour), np.zeros(len(faces), int), GLOSS, shade)
 
 
 def _neck_end(mesh: TexturedMesh) -> np.ndarray:

@@ -6,29 +6,25 @@ A capture through rendered frames, landmarks and a fit costs seconds; this costs
 sees thousands of lights. What it leaves out, misregistration, is imitated by a smooth random shift of each view.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..capture.fusion import fuse
 from ..capture.unwrap import FACING_COSINE, GRAZING_COSINE, View, smoothstep
-from ..head.layout import fill_gutters, texel_map
-from ..rendering import render_texels, srgb_to_linear
-from .simulate import (
-    expose,
-    light_of,
-    sample_cameras,
-    sample_expression,
-    sample_identity,
-    sample_phone,
-    sample_room,
-    sample_skin,
-    shaped_mesh,
-)
+from ..head.layout import fill_gutters, texel_map, texel_positions
+from ..rendering import FLAT, render, render_texels
+from .parts import attach
+from .phone_camera import expose, for_texels
+from .room import light_of
+from .simulate import Scene, phone_for, sample_cameras, sample_expression, sample_scene, shaped_mesh
 
 FRAME = (720, 960)  # pixels of the frames that are not drawn; sets the cameras' distance
 SHIFT_TEXELS_AT_1024 = 3.0  # root mean square of the misregistration
 SHIFT_GRID = 8  # nodes a side of the random shift
+FOOLED_PROBABILITY = 0.5  # of taking glasses and hair for skin
+COVER_SCALE = 4  # frame pixels per pixel of the picture that shows their colour
 HOLE_PROBABILITY = 0.5  # of a hidden half-disc: hair, a hand, a hood
 BORDER_TRUST = 2.0  # texels at 128² over which trust rises from the border of what is visible
 
@@ -42,34 +38,56 @@ class TexelCapture:
     target: np.ndarray
 
 
-def capture_texels(head, texture: np.ndarray, rng: np.random.Generator, max_views: int = 3) -> TexelCapture:
+def capture_texels(
+    head, texture: np.ndarray, rng: np.random.Generator, max_views: int = 3, panoramas: Sequence[np.ndarray] | None = None
+) -> TexelCapture:
     """Photograph `texture` (S, S, 3) float32 sRGB on a random head under random light, texel by texel.
 
-    One to `max_views` views of one room and phone, fused by the same code as real captures.
+    One to `max_views` views of one place and phone, fused by the same code as real captures. Glasses and hair cast
+    their shadows, and hide texels; captures that do not recognise them keep their colour on the skin.
+
+    panoramas: light from files, see `environments.read_panoramas`.
     """
     size = texture.shape[0]
-    texels, num_views = texel_map(head, size), int(rng.integers(1, max_views + 1))
-    identity = sample_identity(rng, head.config.num_identity)
-    room, skin = sample_room(rng), sample_skin(rng)
+    num_views = int(rng.integers(1, max_views + 1))
+    expression = [sample_expression(rng, head.config.expression_names) for _ in range(num_views)]
+    scene = sample_scene(head, texture, rng, expression[0], FRAME, panoramas)
     cameras = sample_cameras(rng, num_views, FRAME)
-    albedo = float(np.median(srgb_to_linear(texture[::2, ::2])))
-    phone = sample_phone(rng, room, albedo, min(FRAME))
-    # A face is about as many pixels high as its chart has texels at 1024².
-    phone = replace(phone, blur=phone.blur * size / 1024, motion=0.0, noise=phone.noise * 0.5)
-    views, body = [], None
-    for camera in cameras:
-        expression = sample_expression(rng, head.config.expression_names)
-        body = shaped_mesh(head, identity, expression, occlusion=None if body is None else body.occlusion)
-        linear, cosine = render_texels(
-            body, texels, texture, camera, light_of(room, camera), skin, seed=int(rng.integers(2**31))
-        )
-        linear = fill_gutters(linear, texels.covered)
+    phone = for_texels(phone_for(scene, rng, min(FRAME)), size)
+    fooled = bool(scene.occluders) and rng.random() < FOOLED_PROBABILITY
+    views = []
+    for coefficients, camera in zip(expression, cameras):
+        linear, cosine = _light_on_texels(scene, coefficients, camera, int(rng.integers(2**31)), fooled)
         rgb = expose(linear, phone, rng).astype(np.float32) / 255
         trust = smoothstep(cosine, GRAZING_COSINE, FACING_COSINE) * _off_border(cosine > 0)
         views.append(View(*_shifted(rgb, trust, rng)))
     fused = fuse(views, np.ones(num_views))
     seen = fused.trust * _without_hole(size, rng)
     return TexelCapture(fused.rgb, seen.astype(np.float32), texture)
+
+
+def _light_on_texels(scene: Scene, expression, camera, seed: int, fooled: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Linear light (S, S, 3) of every texel, and its cosine to the line of sight (S, S), 0 where hidden.
+
+    fooled: what glasses and hair hide counts as seen, in their colour.
+    """
+    texels = texel_map(scene.head, scene.texture.shape[0])
+    body = shaped_mesh(scene.head, scene.identity, expression, scene.occlusion)
+    dressed, painted = attach(body, scene.texture, scene.occluders)
+    light = light_of(scene.room, camera)
+    linear, cosine = render_texels(dressed, texels, painted, camera, light, scene.skin, seed=seed)
+    linear = fill_gutters(linear, texels.covered)
+    if fooled:
+        small = replace(camera, focal_px=camera.focal_px / COVER_SCALE, size=tuple(n // COVER_SCALE for n in camera.size))
+        picture = render(dressed, painted, small, light, scene.skin, srgb=False, seed=seed)
+        _, bare = render_texels(body, texels, scene.texture, camera, FLAT, scene.skin)
+        rows = np.nonzero((bare > 0) & (cosine == 0))
+        pixel = small.project(texel_positions(texels, scene.head, body.vertices)[rows]).astype(int)
+        at = tuple(np.clip(pixel, 0, np.array(small.size) - 1).T[::-1])
+        on_cover = picture.triangle[at] >= len(body.faces)
+        rows = tuple(index[on_cover] for index in rows)
+        linear[rows], cosine[rows] = picture.rgb[at][on_cover], bare[rows]
+    return linear, cosine
 
 
 def _off_border(visible: np.ndarray) -> np.ndarray:
