@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from studio_avatar.head.layout import region_mask
 from studio_avatar.rendering import Camera, Light, Rendering, Skin, TexturedMesh, render
 from studio_avatar.training.augment import HAIR_COLOURS
 from studio_avatar.training.environments import HEIGHT, harmonic_basis
@@ -24,6 +25,7 @@ CLEARANCE = 0.001  # between frame and skin [m]
 LENS_TRANSMISSION, LENS_REFLECTANCE = 0.93, 0.045
 LENS_RADIUS = 0.13  # of curvature, a common base-4 lens [m]
 RIM_POINTS = 48
+HAIR_DARKER_THAN_SKIN = 0.75
 SKIN_REGIONS = ("face", "lips", "brows", "eyelids", "scalp")
 
 
@@ -65,25 +67,24 @@ def sample_glasses(rng: np.random.Generator, head, mesh: TexturedMesh) -> Glasse
     return Glasses(frame, _lenses(rims))
 
 
-def sample_strands(rng: np.random.Generator, head, mesh: TexturedMesh, dark: bool = False) -> Part:
-    """Locks of hair from the hairline over forehead, temples and cheeks.
-
-    dark: only black and brown hair.
-    """
+def sample_strands(rng: np.random.Generator, head, mesh: TexturedMesh, texture: np.ndarray) -> Part:
+    """Locks of hair from the hairline over forehead, temples and cheeks, in the colour of the hair on the scalp of
+    `texture` (S, S, 3) sRGB, or any plausible one on a bald head."""
     surface = _RadialSurface(_skin(head, mesh))
-    colour = HAIR_COLOURS[rng.integers(0, 3 if dark else len(HAIR_COLOURS))] * rng.uniform(0.8, 1.3)
+    colour = _hair_colour(rng, head, texture) * rng.uniform(0.85, 1.2)
     pieces, shades = [], []
-    for _ in range(rng.integers(2, 9)):
-        azimuth, top = rng.uniform(-75, 75), rng.uniform(42, 58)
-        bottom = top - rng.uniform(15, 60) - abs(azimuth) * rng.uniform(0, 0.7)
-        sweep, lift, wave = rng.normal(0, 22), rng.uniform(0.003, 0.012), rng.normal(0, 2.5)
-        for _ in range(rng.integers(5, 26)):
-            share = np.linspace(0, 1, 14)
-            a = azimuth + rng.normal(0, 2.2) + (sweep + rng.normal(0, 4)) * share**1.3
-            a = a + wave * np.sin(share * np.pi * 2 + rng.normal(0, 0.4)) + rng.normal(0, 2.5) * share
-            e = top + rng.normal(0, 1.5) + (bottom + rng.normal(0, 5) - top) * share
-            off = 0.0015 + lift * np.sin(np.pi * share**0.8) * rng.uniform(0.4, 1.3) + 0.001 * share
-            thick = rng.uniform(0.00018, 0.00042) * (1.05 - share**2)
+    share = np.linspace(0, 1, 14)
+    for _ in range(rng.integers(2, 8)):
+        azimuth, top = rng.uniform(-80, 80), rng.uniform(36, 52)
+        bottom = rng.uniform(-5, 24) - rng.uniform(0, 1) * abs(azimuth) * 0.8
+        sweep, lift, wave = rng.normal(0, 20), rng.uniform(0.002, 0.009), rng.normal(0, 2.5)
+        for _ in range(rng.integers(15, 50)):
+            a = azimuth + rng.normal(0, 3.0) * (1 - 0.6 * share) + (sweep + rng.normal(0, 3)) * share**1.3
+            a = a + wave * np.sin(share * np.pi * 2 + rng.normal(0, 0.4))
+            e = top + rng.normal(0, 2.0) + (bottom + rng.normal(0, 5) - top) * share
+            # Out of the scalp, away from it, and back to the skin.
+            off = -0.003 + 0.0045 * np.minimum(share * 3, 1) + lift * np.sin(np.pi * share) * rng.uniform(0.4, 1.3)
+            thick = rng.uniform(0.00016, 0.00036) * (1.05 - share**2)
             pieces.append(tube(surface.points(a, e, off), thick, 3))
             shades.append(np.full(len(pieces[-1][1]), rng.integers(0, 6)))
     vertices, faces = merged(pieces)
@@ -219,6 +220,14 @@ def _skin(head, mesh: TexturedMesh) -> np.ndarray:
     wanted = [names.index(name) for name in names if name in SKIN_REGIONS]
     faces = head.faces.numpy()[np.isin(head.face_region.numpy(), wanted)]
     return mesh.vertices[np.unique(faces)]
+
+
+def _hair_colour(rng, head, texture: np.ndarray) -> np.ndarray:
+    size = texture.shape[0]
+    scalp, face = (np.median(texture[region_mask(head, size, name)], 0) for name in ("scalp", "face"))
+    if scalp.mean() < HAIR_DARKER_THAN_SKIN * face.mean():
+        return scalp
+    return HAIR_COLOURS[rng.integers(len(HAIR_COLOURS) if face.mean() > 0.4 else 2)]
 
 
 class _RadialSurface:

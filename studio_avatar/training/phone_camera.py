@@ -54,7 +54,7 @@ def sample_phone(
     exposure = 0.75 * (0.3 / max(albedo, 0.02)) ** 0.5 / max(metered, 0.05)
     error = np.clip(np.exp(rng.normal(-0.05, 0.3)), 0.45, 1.9)
     if rng.random() < MISEXPOSED:
-        error = rng.uniform(0.2, 0.45) if rng.random() < 0.5 else rng.uniform(1.9, 3.0)
+        error = rng.uniform(0.2, 0.45) if rng.random() < 0.5 else rng.uniform(1.8, 2.4)
     scale = short_side / 720
     codec = ("jpeg", int(rng.integers(55, 96))) if rng.random() < 0.6 else ("h264", int(rng.integers(20, 33)))
     return PhoneCamera(

@@ -57,7 +57,6 @@ from studio_avatar.training.shirt import shirt
 POSES = ((0, 0), (28, 0), (-28, 0), (0, 16), (0, -14), (48, 2), (-48, 2))
 HEAD_HEIGHT = 0.26  # chin to crown of an adult [m]
 SHADOW_SAMPLES = 6
-DARK_SKIN = 0.12  # linear reflectance below which hair is dark, too
 WET = {
     "eyeball_left": 3.0,
     "eyeball_right": 3.0,
@@ -187,8 +186,7 @@ def sample_scene(head, texture, rng, expression, size, panoramas=None) -> Scene:
     identity, room = sample_identity(rng, head.config.num_identity), sample_room(rng, panoramas)
     body = shaped_mesh(head, identity, expression)
     glasses = sample_glasses(rng, head, body) if rng.random() < GLASSES_PROBABILITY else None
-    dark = skin_albedo(texture) < DARK_SKIN
-    strands = sample_strands(rng, head, body, dark) if rng.random() < HAIR_PROBABILITY else None
+    strands = sample_strands(rng, head, body, texture) if rng.random() < HAIR_PROBABILITY else None
     return Scene(
         head, texture, identity, body.occlusion, sample_skin(rng), room, sample_shirt(rng), rng.uniform(-0.005, 0.03),
         sample_background(rng, room, size), rng.uniform(0.005, 0.04), glasses, strands,
