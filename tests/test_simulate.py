@@ -13,15 +13,16 @@ from studio_avatar.head.layout import landmark_uv, region_mask, texel_map, texel
 from studio_avatar.head.model import HeadModel
 from studio_avatar.rendering import Camera, look_at
 from studio_avatar.training.augment import augment_studio, paint_brows, studio_masks, typology_angle
-from studio_avatar.training.example import FRAMES_PER_SECOND, camera_at, encode_h264
-from studio_avatar.training.prepare import Job, pack
 from studio_avatar.training.environments import temperature
+from studio_avatar.training.example import FRAMES_PER_SECOND, camera_at, encode_h264
+from studio_avatar.training.painting import membrane
 from studio_avatar.training.parts import attach
 from studio_avatar.training.phone_camera import compress
+from studio_avatar.training.prepare import Job, pack
 from studio_avatar.training.room import Room, light_of
 from studio_avatar.training.shirt import shirt
 from studio_avatar.training.simulate import sample_expression, shaped_mesh, simulate
-from studio_avatar.training.studio_set import complete, membrane
+from studio_avatar.training.studio_set import complete
 
 SIZE = 256
 SKIN = np.array([0.78, 0.58, 0.48], np.float32)

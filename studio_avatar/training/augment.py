@@ -1,4 +1,4 @@
-"""More people out of few: colour, brows, beard, hair, freckles and mixed features on studio textures.
+"""More people out of few: colour, brows, beard, hair, freckles, wrinkles, make-up, asymmetry and mixed features.
 
 All paint is drawn in texture space around MediaPipe's landmarks, so it needs the head's layout and nothing
 else. Geometry that does not change between calls is made once in `studio_masks`.
@@ -12,6 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from studio_avatar.head.layout import fill_gutters, landmark_uv, region_mask, texel_map, texel_positions
+from studio_avatar.training.ageing import make_asymmetric, paint_wrinkles
+from studio_avatar.training.makeup import paint_makeup
+from studio_avatar.training.painting import blend, blur, lay, smooth_noise, smoothstep
 
 # How melanin and haemoglobin darken red, green and blue light, as -log(linear light) per unit of dose.
 MELANIN = np.array([0.62, 0.96, 1.30], np.float32)
@@ -38,7 +41,6 @@ HAIR_COLOURS = np.array(
     [[0.07, 0.06, 0.055], [0.13, 0.09, 0.07], [0.24, 0.16, 0.11], [0.36, 0.25, 0.16], [0.55, 0.42, 0.27],
      [0.45, 0.20, 0.10], [0.55, 0.53, 0.51]], np.float32,
 )  # fmt: skip
-SKIN_DETAIL_SIGMA = 0.03  # features larger than this share of the width count as tone, not as detail
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,12 @@ def augment_studio(
         out = paint_scalp_hair(out, masks, rng, hair)
     if rng.random() < 0.35:
         out = paint_freckles(out, masks, rng)
+    if rng.random() < 0.3:
+        out = paint_wrinkles(out, masks, rng)
+    if rng.random() < 0.25:
+        out = paint_makeup(out, masks, rng)
+    if rng.random() < 0.6:
+        out = make_asymmetric(out, masks, rng)
     out = texture + masks.skin[..., None] * (out - texture)
     if rng.random() < 0.5:
         out = out[:, ::-1]
@@ -123,7 +131,7 @@ def shift_pigment(texture: np.ndarray, masks: StudioMasks, rng: np.random.Genera
         if low < typology_angle(tone * _transmission(melanin, blood)) < high:
             break
         melanin, blood = melanin / 2, blood / 2
-    patches = 1 + rng.uniform(0, 0.12) * _smooth_noise(rng, texture.shape[0], 6)
+    patches = 1 + rng.uniform(0, 0.12) * smooth_noise(rng, texture.shape[0], 6)
     flush = np.exp(-HAEMOGLOBIN / 2.2 * (patches - 1)[..., None])
     factor = _transmission(melanin, blood) * flush
     skin = masks.skin[..., None]
@@ -141,11 +149,9 @@ def typology_angle(rgb: np.ndarray) -> float:
 
 
 def mix_features(texture, other, masks: StudioMasks, rng: np.random.Generator) -> np.ndarray:
-    """Take some features' detail from `other`, in this texture's tone, along smooth borders."""
+    """Take some features from `other`, in this texture's tone, without a seam."""
     names = rng.choice(list(masks.features), size=rng.integers(1, 3), replace=False)
-    blob = np.clip(sum(masks.features[name] for name in names), 0, 1)[..., None]
-    detail = np.maximum(other, 0.02) / np.maximum(_blur(other, SKIN_DETAIL_SIGMA), 0.02)
-    return texture * (1 - blob) + np.clip(_blur(texture, SKIN_DETAIL_SIGMA) * detail, 0, 1) * blob
+    return blend(texture, other, np.clip(sum(masks.features[name] for name in names), 0, 1))
 
 
 def paint_brows(texture, masks: StudioMasks, rng: np.random.Generator, colour=None) -> np.ndarray:
@@ -162,37 +168,37 @@ def paint_brows(texture, masks: StudioMasks, rng: np.random.Generator, colour=No
         )
         _draw_hairs(layers, roots, tips)
     hairs = 1 - np.prod(1 - 0.45 * layers, 0)
-    shade = _blur(hairs, 0.007)
+    shade = blur(hairs, 0.007)
     alpha = np.clip(0.75 * hairs + 0.5 * shade, 0, 0.92) * rng.uniform(0.7, 1.0)
-    return _lay(texture, alpha, colour)
+    return lay(texture, alpha, colour)
 
 
 def paint_beard(texture, masks: StudioMasks, rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
     """Anything from a bluish shadow of stubble to a full beard."""
     strokes = _pick(masks.beard_strokes, rng)
-    patchy = np.clip(0.9 + 0.15 * _smooth_noise(rng, texture.shape[0], 10), 0, 1)
+    patchy = np.clip(0.9 + 0.15 * smooth_noise(rng, texture.shape[0], 10), 0, 1)
     area = masks.beard * patchy
     if rng.random() < 0.6:  # stubble: the skin shines through between the hairs
         alpha = area * rng.uniform(0.15, 0.45) * (0.45 + 0.55 * strokes)
         colour = 0.7 * colour + 0.3 * np.array([0.20, 0.22, 0.25], np.float32)
-        return _lay(texture, alpha, colour)
-    alpha = _smoothstep(0.2, 0.8, area + 0.5 * (strokes - 0.5)) * rng.uniform(0.75, 1.0)
-    return _lay(texture, alpha, colour * (0.7 + 0.7 * strokes[..., None]))
+        return lay(texture, alpha, colour)
+    alpha = smoothstep(0.2, 0.8, area + 0.5 * (strokes - 0.5)) * rng.uniform(0.75, 1.0)
+    return lay(texture, alpha, colour * (0.7 + 0.7 * strokes[..., None]))
 
 
 def paint_scalp_hair(texture, masks: StudioMasks, rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
     """Short hair above a smooth, slightly wavy hairline."""
     strokes = _pick(masks.hair_strokes, rng)
-    line = masks.hairline + 0.005 * _smooth_noise(rng, texture.shape[0], 10) + rng.uniform(-0.015, 0.008)
+    line = masks.hairline + 0.005 * smooth_noise(rng, texture.shape[0], 10) + rng.uniform(-0.015, 0.008)
     soft = rng.uniform(0.004, 0.014)
-    edge = _smoothstep(-soft, soft, line + 0.3 * soft * (strokes - 0.5))
+    edge = smoothstep(-soft, soft, line + 0.3 * soft * (strokes - 0.5))
     alpha = edge * rng.uniform(0.55, 1.0) * (0.75 + 0.25 * strokes)
     shine = (
         colour
         * (0.6 + 0.8 * strokes[..., None])
-        * (1 + 0.15 * _smooth_noise(rng, texture.shape[0], 5)[..., None])
+        * (1 + 0.15 * smooth_noise(rng, texture.shape[0], 5)[..., None])
     )
-    return _lay(texture, alpha, np.clip(shine, 0, 1))
+    return lay(texture, alpha, np.clip(shine, 0, 1))
 
 
 def paint_freckles(texture, masks: StudioMasks, rng: np.random.Generator) -> np.ndarray:
@@ -236,10 +242,10 @@ def _make_masks(head, size: int) -> StudioMasks:
 
     landmarks = (landmark_uv(head) * size).astype(np.float32)
     covered = texel_map(head, size).covered
-    lips = _blur(region_mask(head, size, "lips").astype(np.float32), 0.003)
+    lips = blur(region_mask(head, size, "lips").astype(np.float32), 0.003)
     beard = np.zeros((size, size), np.float32)
     cv2.fillPoly(beard, [np.round(landmarks[list(BEARD)]).astype(np.int32)], 1.0)
-    beard = _blur(beard, 0.014) * (1 - np.clip(lips * 1.5, 0, 1))
+    beard = blur(beard, 0.014) * (1 - np.clip(lips * 1.5, 0, 1))
     rng = np.random.default_rng(0)
     centre = landmarks[FACE_CENTRE]
     features = {name: _feature(landmarks[list(points)], size) for name, points in FEATURES.items()}
@@ -278,8 +284,8 @@ def _hairline(head, size: int) -> np.ndarray:
         forehead + 0.012,
     ]
     line = place[..., 1] - np.interp(behind, knots, heights)
-    ears = _blur(region_mask(head, size, "ears").astype(np.float32), 0.006)
-    return _blur(fill_gutters((line - 0.2 * ears).astype(np.float32), texels.covered), 0.004)
+    ears = blur(region_mask(head, size, "ears").astype(np.float32), 0.006)
+    return blur(fill_gutters((line - 0.2 * ears).astype(np.float32), texels.covered), 0.004)
 
 
 def _cheek(landmarks, size) -> np.ndarray:
@@ -299,7 +305,7 @@ def _feature(points, size) -> np.ndarray:
     y, x = np.mgrid[:size, :size].astype(np.float32)
     centre = (low + high) / 2
     radius = np.hypot((x - centre[0]) / half[0], (y - centre[1]) / half[1])
-    return _smoothstep(1.35, 0.8, radius).astype(np.float32)
+    return smoothstep(1.35, 0.8, radius).astype(np.float32)
 
 
 def _strokes(size: int, rng, direction, length: float, variants: int = 3) -> np.ndarray:
@@ -367,38 +373,6 @@ def _pick(strokes: np.ndarray, rng) -> np.ndarray:
     return field[:, ::-1] if rng.random() < 0.5 else field
 
 
-def _lay(texture, alpha, colour) -> np.ndarray:
-    alpha = alpha[..., None]
-    return texture * (1 - alpha) + np.asarray(colour, np.float32) * alpha
-
-
 def _transmission(melanin: float, blood: float) -> np.ndarray:
     """Factor on sRGB-encoded values, (3,); the encoding is close to a power of 1/2.2."""
     return np.exp(-(MELANIN * melanin + HAEMOGLOBIN * blood) / 2.2).astype(np.float32)
-
-
-def _smooth_noise(rng, size: int, cells: int) -> np.ndarray:
-    """Band-limited noise about N(0, 1) with about `cells` bumps across."""
-    import cv2
-
-    return cv2.resize(
-        rng.standard_normal((cells, cells), np.float32) * 1.4, (size, size), interpolation=cv2.INTER_CUBIC
-    )
-
-
-def _blur(image, sigma: float) -> np.ndarray:
-    """Gaussian blur, sigma as a share of the width; large ones at reduced size."""
-    import cv2
-
-    size = image.shape[0]
-    step = max(int(sigma * size / 4), 1)
-    if step == 1:
-        return cv2.GaussianBlur(image, (0, 0), sigma * size)
-    small = cv2.resize(image, (size // step, size // step), interpolation=cv2.INTER_AREA)
-    small = cv2.GaussianBlur(small, (0, 0), sigma * (size // step))
-    return cv2.resize(small, (size, size), interpolation=cv2.INTER_LINEAR)
-
-
-def _smoothstep(low, high, x):
-    t = np.clip((x - low) / (high - low), 0, 1).astype(np.float32)
-    return t * t * (3 - 2 * t)

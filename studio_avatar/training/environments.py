@@ -185,7 +185,7 @@ def read_panoramas(folder: str | Path) -> tuple[dict[str, np.ndarray], dict[str,
             skipped[path.name] = str(error)
     if not good:
         raise InvalidInputError(
-            f"There is no usable .hdr or .exr panorama in {folder}" + (f": {'; '.join(skipped.values())}" if skipped else ".")
+            f"There is no usable .hdr or .exr panorama in {folder}: {'; '.join(skipped.values()) or 'no such file'}."
         )
     return good, skipped
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from studio_avatar.head.layout import region_mask
-from studio_avatar.rendering import Camera, Light, Rendering, Skin, TexturedMesh, render
+from studio_avatar.rendering import Camera, Light, Rendering, TexturedMesh, render
 from studio_avatar.training.augment import HAIR_COLOURS
 from studio_avatar.training.environments import HEIGHT, harmonic_basis
 from studio_avatar.training.parts import Part, merged, tube

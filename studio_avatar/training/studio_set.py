@@ -19,6 +19,7 @@ from studio_avatar.errors import InvalidInputError
 from studio_avatar.head.layout import fill_gutters, landmark_uv, region_mask, resample_chart, texel_map
 from studio_avatar.rendering import FLAT, TexturedMesh, look_at, render
 from studio_avatar.training.augment import paint_brows, studio_masks, typology_angle
+from studio_avatar.training.painting import membrane
 
 HELD_OUT_PER_SOURCE, VALIDATION_PER_SOURCE = 4, 3
 # Yaw and pitch of the views of a VALID head [degrees].
@@ -248,29 +249,6 @@ def complete(rgb: np.ndarray, trust: np.ndarray, completion: np.ndarray) -> np.n
     return np.clip(rgb * trust[..., None] + completion * tone * (1 - trust[..., None]), 0, 1).astype(
         np.float32
     )
-
-
-def membrane(values: np.ndarray, known: np.ndarray, sweeps: int = 24) -> np.ndarray:
-    """Solve Laplace's equation where not `known` (H, W), coarse to fine; values (H, W, C) float32."""
-    import cv2
-
-    height, width = known.shape
-    weight = known.astype(np.float32)
-    if min(height, width) <= 4:
-        mean = (values * weight[..., None]).sum((0, 1)) / max(weight.sum(), 1e-6)
-        return np.where(known[..., None], values, mean).astype(np.float32)
-    half = (width // 2, height // 2)
-    share = cv2.resize(weight, half, interpolation=cv2.INTER_AREA)
-    coarse = cv2.resize(values * weight[..., None], half, interpolation=cv2.INTER_AREA)
-    coarse = membrane(coarse / np.maximum(share, 1e-6)[..., None], share > 0, sweeps)
-    out = np.where(
-        known[..., None], values, cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
-    )
-    cross = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], np.float32) / 4
-    for _ in range(sweeps):
-        spread = cv2.filter2D(out, -1, cross, borderType=cv2.BORDER_REPLICATE)
-        out = np.where(known[..., None], values, spread)
-    return out.astype(np.float32)
 
 
 def _below_chin(head, size: int) -> np.ndarray:
