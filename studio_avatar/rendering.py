@@ -195,6 +195,31 @@ def ambient_occlusion(
     return open_sky.numpy()
 
 
+def nearest_on_surface(
+    vertices: np.ndarray, faces: np.ndarray, points: np.ndarray, reach: float = np.inf, device: str = "cpu"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where the surface of a mesh is nearest to each of the points.
+
+    Args:
+        vertices: (V, 3) metres. faces: (F, 3). points: (N, 3). reach: metres beyond which there is no answer.
+
+    Returns:
+        triangle (N,) int32, -1 where there is none, and barycentric (N, 3) float32.
+    """
+    wp, kernels = _warp()
+    shape = _build(wp, SimpleNamespace(vertices=vertices, faces=faces), device)
+    triangle = wp.empty(len(points), dtype=wp.int32, device=device)
+    barycentric = wp.empty(len(points), dtype=wp.vec3, device=device)
+    wp.launch(
+        kernels.nearest,
+        dim=len(points),
+        inputs=[shape.id, _vectors(wp, points, device), float(min(reach, 1e6))],
+        outputs=[triangle, barycentric],
+        device=device,
+    )
+    return triangle.numpy(), barycentric.numpy()
+
+
 def render(
     mesh: TexturedMesh,
     texture: np.ndarray,
@@ -436,5 +461,5 @@ def _warp():
     wp.init()
     from studio_avatar import rendering_kernels
 
-    names = ("cast", "shade", "occlude", "face_camera")
+    names = ("cast", "shade", "occlude", "face_camera", "nearest")
     return wp, SimpleNamespace(**{name: getattr(rendering_kernels, name) for name in names})

@@ -1,4 +1,4 @@
-"""The studio subjects as head-v1 textures: MakeHuman skins and VALID people.
+"""The studio subjects as head-v1 textures: MakeHuman skins, VALID people, and what `adapters` has converted.
 
 MakeHuman skins share the mesh with our head: their chart is only resampled. VALID people have their own
 meshes: they are photographed without light from several sides, captured by our own capture code, and
@@ -9,6 +9,8 @@ MakeHuman skin.
 from __future__ import annotations
 
 import functools
+import zipfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,18 +19,16 @@ import numpy as np
 from studio_avatar.avatar.eyes import paint_eyes_and_mouth
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.head.layout import fill_gutters, landmark_uv, region_mask, resample_chart, texel_map
-from studio_avatar.rendering import FLAT, TexturedMesh, look_at, render
+from studio_avatar.rendering import TexturedMesh
 from studio_avatar.training.augment import paint_brows, studio_masks, typology_angle
+from studio_avatar.training.flat_views import VIEWS, flat_views
 from studio_avatar.training.painting import membrane
 
 HELD_OUT_PER_SOURCE, VALIDATION_PER_SOURCE = 4, 3
-# Yaw and pitch of the views of a VALID head [degrees].
-VIEWS = ((0, 0), (30, 0), (-30, 0), (60, 0), (-60, 0), (0, 25), (0, -22))
-VIEW_SIZE = (1280, 1280)
 # The eyeball's picture in VALID's 2048² atlas: centre, radius, radius of its iris [px].
 EYE_DISC, EYE_DISC_RADIUS, EYE_DISC_ANGLE = (289, 116), 108, np.radians(105)
-BACKDROP = (0.36, 0.29, 0.25)  # what leaks over the silhouette should look like skin or hair
 EYE_RADIUS = 0.0125  # [m]
+MIN_TEXTURE = 256  # texels a side; smaller pictures are thumbnails
 SKIN_LIKE = 0.22  # largest distance from the face's tone, in log RGB, at which a neck texel is still skin
 IRISES = {
     "brown": (0.30, 0.18, 0.11),
@@ -68,7 +68,7 @@ def studio_subjects(data: str | Path) -> list[StudioSubject]:
         InvalidInputError: the folder has no studio set.
     """
     subjects = []
-    for source, pattern in (("makehuman", "*.png"), ("valid", "*.npz")):
+    for source, pattern in (("makehuman", "*.png"), ("valid", "*.npz"), ("head-v1", "*.png")):
         paths = sorted((Path(data) / "studio" / source).glob(pattern))
         held_out = _spread(HELD_OUT_PER_SOURCE, len(paths), 0.5)
         validation = _spread(VALIDATION_PER_SOURCE, len(paths), 0.25) - held_out
@@ -98,16 +98,18 @@ def studio_texture(subject: StudioSubject, head, size: int = 1024, brows: bool =
     if subject.source == "makehuman":
         texture = makehuman_skin(subject.path, head, size)
         texture = paint_brows(texture, masks, rng) if brows else texture
+    elif subject.source == "head-v1":
+        return _resized(read_square(subject.path), size)  # the adapters have done the rest
     else:
         skins = subject.path.parent.parent / "makehuman"
-        texture = valid_skin(subject.path, head, size, _mean_makehuman(skins, head, size))
+        texture = valid_skin(subject.path, head, size, mean_makehuman(skins, head, size))
     texture = fill_gutters(texture, texel_map(head, size).covered)
     return paint_eyes_and_mouth(texture, head, sample_iris(rng, texture[masks.cheek]), seed)
 
 
 def makehuman_skin(path: Path, head, size: int) -> np.ndarray:
     """A MakeHuman skin in head-v1, (size, size, 3) float32 sRGB, without brows."""
-    return np.clip(resample_chart(read_rgb(path), head.anny_uv.cpu().numpy(), head, size), 0, 1)
+    return np.clip(resample_chart(read_square(path), head.anny_uv.cpu().numpy(), head, size), 0, 1)
 
 
 def valid_skin(path: Path, head, size: int, completion: np.ndarray) -> np.ndarray:
@@ -118,6 +120,13 @@ def valid_skin(path: Path, head, size: int, completion: np.ndarray) -> np.ndarra
     return complete(phone.rgb, trusted(phone.rgb, phone.seen, head), completion)
 
 
+def _resized(texture: np.ndarray, size: int) -> np.ndarray:
+    import cv2
+
+    method = cv2.INTER_AREA if size < len(texture) else cv2.INTER_CUBIC
+    return np.clip(cv2.resize(texture, (size, size), interpolation=method), 0, 1)
+
+
 def sample_iris(rng: np.random.Generator, cheek_rgb: np.ndarray) -> np.ndarray:
     """A natural iris colour (3,) for a person with this skin (N, 3): light eyes come with light skin only."""
     light = typology_angle(np.median(cheek_rgb, 0)) > 25
@@ -126,11 +135,30 @@ def sample_iris(rng: np.random.Generator, cheek_rgb: np.ndarray) -> np.ndarray:
 
 
 def read_rgb(path: Path) -> np.ndarray:
-    """An image file as (H, W, 3) float32 sRGB in [0, 1]."""
+    """An image file as (H, W, 3) float32 sRGB in [0, 1].
+
+    Raises:
+        InvalidInputError: the file is missing, or is no readable picture.
+    """
     from PIL import Image
 
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"), np.float32) / 255
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"), np.float32) / 255
+    except FileNotFoundError as error:
+        raise InvalidInputError(f"There is no {path.name} in {path.parent}.") from error
+    except (OSError, ValueError, SyntaxError) as error:  # what Pillow raises on broken files
+        raise InvalidInputError(f"{path.name} is no readable picture.") from error
+
+
+def read_square(path: Path) -> np.ndarray:
+    """A square texture of at least `MIN_TEXTURE` texels a side; otherwise like `read_rgb`."""
+    rgb = read_rgb(path)
+    if rgb.shape[0] != rgb.shape[1] or len(rgb) < MIN_TEXTURE:
+        raise InvalidInputError(
+            f"{path.name} is {rgb.shape[1]}x{rgb.shape[0]}: a texture must be square, {MIN_TEXTURE} or more a side."
+        )
+    return rgb
 
 
 # ------------------------------------------------------------------------------------------------
@@ -140,18 +168,20 @@ def read_rgb(path: Path) -> np.ndarray:
 
 def valid_views(path: Path, device: str = "cpu") -> list[np.ndarray]:
     """Flat-lit pictures of a VALID head from `VIEWS`, uint8 sRGB; eyeballs are put behind the empty lids."""
-    parts = np.load(path)
+    vertices, faces, uv = _read_valid(path)
     atlas = read_rgb(path.with_suffix(".webp"))
-    uv = parts["uv"] * (1, -1) + (0, 1)
-    mesh, middle = _with_eyeballs(parts["vertices"].astype(np.float32), parts["faces"], uv.astype(np.float32))
-    backdrop = np.full((VIEW_SIZE[1], VIEW_SIZE[0], 3), BACKDROP, np.float32)
-    views = []
-    for yaw, pitch in np.radians(VIEWS):
-        direction = np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
-        camera = look_at(middle + direction * 1.05, middle, focal_px=3.8 * VIEW_SIZE[0], size=VIEW_SIZE)
-        picture = render(mesh, atlas, camera, FLAT, background=backdrop, device=device)
-        views.append((picture.rgb * 255 + 0.5).astype(np.uint8))
-    return views
+    mesh, middle = _with_eyeballs(vertices, faces, uv)
+    return flat_views(mesh, atlas, middle, device)
+
+
+def _read_valid(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Vertices, triangles and texture coordinates (v down) of a VALID head."""
+    try:
+        with np.load(path) as parts:
+            vertices, faces, uv = (parts[key] for key in ("vertices", "faces", "uv"))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise InvalidInputError(f"{path.name} is no readable mesh with vertices, faces and uv.") from error
+    return vertices.astype(np.float32), faces, (uv * (1, -1) + (0, 1)).astype(np.float32)
 
 
 def _with_eyeballs(vertices, faces, uv) -> tuple[TexturedMesh, np.ndarray]:
@@ -259,11 +289,16 @@ def _below_chin(head, size: int) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=4)
-def _mean_makehuman(folder: Path, head, size: int) -> np.ndarray:
+def mean_makehuman(folder: Path, head, size: int) -> np.ndarray:
     """Geometric mean of the skins whose scalp is not painted black, (size, size, 3) sRGB."""
     skins = [p for p in sorted(folder.glob("*.png")) if "darkskinned" not in p.name]
-    total = sum(np.log(np.maximum(makehuman_skin(path, head, size), 0.02)) for path in skins)
-    return np.exp(total / len(skins)).astype(np.float32)
+    logs = []
+    for path in skins:
+        with suppress(InvalidInputError):  # `prepare` names broken skins where they are subjects themselves
+            logs.append(np.log(np.maximum(makehuman_skin(path, head, size), 0.02)))
+    if not logs:
+        raise InvalidInputError(f"There is no readable skin in {folder} to complete others from.")
+    return np.exp(np.mean(logs, 0)).astype(np.float32)
 
 
 def _seed_of(name: str) -> int:
