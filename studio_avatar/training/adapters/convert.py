@@ -12,23 +12,20 @@ import numpy as np
 
 from studio_avatar.avatar.eyes import paint_eyes_and_mouth
 from studio_avatar.capture import capture
+from studio_avatar.capture.fitting import HeadFit, fit_head
 from studio_avatar.capture.landmarks import FaceLandmarker
-from studio_avatar.errors import InvalidInputError
-from studio_avatar.head.layout import fill_gutters, texel_map
-from studio_avatar.head.resample import WrappedMesh, to_head_v1
-from studio_avatar.rendering import TexturedMesh
-from studio_avatar.training.adapters.placement import (
-    in_head_space,
-    landmarks_on_mesh,
-    similarity,
-    transformed,
-)
-from studio_avatar.training.augment import studio_masks
-from studio_avatar.training.flat_views import VIEWS, flat_views
+from studio_avatar.errors import InvalidInputError, NoFaceError
+from studio_avatar.head.layout import fill_gutters, region_mask, texel_map, texel_positions
+from studio_avatar.rendering import FLAT, Camera, TexturedMesh, render, render_texels
+from studio_avatar.training.adapters.placement import in_head_space
+from studio_avatar.training.augment import NOT_SKIN, studio_masks
+from studio_avatar.training.flat_views import VIEW_SIZE, VIEWS, flat_view, flat_views, view_camera
+from studio_avatar.training.simulate import shaped_mesh
 from studio_avatar.training.studio_set import complete, sample_iris, trusted
 
-RAMP_SIZE = 1024  # of the picture of coordinates that a layout map is read from
-MIN_COVERED = 0.3  # of head-v1: less means that the head did not come to lie on the mesh
+LEAST_COSINE = 0.25  # between a texel's normal and the line of sight
+SEAM = 0.004  # of the layout's width: neighbouring pixels that differ by more lie on different charts
+MIN_COVERED = 0.6  # of the face: less means that our head did not come to lie on the mesh
 
 
 @dataclass(frozen=True)
@@ -71,30 +68,65 @@ def capture_flat(mesh: TexturedMesh, texture: np.ndarray, head, size: int, compl
 
 
 def layout_map(mesh: TexturedMesh, texture: np.ndarray, head, size: int) -> LayoutMap:
-    """Fit our head to a textured mesh, and find each head-v1 texel in the mesh' layout.
+    """Fit our head to pictures of a textured mesh, and find each head-v1 texel in the mesh' layout through them.
+
+    A texel is looked up in the view that shows it best. Nearest points on the surfaces (`head.resample`) would need
+    the two to lie within a centimetre of each other; the fit promises that only across the line of sight.
 
     Raises:
         CaptureError: no face, or a face that cannot be captured.
-        InvalidInputError: the fitted head does not lie on the mesh.
+        InvalidInputError: too little of the face is found on the mesh.
     """
-    import torch
-
     placed = in_head_space(mesh, texture, head)
-    fit = capture(flat_views(placed, texture, np.zeros(3)), head, size=256, max_keyframes=len(VIEWS)).fit
-    # The expression of the frontal view: the one whose camera looks along the face.
-    frontal = int(np.argmax(-fit.rotation[:, 2, 2]))
-    shape = head.vertices(torch.from_numpy(fit.identity), torch.from_numpy(fit.expression[frontal])).detach()
+    fit, cameras = _fitted(placed, texture, head)
+    uv, best = np.zeros((size, size, 2), np.float32), np.full((size, size), LEAST_COSINE, np.float32)
+    for k, camera in enumerate(cameras):
+        coordinates, cosine = _seen_through(placed, camera, fit, k, head, size)
+        better = cosine > best
+        uv[better], best[better] = coordinates[better], cosine[better]
+    covered = (best > LEAST_COSINE) & ~region_mask(head, size, *NOT_SKIN)
+    found = covered[region_mask(head, size, "face")].mean()
+    if found < MIN_COVERED:
+        raise InvalidInputError(f"Only {found:.0%} of the face found a place on the mesh: is it a whole face?")
+    return LayoutMap(fill_gutters(uv, covered), covered)
+
+
+def _fitted(mesh: TexturedMesh, texture: np.ndarray, head) -> tuple[HeadFit, list[Camera]]:
+    """Our head fitted to all views in which the landmarker finds the face, and the cameras of these views."""
+    cameras = [view_camera(np.zeros(3), yaw, pitch) for yaw, pitch in VIEWS]
     with FaceLandmarker(max_faces=1) as landmarker:
-        points, numbers = landmarks_on_mesh(placed, texture, landmarker)
-    placed = transformed(placed, *similarity(points, head.landmarks(shape).cpu().numpy()[numbers]))
-    wrapped = WrappedMesh(placed.vertices, placed.faces, placed.uv, placed.uv_faces)
-    ramp = (np.stack(np.meshgrid(np.arange(RAMP_SIZE), np.arange(RAMP_SIZE)), -1) + 0.5) / RAMP_SIZE
-    uv, covered = to_head_v1(ramp.astype(np.float32), wrapped, head, size, shape.cpu().numpy())
-    if covered.mean() < MIN_COVERED:
-        raise InvalidInputError(
-            f"Only {covered.mean():.0%} of the texels found a place on the mesh: is it a whole face, in one piece?"
-        )
-    return LayoutMap(uv, covered)
+        faces = [landmarker.detect(flat_view(mesh, texture, camera)) for camera in cameras]
+    seen = [k for k, found in enumerate(faces) if found]
+    if not seen:
+        raise NoFaceError("No face can be seen on the mesh from the front.")
+    return fit_head(head, [faces[k][0] for k in seen], VIEW_SIZE), [cameras[k] for k in seen]
+
+
+def _seen_through(mesh: TexturedMesh, camera: Camera, fit: HeadFit, k: int, head, size: int):
+    """Coordinates (S, S, 2) in the mesh' layout of what `camera` shows at each texel of the head fitted to it, frame `k`
+    of `fit`, and the cosine (S, S) under which it is seen, 0 where hidden or off the mesh."""
+    body = shaped_mesh(head, fit.identity, fit.expression[k], np.ones(len(head.neutral)))
+    shown = render(mesh, np.ones((2, 2, 3), np.float32), camera)
+    corners = mesh.uv[mesh.uv_faces[shown.triangle]]  # triangle -1 is masked below
+    picture = (corners * shown.barycentric[..., None]).sum(2)
+    fitted = Camera(fit.focal_px, fit.rotation[k], fit.translation[k], fit.image_size)
+    texels = texel_map(head, size)
+    _, cosine = render_texels(body, texels, np.ones((2, 2, 3), np.float32), fitted, FLAT)
+    pixel = fitted.project(texel_positions(texels, head, body.vertices))
+    inside = ((pixel >= 0) & (pixel < fit.image_size)).all(-1)
+    column, row = np.clip(np.nan_to_num(pixel), 0, np.array(fit.image_size) - 1).astype(int).transpose(2, 0, 1)
+    on_mesh = inside & (shown.triangle[row, column] >= 0)
+    return _between_pixels(picture, pixel, row, column), cosine * on_mesh
+
+
+def _between_pixels(picture, pixel, row, column) -> np.ndarray:
+    """`picture` (H, W, 2) at `pixel` (S, S, 2): bilinear, but the nearest pixel's value across seams."""
+    import cv2
+
+    nearest = picture[row, column].astype(np.float32)
+    at = (np.nan_to_num(pixel) - 0.5).astype(np.float32)
+    smooth = cv2.remap(picture.astype(np.float32), at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.where(np.abs(smooth - nearest).max(-1, keepdims=True) < SEAM, smooth, nearest)
 
 
 def finished(rgb: np.ndarray, trust: np.ndarray, head, completion: np.ndarray) -> np.ndarray:

@@ -39,7 +39,7 @@ def in_head_space(mesh: TexturedMesh, texture: np.ndarray, head) -> TexturedMesh
             found = _marks_on_mesh(turned, texture, camera, landmarker)
             if found is not None:
                 placed = _laid_on(head, turned, *found)
-                # Once more from the distance of the views: the first picture may have been small.
+                # Once more with the camera of the views: the first picture may have been small.
                 found = _marks_on_mesh(placed, texture, view_camera(np.zeros(3), 0, 0), landmarker)
                 return placed if found is None else _laid_on(head, placed, *found)
     raise NoFaceError("No face can be seen on the mesh from any side: is it textured, and is it a head?")
@@ -54,23 +54,6 @@ def similarity(source: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarra
     rotation = u @ proper @ vt
     scale = (size * np.diag(proper)).sum() / ((source - middle_s) ** 2).sum(1).mean()
     return float(scale), rotation, middle_t - scale * rotation @ middle_s
-
-
-def transformed(mesh: TexturedMesh, scale: float, rotation: np.ndarray, shift: np.ndarray) -> TexturedMesh:
-    """The mesh after a similarity."""
-    return replace(mesh, vertices=(scale * mesh.vertices @ rotation.T + shift).astype(np.float32))
-
-
-def landmarks_on_mesh(mesh: TexturedMesh, texture: np.ndarray, landmarker) -> tuple[np.ndarray, np.ndarray]:
-    """MediaPipe's landmarks (N, 3) on a mesh in head space, and which of the 468 they are (N,).
-
-    Raises:
-        NoFaceError: the landmarker finds no face from the front.
-    """
-    found = _marks_on_mesh(mesh, texture, view_camera(np.zeros(3), 0, 0), landmarker)
-    if found is None:
-        raise NoFaceError("No face can be seen on the mesh from the front.")
-    return found
 
 
 def _candidates(mesh: TexturedMesh) -> Iterator[tuple[TexturedMesh, Camera]]:
@@ -104,4 +87,5 @@ def _marks_on_mesh(mesh, texture, camera: Camera, landmarker) -> tuple[np.ndarra
 
 def _laid_on(head, mesh: TexturedMesh, points: np.ndarray, numbers: np.ndarray) -> TexturedMesh:
     marks = head.landmarks(head.neutral).detach().cpu().numpy()[numbers]
-    return transformed(mesh, *similarity(points, marks))
+    scale, rotation, shift = similarity(points, marks)
+    return replace(mesh, vertices=(scale * mesh.vertices @ rotation.T + shift).astype(np.float32))
