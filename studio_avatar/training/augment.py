@@ -2,12 +2,17 @@
 
 All paint is drawn in texture space around MediaPipe's landmarks, so it needs the head's layout and nothing
 else. Geometry that does not change between calls is made once in `studio_masks`.
+
+`python -m studio_avatar.training.augment --data DATA --prepared RUNS/data --out docs/augmented.jpg` draws 64 samples.
 """
 
 from __future__ import annotations
 
+import argparse
 import weakref
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -19,6 +24,7 @@ from studio_avatar.training.painting import blend, blur, lay, smooth_noise, smoo
 # How melanin and haemoglobin darken red, green and blue light, as -log(linear light) per unit of dose.
 MELANIN = np.array([0.62, 0.96, 1.30], np.float32)
 HAEMOGLOBIN = np.array([0.10, 0.85, 0.70], np.float32)
+SHEET_SAMPLES = 64
 TYPOLOGY_ANGLE_RANGE = (-58.0, 62.0)  # individual typology angle of human skin [degrees]
 NOT_SKIN = ("eyeball_left", "eyeball_right", "teeth", "tongue", "mouth")
 
@@ -376,3 +382,48 @@ def _pick(strokes: np.ndarray, rng) -> np.ndarray:
 def _transmission(melanin: float, blood: float) -> np.ndarray:
     """Factor on sRGB-encoded values, (3,); the encoding is close to a power of 1/2.2."""
     return np.exp(-(MELANIN * melanin + HAEMOGLOBIN * blood) / 2.2).astype(np.float32)
+
+
+# ------------------------------------------------------------------------------------------------
+# The sheet of the documentation
+# ------------------------------------------------------------------------------------------------
+
+
+def sheet(textures: Iterable[np.ndarray], columns: int = 8, side: int = 128) -> np.ndarray:
+    """Textures (H, H, 3) float32 sRGB side by side, uint8; their faces, without the charts at the upper border."""
+    import cv2
+
+    tiles = []
+    for texture in textures:
+        size = len(texture)
+        face = texture[int(0.12 * size) : int(0.92 * size), int(0.10 * size) : int(0.90 * size)]
+        tiles.append(cv2.resize(np.ascontiguousarray(face), (side, side), interpolation=cv2.INTER_AREA))
+    rows = [np.concatenate(tiles[i : i + columns], 1) for i in range(0, len(tiles), columns)]
+    return (np.concatenate(rows).clip(0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def main(argv=None) -> None:
+    import io
+
+    from PIL import Image
+
+    from studio_avatar.files import write_atomically
+    from studio_avatar.head.model import HeadModel
+    from studio_avatar.training.prepare import augmented_texture, head_mark, studio_jobs
+
+    parser = argparse.ArgumentParser(description="Draw a sheet of 64 augmented studio textures.")
+    parser.add_argument("--data", type=Path, required=True, help="folder with studio/")
+    parser.add_argument("--prepared", type=Path, required=True, help="what `prepare --stage studio` has written")
+    parser.add_argument("--out", type=Path, required=True, help="JPEG to write")
+    parser.add_argument("--head", default="weights_card", help="folder or Hub id whose subfolder `head` has the head")
+    options = parser.parse_args(argv)
+    head = HeadModel.from_pretrained(options.head, subfolder="head")
+    jobs = studio_jobs(options.data, options.prepared, head_mark(head), SHEET_SAMPLES)
+    buffer = io.BytesIO()
+    picture = Image.fromarray(sheet(augmented_texture(job, head) for job in jobs))
+    picture.save(buffer, "JPEG", quality=88, optimize=True)
+    write_atomically(options.out, buffer.getvalue())
+
+
+if __name__ == "__main__":
+    main()

@@ -16,9 +16,11 @@ on where it was.
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import json
 import os
+import sys
 import zlib
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
@@ -28,7 +30,7 @@ from pathlib import Path
 
 import numpy as np
 
-from studio_avatar.errors import StudioAvatarError
+from studio_avatar.errors import InvalidInputError, StudioAvatarError
 from studio_avatar.head.model import HeadModel
 
 HELD_OUT_PORTRAITS, VALIDATION_PORTRAITS = 40, 20  # the last by name, and those before them
@@ -52,6 +54,7 @@ class Job:
     out: str
     head_mark: str
     variant: int = 0
+    environments: str = ""  # file of panoramas that light the simulated captures; none if empty
 
     @property
     def part(self) -> Path:
@@ -63,7 +66,7 @@ class Job:
         return np.random.default_rng(zlib.crc32(f"{self.set}/{self.id}".encode()))
 
 
-def main(argv=None) -> None:
+def main(argv=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder with portraits/ and studio/")
     parser.add_argument("--out", type=Path, required=True, help="folder for the packed sets")
@@ -74,17 +77,58 @@ def main(argv=None) -> None:
     parser.add_argument("--variants", type=int, default=24, help="augmented textures a studio subject")
     parser.add_argument("--lights", type=int, default=4, help="simulated captures a training subject")
     parser.add_argument("--texel-lights", type=int, default=100, help="the same in texture space")
+    parser.add_argument(
+        "--environments", type=Path, help="folder of .hdr or .exr panoramas that light the simulated captures, too"
+    )
     parser.add_argument("--stage", choices=(*STAGES, "all"), default="all")
     options = parser.parse_args(argv)
+    try:
+        prepare(options)
+    except StudioAvatarError as error:
+        print(f"prepare: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def prepare(options) -> None:
+    """Make and pack the sets of the chosen stages; what is skipped is named and counted.
+
+    Raises:
+        InvalidInputError: a folder holds nothing of what a stage needs.
+    """
     options.head_mark = head_mark(HeadModel.from_pretrained(options.head, subfolder="head"))
+    options.panoramas = pack_environments(options.environments, options.out) if options.environments else ""
     for stage in STAGES if options.stage == "all" else (options.stage,):
         for name, jobs in plan(stage, options).items():
             run(jobs, options)
-            skipped = pack(options.out, name, jobs)
-            print(
-                f"{name}: {len(jobs) - sum(skipped.values())} items, {sum(skipped.values())} skipped",
-                flush=True,
-            )
+            report(name, len(jobs), pack(options.out, name, jobs))
+
+
+def report(name: str, count: int, skipped: Counter) -> None:
+    """Print how many of `count` items were packed, and how many were skipped for which reason."""
+    for reason, times in sorted(skipped.items()):
+        print(f"skipped {times} of {name}: {reason}")
+    print(f"{name}: {count - sum(skipped.values())} items, {sum(skipped.values())} skipped", flush=True)
+
+
+def pack_environments(folder: Path, out: Path) -> str:
+    """Read a folder of panoramas once -> the file that the workers load; what was skipped is reported like a set.
+
+    Raises:
+        InvalidInputError: the folder has no usable panorama.
+    """
+    from safetensors.numpy import save_file
+
+    from studio_avatar.training.environments import read_panoramas
+
+    good, broken = read_panoramas(folder)
+    out.mkdir(parents=True, exist_ok=True)
+    file = out / "environments.safetensors"
+    save_file({"radiance": np.stack(list(good.values()))}, file)
+    index = {"items": [{"id": name} for name in good], "skipped": broken}
+    (out / "environments.json").write_text(json.dumps(index, indent=1))
+    report("environments", len(good) + len(broken), Counter(broken.values()))
+    return str(file)
 
 
 def head_mark(head) -> str:
@@ -99,9 +143,14 @@ def plan(stage: str, options) -> dict[str, list[Job]]:
     """Set name -> its jobs, in the order of the rows."""
     from studio_avatar.training.studio_set import studio_subjects
 
-    where = {"data": str(options.data), "out": str(options.out), "head_mark": options.head_mark}
+    where = {
+        "data": str(options.data), "out": str(options.out), "head_mark": options.head_mark,
+        "environments": options.panoramas,
+    }  # fmt: skip
     if stage == "portraits":
         names = [path.stem for path in sorted((options.data / "portraits").glob("*.jpg"))]
+        if not names:
+            raise InvalidInputError(f"There are no portraits (*.jpg) in {options.data / 'portraits'}.")
         apart = ["validation"] * VALIDATION_PORTRAITS + ["held_out"] * HELD_OUT_PORTRAITS
         split = ["train"] * (len(names) - len(apart)) + apart
         return {
@@ -129,6 +178,16 @@ def plan(stage: str, options) -> dict[str, list[Job]]:
         "captures": jobs("captures", trained, options.lights)
         + jobs("captures", validation, VALIDATION_LIGHTS),
     }
+
+
+def studio_jobs(data: Path, out: Path, mark: str, count: int) -> list[Job]:
+    """`count` augmented textures, spread over the training people under `data`, whose own are prepared in `out`."""
+    from studio_avatar.training.studio_set import studio_subjects
+
+    people = [s for s in studio_subjects(data) if s.split == "train"]
+    chosen = [people[i * len(people) // count] for i in range(count)]
+    where = {"data": str(data), "out": str(out), "head_mark": mark}
+    return [Job("studio_augmented", f"{p.id}-{i:02d}", p.id, p.split, **where) for i, p in enumerate(chosen)]
 
 
 def run(jobs: list[Job], options) -> None:
@@ -218,7 +277,7 @@ def _studio(job: Job, head) -> dict:
 
 
 def _augmented(job: Job, head) -> dict:
-    return {"rgb": _uint8(_variant(job, head))}
+    return {"rgb": _uint8(augmented_texture(job, head))}
 
 
 def _texel_capture(job: Job, head) -> dict:
@@ -229,13 +288,13 @@ def _texel_capture(job: Job, head) -> dict:
         raise StudioAvatarError(f"There is no augmented texture of {job.subject}: run --stage studio first.")
     with np.load(variants[job.variant % len(variants)]) as part:
         texture = _shrink(part["rgb"] / np.float32(255), TEXEL_SIZE)
-    made = capture_texels(head, texture, job.rng)
+    made = capture_texels(head, texture, job.rng, panoramas=_panoramas(job.environments))
     return {"rgb": _uint8(made.rgb), "seen": _uint8(made.seen), "target": _uint8(made.target)}
 
 
 def _capture_small(job: Job, head) -> dict:
     """Training subjects as augmented textures, validation subjects as they are."""
-    texture = _variant(job, head) if job.split == "train" else _shrink(_studio_rgb(job), SMALL_SIZE)
+    texture = augmented_texture(job, head) if job.split == "train" else _shrink(_studio_rgb(job), SMALL_SIZE)
     return _simulated(job, head, texture, TRAIN_VIEWS, TRAIN_FRAME)
 
 
@@ -247,20 +306,33 @@ def _simulated(job: Job, head, texture, num_views: int, frame: tuple[int, int]) 
     from studio_avatar.capture import capture
     from studio_avatar.training.simulate import simulate
 
-    truth = simulate(head, texture.astype(np.float32), job.rng, num_views, frame)
+    panoramas = _panoramas(job.environments)
+    truth = simulate(head, texture.astype(np.float32), job.rng, num_views, frame, panoramas=panoramas)
     phone = capture(truth.frames, head, size=texture.shape[0])
     return {**_phone_arrays(phone, texture.shape[0]), "target": _uint8(texture)}
 
 
-def _variant(job: Job, head) -> np.ndarray:
-    """An augmented texture of the job's subject, (512, 512, 3) float32, with eyes that suit it."""
+@functools.lru_cache(maxsize=1)
+def _panoramas(file: str) -> list[np.ndarray] | None:
+    from safetensors.numpy import load_file
+
+    return list(load_file(file)["radiance"]) if file else None
+
+
+def augmented_texture(job: Job, head) -> np.ndarray:
+    """An augmented texture of the job's subject, (512, 512, 3) float32 sRGB, with eyes that suit it.
+
+    Raises:
+        StudioAvatarError: the subject's own texture has not been prepared.
+    """
     from studio_avatar.avatar.eyes import paint_eyes_and_mouth
     from studio_avatar.training.augment import augment_studio, studio_masks
     from studio_avatar.training.studio_set import sample_iris
 
     rng, masks = job.rng, studio_masks(head, SMALL_SIZE)
-    partner = str(rng.choice(_partners(job)))
-    own, other = (_studio_part(job, name)["plain"] / np.float32(255) for name in (job.subject, partner))
+    own = _studio_part(job, job.subject)["plain"] / np.float32(255)
+    partners = _partners(job)
+    other = _studio_part(job, str(rng.choice(partners)))["plain"] / np.float32(255) if partners else None
     texture = augment_studio(own, masks, rng, other=other, bare=_subject(job).bare)
     return paint_eyes_and_mouth(
         texture, head, sample_iris(rng, texture[masks.cheek]), int(rng.integers(2**31))
@@ -268,14 +340,14 @@ def _variant(job: Job, head) -> np.ndarray:
 
 
 def _partners(job: Job) -> list[str]:
-    """Other training subjects of the same source: only they have brows (or none) alike."""
+    """Other prepared training subjects of the same source: only they have brows (or none) alike."""
     from studio_avatar.training.studio_set import studio_subjects
 
     own = _subject(job)
     return [
         s.id
         for s in studio_subjects(job.data)
-        if s.split == "train" and s.source == own.source and s.id != own.id
+        if s.split == "train" and s.source == own.source and s.id != own.id and _studio_path(job, s.id).exists()
     ]
 
 
@@ -293,8 +365,12 @@ def _part_folder(job: Job, name: str) -> Path:
     return replace(job, set=name).part.parent
 
 
+def _studio_path(job: Job, subject: str) -> Path:
+    return _part_folder(job, "studio") / f"{subject}.npz"
+
+
 def _studio_part(job: Job, subject: str) -> dict:
-    path = _part_folder(job, "studio") / f"{subject}.npz"
+    path = _studio_path(job, subject)
     if not path.exists():
         raise StudioAvatarError(f"The studio texture of {subject} is missing: run --stage studio first.")
     with np.load(path) as part:
@@ -337,4 +413,4 @@ _COLUMNS = {
 }
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
