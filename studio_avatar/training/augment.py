@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from studio_avatar.head.layout import fill_gutters, landmark_uv, region_mask, texel_map, texel_positions
+from studio_avatar.rendering import srgb_to_linear
 from studio_avatar.training.ageing import make_asymmetric, paint_wrinkles
 from studio_avatar.training.makeup import paint_makeup
 from studio_avatar.training.painting import blend, blur, lay, smooth_noise, smoothstep
@@ -26,6 +27,10 @@ MELANIN = np.array([0.62, 0.96, 1.30], np.float32)
 HAEMOGLOBIN = np.array([0.10, 0.85, 0.70], np.float32)
 SHEET_SAMPLES = 64
 TYPOLOGY_ANGLE_RANGE = (-58.0, 62.0)  # individual typology angle of human skin [degrees]
+# CIELAB hue angle of human cheeks under daylight [degrees]: below it is pink paint, above it green. Xiao et al. 2017,
+# "Characterising the variations in ethnic skin colours"; the studio set measures 44 to 63.
+HUE_RANGE = (38.0, 66.0)
+SRGB_TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
 NOT_SKIN = ("eyeball_left", "eyeball_right", "teeth", "tongue", "mouth")
 
 # MediaPipe landmarks: (upper edge, lower edge) of a brow from its inner to its outer end.
@@ -110,7 +115,8 @@ def augment_studio(
     brightness = out[masks.cheek].mean()
     hair = HAIR_COLOURS[rng.integers(0, 2) if brightness < 0.45 else rng.integers(0, len(HAIR_COLOURS))]
     hair = np.clip(hair * rng.uniform(0.8, 1.2), 0, 1)
-    if rng.random() < (0.35 if bare else 0.1):
+    bearded = rng.random() < (0.35 if bare else 0.1)
+    if bearded:
         out = paint_beard(out, masks, rng, hair)
     if rng.random() < (0.6 if bare else 0.1):
         out = paint_scalp_hair(out, masks, rng, hair)
@@ -118,7 +124,7 @@ def augment_studio(
         out = paint_freckles(out, masks, rng)
     if rng.random() < 0.3:
         out = paint_wrinkles(out, masks, rng)
-    if rng.random() < 0.25:
+    if not bearded and rng.random() < 0.25:
         out = paint_makeup(out, masks, rng)
     if rng.random() < 0.6:
         out = make_asymmetric(out, masks, rng)
@@ -133,8 +139,7 @@ def shift_pigment(texture: np.ndarray, masks: StudioMasks, rng: np.random.Genera
     melanin, blood = rng.normal(0, 0.3), rng.normal(0, 0.08)
     tone = np.median(texture[masks.cheek], 0)
     for _ in range(6):
-        low, high = TYPOLOGY_ANGLE_RANGE
-        if low < typology_angle(tone * _transmission(melanin, blood)) < high:
+        if is_human(tone * _transmission(melanin, blood)):
             break
         melanin, blood = melanin / 2, blood / 2
     patches = 1 + rng.uniform(0, 0.12) * smooth_noise(rng, texture.shape[0], 6)
@@ -144,14 +149,24 @@ def shift_pigment(texture: np.ndarray, masks: StudioMasks, rng: np.random.Genera
     return texture * (1 + skin * (factor - 1))
 
 
+def is_human(rgb: np.ndarray) -> bool:
+    """Whether one sRGB colour (3,) can be that of a human cheek in white light."""
+    low, high = TYPOLOGY_ANGLE_RANGE
+    return low < typology_angle(rgb) < high and HUE_RANGE[0] < hue_angle(rgb) < HUE_RANGE[1]
+
+
 def typology_angle(rgb: np.ndarray) -> float:
     """Individual typology angle (ITA) of one sRGB colour (3,), degrees; light skin is above 41, dark below
     -30.
     """
-    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((np.maximum(rgb, 0) + 0.055) / 1.055) ** 2.4)
-    y, z = linear @ (0.2126, 0.7152, 0.0722), linear @ (0.0193, 0.1192, 0.9505) / 1.089
-    lightness, b = 116 * np.cbrt(y) - 16, 200 * (np.cbrt(y) - np.cbrt(z))
+    lightness, _, b = _lab(rgb)
     return float(np.degrees(np.arctan2(lightness - 50, b)))
+
+
+def hue_angle(rgb: np.ndarray) -> float:
+    """CIELAB hue of one sRGB colour (3,), degrees; 0 is red, 90 yellow."""
+    _, a, b = _lab(rgb)
+    return float(np.degrees(np.arctan2(b, a)))
 
 
 def mix_features(texture, other, masks: StudioMasks, rng: np.random.Generator) -> np.ndarray:
@@ -377,6 +392,13 @@ def _draw_hairs(layers: np.ndarray, roots, tips) -> None:
 def _pick(strokes: np.ndarray, rng) -> np.ndarray:
     field = strokes[rng.integers(len(strokes))]
     return field[:, ::-1] if rng.random() < 0.5 else field
+
+
+def _lab(rgb: np.ndarray) -> tuple[float, float, float]:
+    """One sRGB colour (3,) in CIELAB, D65."""
+    xyz = SRGB_TO_XYZ @ srgb_to_linear(np.asarray(rgb, np.float32)) / (0.9505, 1.0, 1.089)
+    x, y, z = np.cbrt(np.maximum(xyz, 1e-6))
+    return 116 * y - 16, 500 * (x - y), 200 * (y - z)
 
 
 def _transmission(melanin: float, blood: float) -> np.ndarray:
