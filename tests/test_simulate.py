@@ -1,9 +1,12 @@
 """Simulated captures, augmentation and completion on the shipped head."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip("warp", reason="the simulator needs warp-lang (extra [train])")
 
@@ -11,17 +14,37 @@ from studio_avatar.avatar.eyes import paint_eyes_and_mouth
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.head.layout import landmark_uv, region_mask, texel_map, texel_positions
 from studio_avatar.head.model import HeadModel
-from studio_avatar.rendering import Camera, look_at
-from studio_avatar.training.augment import augment_studio, paint_brows, studio_masks, typology_angle
+from studio_avatar.rendering import Camera, Lamp, look_at
+from studio_avatar.training.ageing import make_asymmetric, paint_wrinkles
+from studio_avatar.training.augment import (
+    augment_studio,
+    is_human,
+    mix_features,
+    paint_brows,
+    sheet,
+    shift_pigment,
+    studio_masks,
+    typology_angle,
+)
+from studio_avatar.training.clip import camera_path, expression_track, simulate_clip
 from studio_avatar.training.environments import temperature
 from studio_avatar.training.example import FRAMES_PER_SECOND, camera_at, encode_h264
+from studio_avatar.training.makeup import paint_makeup
+from studio_avatar.training.occluders import sample_glasses, sample_strands
 from studio_avatar.training.painting import membrane
 from studio_avatar.training.parts import attach
 from studio_avatar.training.phone_camera import compress
 from studio_avatar.training.prepare import Job, pack
 from studio_avatar.training.room import Room, light_of
 from studio_avatar.training.shirt import shirt
-from studio_avatar.training.simulate import sample_expression, shaped_mesh, simulate
+from studio_avatar.training.simulate import (
+    photograph,
+    sample_expression,
+    sample_identity,
+    sample_scene,
+    shaped_mesh,
+    simulate,
+)
 from studio_avatar.training.studio_set import complete
 
 SIZE = 256
@@ -52,8 +75,6 @@ def test_the_frames_are_pictures_of_the_asked_size(shot):
 
 
 def test_the_truth_puts_the_landmarks_on_the_face(head, shot):
-    import torch
-
     for frame in range(3):
         vertices = head.vertices(torch.from_numpy(shot.identity), torch.from_numpy(shot.expression[frame]))
         camera = Camera(shot.focal_px, shot.rotation[frame], shot.translation[frame], shot.image_size)
@@ -70,6 +91,113 @@ def test_a_seed_gives_the_same_bytes_again(head, skin, shot):
     other = simulate(head, skin, np.random.default_rng(4), num_views=1, size=(180, 240))
     assert all(np.array_equal(a, b) for a, b in zip(shot.frames, again.frames, strict=True))
     assert not np.array_equal(shot.frames[0], other.frames[0])
+
+
+def test_every_capture_carries_its_truth(head, shot):
+    for frame in range(3):
+        vertices = head.vertices(torch.from_numpy(shot.identity), torch.from_numpy(shot.expression[frame]))
+        np.testing.assert_array_equal(shot.vertices[frame], vertices.numpy())
+    assert shot.albedo is shot.texture
+    assert [camera.size for camera in shot.cameras] == [(180, 240)] * 3
+    assert len(shot.lights) == 3
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_glasses_sit_on_the_nose_and_over_the_ears(head, seed):
+    body = shaped_mesh(head, sample_identity(np.random.default_rng(seed)), np.zeros(52, np.float32), np.ones(len(head.neutral)))
+    glasses = sample_glasses(np.random.default_rng(seed), head, body)
+    marks = head.landmarks(torch.from_numpy(body.vertices)).numpy()
+    frame, lenses = glasses.frame.vertices, glasses.lenses.vertices
+    assert 0.11 < np.ptp(frame[:, 0]) < 0.19 and 0.08 < np.ptp(frame[:, 2]) < 0.17
+    for eye in ((33, 133), (362, 263)):  # a lens in front of each eye
+        middle = marks[list(eye)].mean(0)
+        near = lenses[np.hypot(*(lenses - middle)[:, :2].T) < 0.006]
+        assert len(near) and (0 < near[:, 2] - middle[2]).all() and (near[:, 2] - middle[2] < 0.035).all()
+    temples = frame[np.abs(frame[:, 2] - frame[:, 2].min()) < 0.03]
+    ears = body.vertices[np.unique(head.faces[head.face_region == list(head.config.region_names).index("ears")])]
+    assert ears[:, 1].min() < temples[:, 1].mean() < ears[:, 1].max() + 0.01
+    assert (temples[:, 0] > 0.04).any() and (temples[:, 0] < -0.04).any()
+
+
+def test_hair_starts_at_the_scalp_and_hangs_off_the_skin(head, skin):
+    body = shaped_mesh(head, np.zeros(100, np.float32), np.zeros(52, np.float32), np.ones(len(head.neutral)))
+    hair = sample_strands(np.random.default_rng(0), head, body, skin)
+    marks = head.landmarks(head.neutral).numpy()
+    assert hair.vertices[:, 1].max() > marks[10, 1] and hair.vertices[:, 1].min() < marks[105, 1] + 0.02
+    face = body.vertices
+    distance = np.sqrt(((hair.vertices[::37, None] - face[None]) ** 2).sum(-1)).min(1)
+    assert np.median(distance) < 0.012 and distance.max() < 0.04
+    assert hair.colour_of_face.max() < len(hair.colours)
+
+
+def test_occluders_hide_shade_and_reflect(head, skin):
+    rng = np.random.default_rng(0)
+    scene = sample_scene(head, skin, rng, np.zeros(52, np.float32), (180, 240))
+    body = shaped_mesh(head, scene.identity, np.zeros(52, np.float32), scene.occlusion)
+    glasses = sample_glasses(rng, head, body)
+    lamp = Lamp((0.0, 0.5, 0.866), (1.0, 1.0, 1.0), 0.02)
+    dark = np.full((128, 256, 3), 0.2, np.float32)
+    bright = dark.copy()
+    bright[:, 96:160] = 20.0  # a window behind the camera
+    camera = look_at((0.02, 0.05, 0.5), (0, 0, 0.05), 400.0, (180, 240))
+
+    def linear(panorama, **worn):
+        room = Room(np.full(3, 0.3), (), (lamp,), False, panorama, dark)
+        place = replace(scene, room=room, glasses=None, strands=None)
+        return photograph(replace(place, **worn), np.zeros(52, np.float32), camera, 0).linear
+
+    bare, worn, gleaming = linear(dark), linear(dark, glasses=glasses), linear(bright, glasses=glasses)
+    face = (slice(60, 180), slice(40, 140))
+    assert (np.abs(worn - bare)[face].max(-1) > 0.02).mean() > 0.03  # frame and its shadow
+    assert (gleaming - worn)[face].max() > 0.2  # the window in the lens
+
+
+def test_a_clip_moves_smoothly(head, skin):
+    times = np.arange(0, 6, 0.1)
+    cameras = camera_path(np.random.default_rng(0), times, (180, 240))
+    ahead = np.array([camera.rotation[2] for camera in cameras])
+    turn = np.degrees(np.arccos(np.clip((ahead[1:] * ahead[:-1]).sum(1), -1, 1)))
+    assert turn.max() < 12 and turn.std() > 0.05  # degrees in a tenth of a second
+    yaw = np.degrees(np.arctan2(-ahead[:, 0], -ahead[:, 2]))
+    assert np.ptp(yaw) > 30
+    names = list(head.config.expression_names)
+    track = expression_track(np.random.default_rng(0), names, np.arange(0, 20, 0.05))
+    blink = track[:, names.index("eyeBlinkLeft")]
+    assert blink.max() > 0.6 and (blink < 0.15).mean() > 0.8
+    smile = track[:, names.index("mouthSmileLeft")]
+    assert np.abs(np.diff(smile)).max() < 0.05 and np.ptp(smile) > 0.05
+
+
+def test_a_clip_is_one_person_with_the_truth_of_every_frame(head, skin):
+    clip = simulate_clip(head, skin, np.random.default_rng(1), seconds=0.6, frames_per_second=10, size=(96, 128))
+    again = simulate_clip(head, skin, np.random.default_rng(1), seconds=0.6, frames_per_second=10, size=(96, 128))
+    assert len(clip.frames) == len(clip.lights) == len(clip.vertices) == 6
+    assert all(np.array_equal(a, b) for a, b in zip(clip.frames, again.frames))
+    steps = [np.abs(a.astype(int) - b).mean() for a, b in zip(clip.frames, clip.frames[1:])]
+    assert 0 < min(steps) and max(steps) < 40
+    with pytest.raises(InvalidInputError, match="no frame"):
+        simulate_clip(head, skin, np.random.default_rng(0), seconds=0)
+
+
+def test_occluders_reach_texture_space(head, skin, monkeypatch):
+    from studio_avatar.training import simulate as module
+    from studio_avatar.training import texel_capture
+
+    small = skin[::2, ::2]
+
+    def seen_brightness(hair, fooled):
+        monkeypatch.setattr(module, "GLASSES_PROBABILITY", 1.0 if hair else 0.0)
+        monkeypatch.setattr(module, "HAIR_PROBABILITY", 1.0 if hair else 0.0)
+        monkeypatch.setattr(texel_capture, "FOOLED_PROBABILITY", float(fooled))
+        monkeypatch.setattr(texel_capture, "HOLE_PROBABILITY", 0.0)
+        captures = [texel_capture.capture_texels(head, small, np.random.default_rng(seed), 1) for seed in range(4)]
+        return np.mean([capture.seen.mean() for capture in captures]), captures
+
+    bare, _ = seen_brightness(hair=False, fooled=False)
+    hidden, captures = seen_brightness(hair=True, fooled=False)
+    fooled, _ = seen_brightness(hair=True, fooled=True)
+    assert hidden < 0.97 * bare and hidden < fooled
+    assert all(np.array_equal(capture.target, small) for capture in captures)
 
 
 def test_too_many_views_are_refused(head, skin):
@@ -151,6 +279,75 @@ def test_augmented_people_differ_and_stay_human(head, skin):
     eyes &= eyes[:, ::-1]
     for person in people:  # mirrored or not, the eyes keep their colour
         assert min(np.abs(person - skin)[eyes].max(), np.abs(person[:, ::-1] - skin)[eyes].max()) < 1e-6
+
+
+def test_augmented_skin_keeps_a_human_tone(head):
+    masks = studio_masks(head, 128)
+    for tone in ((0.95, 0.80, 0.72), (0.78, 0.58, 0.48), (0.55, 0.37, 0.29), (0.30, 0.19, 0.15)):
+        assert is_human(np.array(tone))
+        base = np.broadcast_to(np.float32(tone), (128, 128, 3))
+        for seed in range(8):
+            person = shift_pigment(base, masks, np.random.default_rng(seed))
+            assert is_human(np.median(person[masks.cheek], 0))
+    assert not is_human(np.array((0.5, 0.6, 0.4))) and not is_human(np.array((0.8, 0.5, 0.6)))
+
+
+def test_mixed_features_leave_no_seam(head):
+    masks = studio_masks(head, SIZE)
+    ramp = np.linspace(0.9, 1.1, SIZE, dtype=np.float32)[:, None, None]
+    own = np.clip(np.float32((0.80, 0.60, 0.50)) * ramp * np.ones((SIZE, SIZE, 1), np.float32), 0, 1)
+    pores = 1 + 0.05 * np.random.default_rng(0).standard_normal((SIZE, SIZE, 1)).astype(np.float32)
+    other = np.clip(np.float32((0.35, 0.22, 0.17)) * pores, 0, 1)
+    mixed = mix_features(own, other, masks, np.random.default_rng(0))
+    grain = np.abs(np.diff(mixed[..., 0], axis=1)).mean(0) > 0
+    assert grain.any()
+    # The other's pores came along, in this person's colour.
+    np.testing.assert_allclose(np.median(mixed / own, (0, 1)), 1, atol=0.02)
+    smooth = cv2.GaussianBlur(mixed / own, (0, 0), 4)
+    assert np.abs(smooth - 1).max() < 0.06
+    assert (mixed / own).std() > 0.005
+
+
+def test_makeup_keeps_to_its_places(head, skin):
+    masks = studio_masks(head, SIZE)
+    painted = np.stack([paint_makeup(skin, masks, np.random.default_rng(seed)) for seed in range(12)])
+    change = np.abs(painted - skin).max(-1)
+    assert painted.min() >= 0 and painted.max() <= 1.0001
+    lips = masks.lips > 0.9
+    redder = (painted[:, lips].mean(1) - skin[lips].mean(0)) @ (1, -0.5, -0.5)
+    assert (redder > 0.03).sum() >= 3
+    forehead = tuple(int(v) for v in masks.landmarks[151][::-1])
+    assert change[:, forehead[0], forehead[1]].max() < 0.02
+
+
+def test_wrinkles_deepen_with_age_and_darken_only(head, skin):
+    masks = studio_masks(head, SIZE)
+    young, old = (
+        np.mean([skin - paint_wrinkles(skin, masks, np.random.default_rng(seed), age) for seed in range(6)], 0)
+        for age in (0.2, 1.0)
+    )
+    assert young.min() > -1e-3 and old.min() > -1e-3
+    assert old.mean() > 2.5 * young.mean() > 0
+    fold = masks.landmarks[[206, 216]].mean(0).astype(int)
+    assert old[fold[1] - 4 : fold[1] + 5, fold[0] - 4 : fold[0] + 5].max() > 0.05
+
+
+def test_asymmetry_is_small_and_keeps_the_layout(head, skin):
+    masks = studio_masks(head, SIZE)
+    face = paint_brows(skin, masks, np.random.default_rng(0))
+    face = (face + face[:, ::-1]) / 2
+    bent = make_asymmetric(face, masks, np.random.default_rng(1))
+    assert np.abs(bent - bent[:, ::-1])[masks.skin > 0].mean() > 1e-3
+    shift = cv2.phaseCorrelate(
+        *(np.ascontiguousarray(p[60:140, 60:196].mean(-1), np.float32) for p in (face, bent)), None
+    )[0]
+    assert np.hypot(*shift) < 0.02 * SIZE
+    tan = bent / face
+    np.testing.assert_allclose(tan[-5:], np.broadcast_to(tan[-1:], tan[-5:].shape), atol=0.01)  # nothing moved there
+
+
+def test_the_sheet_has_a_row_for_every_eight(skin):
+    assert sheet([skin] * 16, side=32).shape == (64, 256, 3)
 
 
 def test_the_membrane_is_harmonic():

@@ -23,6 +23,7 @@ import os
 import sys
 import zlib
 from collections import Counter
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
@@ -73,7 +74,7 @@ def main(argv=None) -> int:
     parser.add_argument(
         "--head", default="weights_card", help="folder or Hub id whose subfolder `head` has the head"
     )
-    parser.add_argument("--workers", type=int, default=2, help="processes, one core each")
+    parser.add_argument("--workers", type=int, default=2, help="processes, one core each; 1: this one")
     parser.add_argument("--variants", type=int, default=24, help="augmented textures a studio subject")
     parser.add_argument("--lights", type=int, default=4, help="simulated captures a training subject")
     parser.add_argument("--texel-lights", type=int, default=100, help="the same in texture space")
@@ -196,13 +197,21 @@ def run(jobs: list[Job], options) -> None:
     if not todo:
         return
     todo[0].part.parent.mkdir(parents=True, exist_ok=True)
+    if options.workers == 1:
+        _start(options.head)
+        _count(map(_do, todo), len(todo))
+        return
     # One core a process: inner thread pools would fight over the cores.
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = "1"
     with ProcessPoolExecutor(options.workers, get_context("spawn"), _start, (options.head,)) as pool:
-        for done, job in enumerate(pool.map(_do, todo), 1):
-            if done % 10 == 0 or done == len(todo):
-                print(f"{job.set} {done}/{len(todo)}", flush=True)
+        _count(pool.map(_do, todo), len(todo))
+
+
+def _count(finished: Iterable[Job], total: int) -> None:
+    for done, job in enumerate(finished, 1):
+        if done % 10 == 0 or done == total:
+            print(f"{job.set} {done}/{total}", flush=True)
 
 
 def pack(out: Path, name: str, jobs: list[Job]) -> Counter:

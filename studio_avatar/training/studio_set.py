@@ -101,8 +101,7 @@ def studio_texture(subject: StudioSubject, head, size: int = 1024, brows: bool =
     elif subject.source == "head-v1":
         return _resized(read_square(subject.path), size)  # the adapters have done the rest
     else:
-        skins = subject.path.parent.parent / "makehuman"
-        texture = valid_skin(subject.path, head, size, mean_makehuman(skins, head, size))
+        texture = valid_skin(subject.path, head, size, subject.path.parent.parent / "makehuman")
     texture = fill_gutters(texture, texel_map(head, size).covered)
     return paint_eyes_and_mouth(texture, head, sample_iris(rng, texture[masks.cheek]), seed)
 
@@ -112,12 +111,12 @@ def makehuman_skin(path: Path, head, size: int) -> np.ndarray:
     return np.clip(resample_chart(read_square(path), head.anny_uv.cpu().numpy(), head, size), 0, 1)
 
 
-def valid_skin(path: Path, head, size: int, completion: np.ndarray) -> np.ndarray:
-    """A VALID person in head-v1, completed from `completion` (size, size, 3)."""
+def valid_skin(path: Path, head, size: int, skins: Path) -> np.ndarray:
+    """A VALID person in head-v1, completed from the mean of the MakeHuman `skins` (folder)."""
     from studio_avatar.capture import capture
 
     phone = capture(valid_views(path), head, size=size, max_keyframes=len(VIEWS))
-    return complete(phone.rgb, trusted(phone.rgb, phone.seen, head), completion)
+    return complete(phone.rgb, trusted(phone.rgb, phone.seen, head), mean_makehuman(skins, head, size))
 
 
 def _resized(texture: np.ndarray, size: int) -> np.ndarray:
