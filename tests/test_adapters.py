@@ -122,7 +122,8 @@ def test_ffhq_uv_needs_a_template(truth, tmp_path, capsys):
 
 def test_multiface_gives_one_neutral_frame_a_subject(tmp_path):
     subject = tmp_path / "m--20180227--0000--6795937--GHS"
-    for segment, frame in (("E001_Neutral_Eyes_Open", "000102"), ("E001_Neutral_Eyes_Open", "000099"), ("A_Smile", "000001")):
+    neutral = "E001_Neutral_Eyes_Open"
+    for segment, frame in ((neutral, "000102"), (neutral, "000099"), ("A_Smile", "000001")):
         for file in (f"unwrapped_uv_1024/{segment}/average/{frame}.png", f"tracked_mesh/{segment}/{frame}.obj"):
             (subject / file).parent.mkdir(parents=True, exist_ok=True)
             (subject / file).touch()

@@ -104,8 +104,9 @@ def test_every_capture_carries_its_truth(head, shot):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_glasses_sit_on_the_nose_and_over_the_ears(head, seed):
-    body = shaped_mesh(head, sample_identity(np.random.default_rng(seed)), np.zeros(52, np.float32), np.ones(len(head.neutral)))
-    glasses = sample_glasses(np.random.default_rng(seed), head, body)
+    rng, sky = np.random.default_rng(seed), np.ones(len(head.neutral))
+    body = shaped_mesh(head, sample_identity(rng), np.zeros(52, np.float32), sky)
+    glasses = sample_glasses(rng, head, body)
     marks = head.landmarks(torch.from_numpy(body.vertices)).numpy()
     frame, lenses = glasses.frame.vertices, glasses.lenses.vertices
     assert 0.11 < np.ptp(frame[:, 0]) < 0.19 and 0.08 < np.ptp(frame[:, 2]) < 0.17
@@ -230,6 +231,12 @@ def test_warm_light_is_red_and_cold_light_is_blue():
     assert cold[0] < 1.0 and cold[2] > 1.1
 
 
+def test_a_video_is_the_same_again():
+    frames = [np.random.default_rng(0).integers(0, 255, (30, 24, 3), np.uint8).repeat(8, 0).repeat(8, 1) for _ in range(6)]
+    coded = [compress(frames, ("h264", 26)) for _ in range(5)]
+    assert all(np.array_equal(a, b) for other in coded[1:] for a, b in zip(coded[0], other))
+
+
 @pytest.mark.parametrize("codec", [("jpeg", 60), ("h264", 28)])
 def test_codecs_lose_a_little(codec, shot):
     coded = compress(shot.frames, codec)
@@ -283,7 +290,7 @@ def test_augmented_people_differ_and_stay_human(head, skin):
 
 def test_augmented_skin_keeps_a_human_tone(head):
     masks = studio_masks(head, 128)
-    for tone in ((0.95, 0.80, 0.72), (0.78, 0.58, 0.48), (0.55, 0.37, 0.29), (0.30, 0.19, 0.15)):
+    for tone in ((0.90, 0.74, 0.65), (0.78, 0.58, 0.48), (0.55, 0.37, 0.29), (0.34, 0.22, 0.16)):
         assert is_human(np.array(tone))
         base = np.broadcast_to(np.float32(tone), (128, 128, 3))
         for seed in range(8):

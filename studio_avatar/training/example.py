@@ -136,7 +136,8 @@ def encode_h264(frames: Iterator[np.ndarray], size: tuple[int, int]) -> bytes:
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as container:
         stream = container.add_stream(
-            "libx264", rate=FRAMES_PER_SECOND, options={"crf": str(CRF), "preset": "medium"}
+            # Without B frames, because libx264's choice of them differs from run to run.
+            "libx264", rate=FRAMES_PER_SECOND, options={"crf": str(CRF), "preset": "medium", "bf": "0"}
         )
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"

@@ -164,7 +164,9 @@ def _h264(frames, crf: int):
 
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=30, options={"crf": str(crf), "preset": "veryfast"})
+        # No B frames: phones do without, and libx264's choice of them differs from run to run.
+        options = {"crf": str(crf), "preset": "veryfast", "bf": "0"}
+        stream = container.add_stream("libx264", rate=30, options=options)
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = "yuv420p"
         stream.codec_context.thread_count = 1
