@@ -137,13 +137,13 @@ def augment_studio(
 def shift_pigment(texture: np.ndarray, masks: StudioMasks, rng: np.random.Generator) -> np.ndarray:
     """More or less melanin and blood, inside the range of human skin, with patches of redness."""
     melanin, blood = rng.normal(0, 0.3), rng.normal(0, 0.08)
+    patches = rng.uniform(0, 0.12) * _centred(smooth_noise(rng, texture.shape[0], 6), masks.cheek)
+    flush = np.exp(-HAEMOGLOBIN / 2.2 * patches[..., None])
     tone = np.median(texture[masks.cheek], 0)
     for _ in range(6):
         if is_human(tone * _transmission(melanin, blood)):
             break
         melanin, blood = melanin / 2, blood / 2
-    patches = 1 + rng.uniform(0, 0.12) * smooth_noise(rng, texture.shape[0], 6)
-    flush = np.exp(-HAEMOGLOBIN / 2.2 * (patches - 1)[..., None])
     factor = _transmission(melanin, blood) * flush
     skin = masks.skin[..., None]
     return texture * (1 + skin * (factor - 1))
@@ -392,6 +392,11 @@ def _draw_hairs(layers: np.ndarray, roots, tips) -> None:
 def _pick(strokes: np.ndarray, rng) -> np.ndarray:
     field = strokes[rng.integers(len(strokes))]
     return field[:, ::-1] if rng.random() < 0.5 else field
+
+
+def _centred(noise: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Noise whose median over `mask` is zero: patches must not shift the tone that was checked."""
+    return noise - np.median(noise[mask])
 
 
 def _lab(rgb: np.ndarray) -> tuple[float, float, float]:

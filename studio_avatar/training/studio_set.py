@@ -77,7 +77,7 @@ def studio_subjects(data: str | Path) -> list[StudioSubject]:
             subjects.append(StudioSubject(path.stem, source, path, split))
     if not subjects:
         raise InvalidInputError(
-            f"There is no studio set in {Path(data) / 'studio'}: see docs/training.md for its sources."
+            f"There is no studio set in {Path(data) / 'studio'}: see docs/training-data.md for its sources."
         )
     return subjects
 
