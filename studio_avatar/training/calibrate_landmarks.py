@@ -10,26 +10,21 @@ The 24 subjects that benchmarks/capture.py films are left out.
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from studio_avatar.capture.landmark_errors import LandmarkErrors, pose_terms, upright
 from studio_avatar.capture.landmarks import NUM_SURFACE_LANDMARKS, Face, FaceLandmarker
-from studio_avatar.rendering import look_at, render, srgb_to_linear
-from studio_avatar.training.shirt import with_shirt
+from studio_avatar.rendering import look_at
+from studio_avatar.training.phone_camera import expose
 from studio_avatar.training.simulate import (
     HEAD_HEIGHT,
-    expose,
-    light_of,
-    sample_background,
+    phone_for,
+    photograph,
     sample_expression,
-    sample_identity,
-    sample_phone,
-    sample_room,
-    sample_shirt,
-    sample_skin,
-    shaped_mesh,
+    sample_scene,
 )
 
 BENCHMARK_SUBJECTS = 24
@@ -67,24 +62,15 @@ def photographed(head, prepared: Path, rng: np.random.Generator, views: int, lan
     import torch
 
     texture = _texture(prepared, rng)
-    identity = sample_identity(rng, head.config.num_identity)
-    room, skin, shirt = sample_room(rng), sample_skin(rng), sample_shirt(rng)
-    phone = sample_phone(rng, room, float(np.median(srgb_to_linear(texture[::8, ::8]))), min(PICTURE))
-    background = sample_background(rng, room, PICTURE)
-    occlusion = None
+    names = list(head.config.expression_names)
+    scene = sample_scene(head, texture, rng, sample_expression(rng, names), PICTURE)
+    scene = replace(scene, glasses=None, strands=None)  # their landmarks would be guesses
+    phone = phone_for(scene, rng, min(PICTURE))
     for _ in range(views):
-        expression = sample_expression(rng, list(head.config.expression_names))
         camera = _camera(rng)
-        body = shaped_mesh(head, identity, expression, occlusion)
-        occlusion = body.occlusion
-        dressed, painted = with_shirt(body, texture, shirt, rng.uniform(-0.005, 0.03))
-        picture = render(
-            dressed, painted, camera, light_of(room, camera), skin, shadow_samples=2, srgb=False,
-            background=background, seed=int(rng.integers(2**31)),
-        )  # fmt: skip
-        found = landmarker.detect(expose(picture.rgb, phone, rng))
-        vertices = head.vertices(torch.from_numpy(identity), torch.from_numpy(expression))
-        truth = camera.project(head.landmarks(vertices).numpy())
+        shot = photograph(scene, sample_expression(rng, names), camera, int(rng.integers(2**31)))
+        found = landmarker.detect(expose(shot.linear, phone, rng))
+        truth = camera.project(head.landmarks(torch.from_numpy(shot.vertices)).numpy())
         if found and np.abs(found[0].points[:NUM_SURFACE_LANDMARKS] - truth).mean() < WRONG * found[0].height_px:
             yield found[0], truth
 

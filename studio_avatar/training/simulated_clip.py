@@ -7,26 +7,19 @@ everything, so a seed gives the same clip again.
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
 
-from studio_avatar.rendering import look_at, render, srgb_to_linear
-from studio_avatar.training.example import smooth_walk
-from studio_avatar.training.shirt import with_shirt
+from studio_avatar.rendering import look_at
+from studio_avatar.training.phone_camera import expose, smooth_walk
 from studio_avatar.training.simulate import (
     HEAD_HEIGHT,
-    expose,
-    light_of,
-    sample_background,
+    phone_for,
+    photograph,
     sample_expression,
-    sample_identity,
-    sample_phone,
-    sample_room,
-    sample_shirt,
-    sample_skin,
-    shaped_mesh,
+    sample_scene,
 )
 
 # The turn over the length of the clip: (share of its time, share of the widest yaw, share of the widest pitch).
@@ -77,28 +70,20 @@ def simulate_clip(
     size: (width, height) of the frames, pixels. widest_yaw_deg: how far the head turns, to each side.
     """
     count = round(seconds * frames_per_second)
-    identity = sample_identity(rng, head.config.num_identity)
     expression = _expressions(head, count, rng)
-    room, skin, shirt = sample_room(rng), sample_skin(rng), sample_shirt(rng)
+    # Clips measure the fit: nothing is worn in front of the face.
+    scene = replace(sample_scene(head, texture, rng, expression[0], size), glasses=None, strands=None)
     cameras = _cameras(count, rng, size, widest_yaw_deg)
-    phone = sample_phone(rng, room, float(np.median(srgb_to_linear(texture[::8, ::8]))), min(size))
-    background, collar = sample_background(rng, room, size), rng.uniform(-0.005, 0.03)
-    frames, occlusion = [], None
+    phone = phone_for(scene, rng, min(size))
+    frames = []
     for coefficients, camera in zip(expression, cameras, strict=True):
-        body = shaped_mesh(head, identity, coefficients, occlusion)
-        occlusion = body.occlusion
-        turn = 0.7 * np.arctan2(camera.centre[0], camera.centre[2]) * room.turns_with_camera
-        dressed, painted = with_shirt(body, texture, shirt, collar, turn)
-        picture = render(
-            dressed, painted, camera, light_of(room, camera), skin, shadow_samples=4, srgb=False,
-            background=background, seed=int(rng.integers(2**31)), device=device,
-        )  # fmt: skip
-        frames.append(expose(picture.rgb, phone, rng))
+        shot = photograph(scene, coefficients, camera, int(rng.integers(2**31)), device=device)
+        frames.append(expose(shot.linear, phone, rng))
     crf = phone.codec[1] if phone.codec[0] == "h264" else 23
     return SimulatedClip(
         video=_encode(frames, frames_per_second, crf),
         frames_per_second=frames_per_second,
-        identity=identity,
+        identity=scene.identity,
         expression=expression,
         rotation=np.stack([c.rotation for c in cameras]).astype(np.float32),
         translation=np.stack([c.translation for c in cameras]).astype(np.float32),
