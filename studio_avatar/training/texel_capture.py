@@ -57,17 +57,18 @@ def capture_texels(
     fooled = bool(scene.occluders) and rng.random() < FOOLED_PROBABILITY
     views = []
     for coefficients, camera in zip(expression, cameras):
-        linear, cosine = _light_on_texels(scene, coefficients, camera, int(rng.integers(2**31)), fooled)
+        linear, cosine, pixel = _light_on_texels(scene, coefficients, camera, int(rng.integers(2**31)), fooled)
         rgb = expose(linear, phone, rng).astype(np.float32) / 255
         trust = smoothstep(cosine, GRAZING_COSINE, FACING_COSINE) * _off_border(cosine > 0)
-        views.append(View(*_shifted(rgb, trust, rng)))
+        views.append(View(*_shifted(rgb, trust, rng), pixel, _pixels_per_texel(pixel)))
     fused = fuse(views, np.ones(num_views))
-    seen = fused.trust * _without_hole(size, rng)
+    seen = fused.seen * _without_hole(size, rng)
     return TexelCapture(fused.rgb, seen.astype(np.float32), texture)
 
 
-def _light_on_texels(scene: Scene, expression, camera, seed: int, fooled: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Linear light (S, S, 3) of every texel, and its cosine to the line of sight (S, S), 0 where hidden.
+def _light_on_texels(scene: Scene, expression, camera, seed: int, fooled: bool):
+    """Linear light (S, S, 3) of every texel, its cosine to the line of sight (S, S), 0 where hidden, and its place in the
+    frame (S, S, 2) in pixels.
 
     fooled: what glasses and hair hide counts as seen, in their colour.
     """
@@ -77,17 +78,24 @@ def _light_on_texels(scene: Scene, expression, camera, seed: int, fooled: bool) 
     light = light_of(scene.room, camera)
     linear, cosine = render_texels(dressed, texels, painted, camera, light, scene.skin, seed=seed)
     linear = fill_gutters(linear, texels.covered)
+    pixel = camera.project(texel_positions(texels, scene.head, body.vertices)).astype(np.float32)
     if fooled:
         small = replace(camera, focal_px=camera.focal_px / COVER_SCALE, size=tuple(n // COVER_SCALE for n in camera.size))
         picture = render(dressed, painted, small, light, scene.skin, srgb=False, seed=seed)
         _, bare = render_texels(body, texels, scene.texture, camera, FLAT, scene.skin)
         rows = np.nonzero((bare > 0) & (cosine == 0))
-        pixel = small.project(texel_positions(texels, scene.head, body.vertices)[rows]).astype(int)
-        at = tuple(np.clip(pixel, 0, np.array(small.size) - 1).T[::-1])
+        at = tuple(np.clip(pixel[rows] // COVER_SCALE, 0, np.array(small.size) - 1).astype(int).T[::-1])
         on_cover = picture.triangle[at] >= len(body.faces)
         rows = tuple(index[on_cover] for index in rows)
         linear[rows], cosine[rows] = picture.rgb[at][on_cover], bare[rows]
-    return linear, cosine
+    return linear, cosine, pixel
+
+
+def _pixels_per_texel(pixel: np.ndarray) -> np.ndarray:
+    """(S, S) root of the area that a texel takes in the frame, from its neighbours' places."""
+    down, along = np.gradient(pixel, axis=(0, 1))
+    area = np.abs(down[..., 0] * along[..., 1] - down[..., 1] * along[..., 0])
+    return np.sqrt(area).clip(0, FRAME[1] / len(pixel) * 4).astype(np.float32)
 
 
 def _off_border(visible: np.ndarray) -> np.ndarray:
