@@ -7,12 +7,13 @@ torch, gradio and the like inside `run`: the command line must answer `--help` a
 
 from types import ModuleType
 
-from . import batch, capture, create, publish
+from . import batch, capture, create, demo, publish
 
 COMMANDS: dict[str, ModuleType] = {
     "create": create,
     "capture": capture,
     "batch": batch,
+    "demo": demo,
     "publish": publish,
 }
 DEFAULT_COMMAND = "create"
