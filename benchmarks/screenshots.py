@@ -5,6 +5,7 @@ Needs Debian's Chromium and playwright (extra `dev`). Runs the demo as it is, wi
 
 import sys
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
@@ -15,21 +16,32 @@ sys.path.insert(0, str(ROOT / "tests"))
 from demo_server import GOOD_CAPTURE, fake_camera, launch_chromium, running_server  # noqa: E402
 
 OUT = ROOT / "docs" / "screenshots"
+WELCOME = (
+    ROOT / "studio_avatar" / "ui" / "static" / "welcome.jpg"
+)  # the page's first picture is the example's avatar
 DESKTOP, PHONE = {"width": 1280, "height": 860}, {"width": 360, "height": 740}
 PATIENCE_MS = 300_000
 
 
 class Photographer:
-    """A visitor who saves what the page looks like."""
+    """A visitor who saves what the page looks like and then leaves."""
 
     def __init__(self, browser, url: str, viewport: dict, dark: bool = False):
         scheme = "dark" if dark else "light"
-        context = browser.new_context(viewport=viewport, color_scheme=scheme, permissions=["camera", "microphone"])
-        self.page = context.new_page()
+        self.context = browser.new_context(
+            viewport=viewport, color_scheme=scheme, permissions=["camera", "microphone"]
+        )
+        self.page = self.context.new_page()
         self.page.set_default_timeout(PATIENCE_MS)
         self.page.goto(url)
         self.page.wait_for_selector("#create")
         self.page.wait_for_timeout(1000)
+
+    def __enter__(self) -> "Photographer":
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.context.close()
 
     def take(self, name: str, full_page: bool = False) -> None:
         path = OUT / f"{name}.jpg"
@@ -43,21 +55,39 @@ class Photographer:
 
 def main() -> None:
     OUT.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, running_server(Path(folder)) as server, sync_playwright() as playwright:
+    with served() as (browser, url):
+        for visit, viewport in (
+            (good_capture, DESKTOP),
+            (weak_capture, DESKTOP),
+            (good_capture_on_a_phone, PHONE),
+        ):
+            with Photographer(browser, url, viewport, dark=viewport is PHONE) as visitor:
+                visit(visitor)
+    with served() as (browser, url):  # started again: its first picture is the one taken just now
+        for suffix, viewport in (("", DESKTOP), ("_phone_dark", PHONE)):
+            with Photographer(browser, url, viewport, dark=viewport is PHONE) as visitor:
+                first_look(visitor, suffix)
+
+
+@contextmanager
+def served():
+    """A browser, and the address of a demo of its own."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running_server(Path(folder)) as server,
+        sync_playwright() as playwright,
+    ):
         browser = launch_chromium(playwright, fake_camera(GOOD_CAPTURE, Path(folder)))
-        first_look(Photographer(browser, server.url, DESKTOP))
-        weak_capture(Photographer(browser, server.url, DESKTOP))
-        good_capture(Photographer(browser, server.url, DESKTOP))
-        phone(Photographer(browser, server.url, PHONE, dark=True))
+        yield browser, server.url
         browser.close()
 
 
-def first_look(visitor: Photographer) -> None:
-    visitor.take("welcome")
+def first_look(visitor: Photographer, suffix: str) -> None:
+    visitor.take(f"welcome{suffix}")
     visitor.page.get_by_text("Click to Access Webcam").click()
     visitor.wait("#camera-guide")
     visitor.page.wait_for_timeout(1500)
-    visitor.take("camera")
+    visitor.take(f"camera{suffix}")
 
 
 def weak_capture(visitor: Photographer) -> None:
@@ -83,17 +113,17 @@ def good_capture(visitor: Photographer) -> None:
     visitor.page.locator("studio-head .face").select_option("Smile")
     visitor.page.wait_for_timeout(700)
     visitor.take("result_lamp")
+    visitor.page.locator("studio-head .stage").screenshot(path=WELCOME, type="jpeg", quality=82)
     visitor.page.locator("studio-compare .completed").check()
     visitor.page.wait_for_timeout(700)
     visitor.take("result_whole", full_page=True)
 
 
-def phone(visitor: Photographer) -> None:
-    visitor.take("phone_dark")
+def good_capture_on_a_phone(visitor: Photographer) -> None:
     visitor.page.locator("#example-good").click()
     show_result(visitor)
     visitor.page.locator("#head").scroll_into_view_if_needed()
-    visitor.take("phone_result_dark")
+    visitor.take("result_phone_dark")
 
 
 def show_result(visitor: Photographer) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .capture.report import SEEN_AT, skin_tone_ita
+from .capture.report import REGIONS, SEEN_AT, skin_tone_ita
 from .head.layout import region_mask
 
 SKIN_REGIONS = {
@@ -40,7 +40,7 @@ def seen_by_region(head, provenance: np.ndarray) -> dict[str, float]:
     """
     seen = np.asarray(provenance) > SEEN_AT
     shares = {}
-    for name, regions in SKIN_REGIONS.items():
+    for name, regions in REGIONS.items():
         shares[name] = round(float(seen[region_mask(head, len(seen), *regions)].mean()), 4)
     return shares
 

@@ -202,13 +202,15 @@ def test_the_card_escapes_what_it_shows_and_advises_only_where_there_is_advice()
             "verdict": "poor",
             "frames_used": 2,
             "frames_sampled": 9,
+            "frames_rejected": {"too_small": 3, "cut": 0},
             "findings": [
                 finding | {"verdict": "poor", "advice": "Hold <still>."},
                 finding | {"verdict": "good", "advice": ""},
             ],
         }
     )
-    assert "Weak capture" in html and "2 of 9" in html and "Sharp&lt;ness" in html and "0.123 %" in html
+    assert "Weak capture" in html and "2 of 9 pictures used, 3 left out: too small<" in html
+    assert "Sharp&lt;ness" in html and "0.12 %" in html
     assert html.count("<li") == 1 and "Hold &lt;still&gt;." in html
 
 
@@ -278,7 +280,7 @@ def test_the_endpoints_are_named_typed_and_described(client, server):
         for name, entry in endpoints.items()
     } == {
         "/create_avatar": (["video", *SETTINGS], ["texture", "avatar", "report", "archive"]),
-        "/check_capture": (["video", "size"], ["report", "phone_texture", "seen"]),
+        "/check_capture": (["video", "size"], ["report", "contact_sheet", "phone_texture", "seen"]),
         "/texture": (["phone_texture", "seen", *SETTINGS], ["texture"]),
     }
     described = httpx.get(f"{server.url}/gradio_api/info").json()["named_endpoints"]
@@ -287,16 +289,17 @@ def test_the_endpoints_are_named_typed_and_described(client, server):
 
 
 def test_check_capture_gives_verdict_and_advice(checked):
-    report, phone_texture, seen = checked
+    report, sheet, phone_texture, seen = checked
     assert report["verdict"] == "poor"
     assert sum(bool(finding["advice"]) for finding in report["findings"]) >= 3
     assert Image.open(phone_texture).size == Image.open(seen).size == (256, 256)
+    assert min(Image.open(sheet).size) > 256
 
 
 def test_texture_goes_on_from_a_checked_capture(client, checked):
     from gradio_client import handle_file
 
-    _, phone_texture, seen = checked
+    *_, phone_texture, seen = checked
     arguments = [handle_file(phone_texture), handle_file(seen), 5, 1, 2, 0.5, 256]
     first, again = (client.predict(*arguments, api_name="/texture") for _ in range(2))
     assert Image.open(first).size == (256, 256)
@@ -368,8 +371,8 @@ def test_bad_files_are_one_readable_sentence(client, checked, tmp_path):
         message = refused(client, handle_file(text), api_name=name)
         assert "text.mp4" in message and str(tmp_path) not in message
     assert "Give one video" in refused(client, None, api_name="/create_avatar")
-    assert "no readable picture" in refused(client, handle_file(text), handle_file(checked[2]), api_name="/texture")
-    assert "must have shape" in refused(client, handle_file(checked[1]), handle_file(checked[2]), api_name="/texture")
+    assert "no readable picture" in refused(client, handle_file(text), handle_file(checked[-1]), api_name="/texture")
+    assert "must have shape" in refused(client, handle_file(checked[1]), handle_file(checked[-1]), api_name="/texture")
 
 
 def test_too_large_a_file_is_refused(client, tmp_path):

@@ -16,7 +16,8 @@ CREATE_DESCRIPTION = (
 )
 CHECK_DESCRIPTION = (
     "Looks at a capture without making an avatar: one video or photo in; out come the report with a verdict and advice, "
-    "and the paths of the phone texture and of the mask of what was seen (PNG), as /texture takes them."
+    "and the paths of the contact sheet, the phone texture and the mask of what was seen (PNG), the last two as /texture "
+    "takes them."
 )
 TEXTURE_DESCRIPTION = (
     "A finished phone texture and its mask in (square PNGs of one size, layout head-v1; white = seen by the phone), the "
@@ -52,10 +53,10 @@ def add_endpoints(service: AvatarService, on_gpu: Callable) -> None:
         size: int,
         request: gr.Request,
         progress=gr.Progress(),  # noqa: B008
-    ) -> tuple[dict, str, str]:
+    ) -> tuple[dict, str, str, str]:
         paths, session = _adopted(service, request, video)
         check = _last(with_toasts(service.check, paths, int(size), session), progress)
-        return check.findings, str(check.phone_texture), str(check.seen)
+        return check.findings, str(check.sheet), str(check.phone_texture), str(check.seen)
 
     def texture(
         phone_texture: str,
@@ -89,7 +90,8 @@ def add_endpoints(service: AvatarService, on_gpu: Callable) -> None:
     )  # fmt: skip
     endpoint(
         check_capture, [file("video"), settings[-1]],
-        [gr.JSON(label="report", visible=False), file("phone_texture"), file("seen")], CHECK_DESCRIPTION, "check",
+        [gr.JSON(label="report", visible=False), *(file(name) for name in ("contact_sheet", "phone_texture", "seen"))],
+        CHECK_DESCRIPTION, "check",
     )  # fmt: skip
     endpoint(
         texture,

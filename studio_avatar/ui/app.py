@@ -13,6 +13,7 @@ from .examples import Examples
 from .layout import (
     CREATE,
     CREATE_ANYWAY,
+    GUIDE,
     MASTHEAD,
     PRIVACY,
     READY,
@@ -20,8 +21,9 @@ from .layout import (
     Inputs,
     Outputs,
     action_row,
-    input_column,
+    capture_tabs,
     output_column,
+    settings_accordion,
 )
 from .progress import CAPTURE_SECONDS, RunProgress, expected_seconds
 from .service import AvatarResult, AvatarService, CaptureCheck
@@ -77,13 +79,15 @@ def build_app(service: AvatarService, on_gpu: Callable, examples: Examples = Exa
         gr.HTML(MASTHEAD, elem_id="masthead")
         with gr.Row(equal_height=False, elem_id="columns"):
             with gr.Column(scale=4, min_width=300):
-                inputs = input_column()
+                captures = capture_tabs()
                 create, cancel = action_row()
                 with gr.Row(elem_id="examples"):
                     example_buttons = {
                         name: gr.Button(EXAMPLE_TITLES[name], elem_id=f"example-{name}", min_width=140)
                         for name in examples.named()
                     }
+                gr.HTML(GUIDE, elem_id="guide")
+                inputs = Inputs(*captures, *settings_accordion())
                 gr.HTML(PRIVACY, elem_id="privacy")
             with gr.Column(scale=9, min_width=300):
                 outputs = output_column()
@@ -255,16 +259,10 @@ def _cleared(outputs: Outputs, status: str) -> dict:
 def _check_updates(page: _Page, check: CaptureCheck) -> dict:
     """What a finished check changes on the page."""
     outputs, actions, verdict = page.outputs, page.actions, check.findings["verdict"]
-    pictures = {
-        "What the phone saw, unrolled": (
-            check.phone_texture,
-            "Phone texture: the face as filmed, unrolled to a square",
-        ),
-        "Where it was seen: white": (
-            check.seen,
-            "Map of the seen parts of the face in white, the unseen in black",
-        ),
-    }
+    text = (
+        "Contact sheet: the pictures used, the fitted head drawn over them, the unrolled face, the seen parts"
+    )
+    pictures = {"What was used, and what it gives": (check.sheet, text)}
     return {
         outputs.status: presentation.notice(CHECKED[verdict], "problem" if verdict == "poor" else "done"),
         outputs.welcome: gr.HTML(visible=False),

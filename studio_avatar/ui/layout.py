@@ -1,6 +1,7 @@
 """The page's components, without what they do."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import gradio as gr
 
@@ -32,12 +33,13 @@ GUIDE = """
 # Drawn over the camera's picture; page.css shows it while the camera is on.
 CAMERA_GUIDE = """
 <div aria-hidden="true">
-<svg viewBox="0 0 300 225"><path fill-rule="evenodd" d="M0 0H300V225H0Z M150 22a66 86 0 1 1 0 172a66 86 0 1 1 0-172Z"/>
-<ellipse cx="150" cy="108" rx="66" ry="86"/></svg>
+<svg viewBox="0 0 300 225" preserveAspectRatio="xMidYMid slice"><ellipse cx="150" cy="106" rx="62" ry="82"/></svg>
 <p><span>Look into the camera</span><span>Turn slowly left</span><span>Turn slowly right</span>
 <span>Look up, then down</span></p>
 </div>
 """
+
+WELCOME_PICTURE = Path(__file__).parent / "static" / "welcome.jpg"  # written by benchmarks/screenshots.py
 
 PRIVACY = """
 <p>Nothing leaves the machine that runs this page. Your files are deleted when you close it, and after an hour.
@@ -102,8 +104,8 @@ class Outputs:
     account: gr.HTML
 
 
-def input_column() -> Inputs:
-    """Where the capture comes from."""
+def capture_tabs() -> list:
+    """Where the capture comes from: camera, video, photos, the tabs, and which is open."""
     source = gr.State("camera")
     # include_audio: leaving the sound out would re-encode every upload
     with gr.Tabs(elem_id="capture") as tabs:
@@ -125,11 +127,11 @@ def input_column() -> Inputs:
             )  # fmt: skip
     for name, tab in (("camera", camera_tab), ("video", video_tab), ("photos", photos_tab)):
         tab.select(lambda name=name: name, outputs=source, queue=False, api_visibility="private")
-    gr.HTML(GUIDE, elem_id="guide")
-    return Inputs(camera, video, photos, tabs, source, *_settings())
+    return [camera, video, photos, tabs, source]
 
 
-def _settings() -> list:
+def settings_accordion() -> list:
+    """Preset, seed, upscaler steps, inversion steps, guidance and size; closed until wanted."""
     defaults = CreationSettings()
     with gr.Accordion("Settings", open=False, elem_id="settings"):
         preset = gr.Radio(
@@ -187,7 +189,7 @@ def output_column() -> Outputs:
     """Status on top, below it what there is to see."""
     status = gr.HTML(presentation.notice(READY), elem_id="status")
     previews = gr.HTML(elem_id="previews", visible=False)
-    welcome = gr.HTML(presentation.WELCOME, elem_id="welcome")
+    welcome = gr.HTML(presentation.welcome(WELCOME_PICTURE), elem_id="welcome")
     with gr.Column(visible=False, elem_id="result") as result_group:
         head = gr.HTML(elem_id="head")
         with gr.Row(elem_id="downloads"):

@@ -1,5 +1,6 @@
 """Turning progress, reports and results into what a reader sees: HTML and one picture."""
 
+import base64
 import html
 from pathlib import Path
 from urllib.parse import quote
@@ -15,8 +16,9 @@ COMPLETED_TINT = np.array([0.92, 0.45, 0.16])  # sRGB; the page's accent colour
 TINT_STRENGTH = 0.55
 SHOWN_SECONDS = 0.05
 VERDICT_WORDS = {"good": "Good capture", "fair": "Usable capture", "poor": "Weak capture"}
+NEITHER_GOOD_NOR_POOR = ("skin_tone_ita", "light_azimuth")
 PREVIEW_TITLES = {"phone_texture": "What the phone saw", "base": "Studio base, 128 texels, before the detail"}
-WELCOME = """
+PROMISES = """
 <div class="promises">
 <div><h3>Light goes, you stay</h3><p>Shadows, lamps and colour casts come off the skin; pores and tone stay.</p></div>
 <div><h3>Complete</h3><p>What the phone never saw is filled in, and you are shown where.</p></div>
@@ -29,6 +31,16 @@ TONE_TITLES = {"phone": "As filmed", "studio": "In the studio texture"}
 def file_address(path: str | Path) -> str:
     """Where the page finds a file of its session; relative, so that it holds behind a proxy as well."""
     return f"gradio_api/file={quote(str(path))}"
+
+
+def welcome(picture: Path) -> str:
+    """HTML of the page before there is a result; the picture, a JPEG, is part of it."""
+    data = base64.b64encode(picture.read_bytes()).decode()
+    return (
+        f'<figure class="welcome"><img src="data:image/jpeg;base64,{data}" alt="A head in the viewer, its left half with '
+        'the phone texture, its right half with the studio texture, under one lamp"><figcaption>The example\'s avatar: as '
+        f"filmed left of the divider, in studio light right of it, both under a new lamp.</figcaption></figure>{PROMISES}"
+    )
 
 
 def notice(text: str, kind: str = "quiet") -> str:
@@ -58,7 +70,12 @@ def capture_card(findings: dict) -> str:
     """HTML of a capture report: the verdict, what to do better, and every measured quantity."""
     advice = [finding for finding in findings["findings"] if finding["advice"]]
     tips = "".join(f'<li class="{tip["verdict"]}">{html.escape(tip["advice"])}</li>' for tip in advice)
-    frames = f"{findings['frames_used']} of {findings['frames_sampled']} pictures used"
+    left_out = "".join(
+        f", {count} left out: {html.escape(reason.replace('_', ' '))}"
+        for reason, count in findings["frames_rejected"].items()
+        if count
+    )
+    frames = f"{findings['frames_used']} of {findings['frames_sampled']} pictures used{left_out}"
     return (
         f'<section class="card {findings["verdict"]}"><h3>{VERDICT_WORDS[findings["verdict"]]}</h3>'
         f'<p class="frames">{frames}</p>'
@@ -76,8 +93,8 @@ def findings_list(findings: dict) -> str:
     """HTML of all findings: name, value and verdict."""
     rows = "".join(
         f'<div class="{finding["verdict"]}"><dt>{_title(finding["name"])}</dt>'
-        f"<dd>{finding['value']:.3g} {html.escape(finding['unit'].replace('0-1', ''))}"
-        f'<span class="verdict">{finding["verdict"]}</span></dd></div>'
+        f"<dd>{_value(finding['value'])} {html.escape(finding['unit'].replace('0-1', ''))}"
+        f'<span class="verdict">{"" if finding["name"] in NEITHER_GOOD_NOR_POOR else finding["verdict"]}</span></dd></div>'
         for finding in findings["findings"]
     )
     return f'<dl class="findings">{rows}</dl>'
@@ -156,7 +173,11 @@ def provenance_overlay(texture: np.ndarray, provenance: np.ndarray):
 
 def _title(name: str) -> str:
     text = html.escape(name.replace("_", " "))
-    return (text[:1].upper() + text[1:]).replace("ita", "(ITA)")
+    return (text[:1].upper() + text[1:]).replace(" ita", " (ITA)")
+
+
+def _value(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 10 else f"{value:.2g}"
 
 
 def _duration(seconds: float) -> str:

@@ -34,12 +34,14 @@ class CaptureCheck:
     phone: the `PhoneTexture`, to go on from.
     findings: `CaptureReport.to_dict()`.
     seconds: how long it took.
+    sheet: PNG of the key frames with the fitted head over them, and the textures; see `contact_sheet`.
     phone_texture, seen: PNG files of the same size, sRGB and 8-bit grey, as `/texture` takes them.
     """
 
     phone: object
     findings: dict
     seconds: float
+    sheet: Path
     phone_texture: Path
     seen: Path
 
@@ -135,19 +137,20 @@ class AvatarService:
     # ------------------------------------------------------------------------------------------ the tasks
 
     def _check(self, paths: Sequence[str], size: int, session: str, report: Report) -> CaptureCheck:
-        from ..capture import capture
+        from ..capture import contact_sheet, observe
 
         report(StageProgress("load", 0.0))
         (source,) = capture_arguments(paths).values()
         head = self._ready_pipeline().head
         began = time.monotonic()
-        phone = capture(source, head, size=size, progress=_stages(report))
-        seconds = time.monotonic() - began
+        observation = observe(source, head, size=size, progress=_stages(report))
+        seconds, phone = time.monotonic() - began, observation.texture
         folder = self.sessions.new(session)
         return CaptureCheck(
             phone=phone,
             findings=phone.report.to_dict(),
             seconds=seconds,
+            sheet=_write_png(folder / "contact_sheet.png", contact_sheet(observation, head)),
             phone_texture=_write_png(folder / "phone_texture.png", unit_to_uint8(phone.rgb)),
             seen=_write_png(folder / "seen.png", unit_to_uint8(phone.seen)),
         )
