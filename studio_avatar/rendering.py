@@ -4,8 +4,8 @@
                                                      environment (9 harmonics) × ambient occlusion
                                                    + lamps × shadow rays + skin gloss (GGX)
 
-Used to simulate phone captures with a known answer and to draw the pictures of the documentation. Runs on the
-CPU (one core) and on CUDA with the same code. Needs `warp-lang`, which is in the `[train]` extra.
+Used to draw previews of avatars and to simulate phone captures with a known answer. Runs on the CPU (one core) and on
+CUDA with the same code.
 """
 
 from __future__ import annotations
@@ -193,6 +193,31 @@ def ambient_occlusion(
         device=device,
     )
     return open_sky.numpy()
+
+
+def nearest_on_surface(
+    vertices: np.ndarray, faces: np.ndarray, points: np.ndarray, reach: float = np.inf, device: str = "cpu"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where the surface of a mesh is nearest to each of the points.
+
+    Args:
+        vertices: (V, 3) metres. faces: (F, 3). points: (N, 3). reach: metres beyond which there is no answer.
+
+    Returns:
+        triangle (N,) int32, -1 where there is none, and barycentric (N, 3) float32.
+    """
+    wp, kernels = _warp()
+    shape = _build(wp, SimpleNamespace(vertices=vertices, faces=faces), device)
+    triangle = wp.empty(len(points), dtype=wp.int32, device=device)
+    barycentric = wp.empty(len(points), dtype=wp.vec3, device=device)
+    wp.launch(
+        kernels.nearest,
+        dim=len(points),
+        inputs=[shape.id, _vectors(wp, points, device), float(min(reach, 1e6))],
+        outputs=[triangle, barycentric],
+        device=device,
+    )
+    return triangle.numpy(), barycentric.numpy()
 
 
 def render(
@@ -384,7 +409,7 @@ def _warp():
         import warp as wp
     except ImportError as error:
         raise MissingDependencyError(
-            'Rendering needs Warp: run pip install "studio-avatar[train]".'
+            "Rendering needs Warp: run pip install warp-lang."
         ) from error
     wp.config.log_level = wp.LOG_ERROR  # the banner and "no CUDA driver" are no news to the user
     # Nothing is differentiated here, and without adjoint code the kernels compile in half the time.
@@ -393,5 +418,8 @@ def _warp():
     from studio_avatar import rendering_kernels
 
     return wp, SimpleNamespace(
-        cast=rendering_kernels.cast, shade=rendering_kernels.shade, occlude=rendering_kernels.occlude
+        cast=rendering_kernels.cast,
+        shade=rendering_kernels.shade,
+        occlude=rendering_kernels.occlude,
+        nearest=rendering_kernels.nearest,
     )

@@ -125,6 +125,24 @@ def occlude(
 
 
 @wp.kernel
+def nearest(
+    mesh: wp.uint64,
+    points: wp.array(dtype=wp.vec3),
+    reach: float,
+    triangle: wp.array(dtype=wp.int32),
+    barycentric: wp.array(dtype=wp.vec3),
+):
+    """The point of the surface that is nearest to each point; triangle -1 beyond `reach`."""
+    i = wp.tid()
+    hit = wp.mesh_query_point_no_sign(mesh, points[i], reach)
+    triangle[i] = -1
+    barycentric[i] = wp.vec3(0.0, 0.0, 0.0)
+    if hit.result:
+        triangle[i] = hit.face
+        barycentric[i] = wp.vec3(hit.u, hit.v, 1.0 - hit.u - hit.v)
+
+
+@wp.kernel
 def shade(
     triangle: wp.array2d(dtype=wp.int32),
     barycentric: wp.array2d(dtype=wp.vec3),

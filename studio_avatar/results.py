@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .creation import CreationSettings
 from .errors import InvalidInputError
+from .exports import EXTRA_NAMES, GLB, GLB_ONLY, ExportSettings, write_exports
 from .files import write_atomically
 from .images import encode_png, unit_to_uint8
 from .summary import seen_by_region, skin_tones
@@ -41,7 +42,7 @@ class ResultFiles:
             texture=folder / f"{prefix}texture.png",
             phone_texture=folder / f"{prefix}phone_texture.png",
             provenance=folder / f"{prefix}provenance.png",
-            avatar=folder / f"{prefix}avatar.glb",
+            avatar=folder / f"{prefix}{GLB}",
             report=folder / f"{prefix}report.json",
         )
 
@@ -65,7 +66,7 @@ def check_target(target: Path, own_names: set[str] | None = None) -> None:
         raise InvalidInputError(f"'{existing}' is a file: choose another folder with --output.")
     if not os.access(existing, os.W_OK):
         raise InvalidInputError(f"'{existing}' cannot be written: choose another folder with --output.")
-    own_names = ResultFiles.names() if own_names is None else own_names
+    own_names = ResultFiles.names() | EXTRA_NAMES if own_names is None else own_names
     if existing == target and not {path.name for path in target.iterdir()} <= own_names:
         raise InvalidInputError(f"'{target}' has other files in it: choose another folder with --output.")
 
@@ -75,6 +76,7 @@ def save_results(
     folder: Path,
     settings: CreationSettings,
     weights_revision: str,
+    exports: ExportSettings = GLB_ONLY,
     prefix: str = "",
     written: Callable[[Path], None] | None = None,
 ) -> ResultFiles:
@@ -85,6 +87,7 @@ def save_results(
         folder: existing, normally empty.
         settings: what was asked for.
         weights_revision: from `studio_avatar.weights.weights_revision`.
+        exports: which files of the avatar are written; by default the GLB alone.
         prefix: what the names of the files begin with.
         written: called with each file's path as soon as the file is complete.
     Raises:
@@ -98,7 +101,8 @@ def save_results(
         (files.provenance, unit_to_uint8(output.provenance)),
     ):
         tell(write_atomically(path, encode_png(picture)))
-    tell(output.avatar.export(files.avatar))
+    write_exports(output.avatar, Path(folder), exports, prefix)
+    tell(files.avatar)
     report = result_report(output, settings, weights_revision)
     tell(write_atomically(files.report, json.dumps(report, indent=2, allow_nan=False).encode() + b"\n"))
     return files

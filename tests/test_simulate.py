@@ -5,15 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("warp", reason="the simulator needs warp-lang (extra [train])")
-
 from studio_avatar.avatar.eyes import paint_eyes_and_mouth
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.head.layout import landmark_uv, region_mask, texel_map, texel_positions
 from studio_avatar.head.model import HeadModel
 from studio_avatar.rendering import Camera, look_at
 from studio_avatar.training.augment import augment_studio, paint_brows, studio_masks, typology_angle
-from studio_avatar.training.example import FRAMES_PER_SECOND, camera_at, encode_h264
+from studio_avatar.training.example import FRAMES_PER_SECOND, camera_at
 from studio_avatar.training.prepare import Job, pack
 from studio_avatar.training.shirt import with_shirt
 from studio_avatar.training.simulate import (
@@ -26,6 +24,7 @@ from studio_avatar.training.simulate import (
     simulate,
 )
 from studio_avatar.training.studio_set import complete, membrane
+from studio_avatar.video_file import encode_h264
 
 SIZE = 256
 SKIN = np.array([0.78, 0.58, 0.48], np.float32)
@@ -207,7 +206,7 @@ def test_the_example_file_is_the_same_bytes_and_plays():
     import av
 
     frames = [np.full((64, 48, 3), 10 * i, np.uint8) for i in range(6)]
-    first, second = (encode_h264(iter(frames), (48, 64)) for _ in range(2))
+    first, second = (encode_h264(iter(frames), (48, 64), FRAMES_PER_SECOND) for _ in range(2))
     assert first == second
     with av.open(io.BytesIO(first)) as container:
         assert container.streams.video[0].average_rate == FRAMES_PER_SECOND

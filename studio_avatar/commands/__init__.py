@@ -7,7 +7,7 @@ torch, gradio and the like inside `run`: the command line must answer `--help` a
 
 from types import ModuleType
 
-from . import batch, capture, create, demo, publish
+from . import batch, capture, create, demo, publish, resample
 
 COMMANDS: dict[str, ModuleType] = {
     "create": create,
@@ -15,5 +15,6 @@ COMMANDS: dict[str, ModuleType] = {
     "batch": batch,
     "demo": demo,
     "publish": publish,
+    "resample": resample,
 }
 DEFAULT_COMMAND = "create"
