@@ -13,6 +13,7 @@ import numpy as np
 CLEARANCE = 3e-4  # metres between the eyeball and the outer skin of a lid
 LID_REACH = 0.012  # metres in front of the mean eyeball within which skin counts as lid
 STEPS = (0.25, 0.5, 0.75, 1.0)  # a lid travels along a chord: it must be clear on the way, not only at the end
+STILL = 1e-4  # metres; an expression that moves lids and eyeball less leaves the clearance as it is
 SPREAD_ROUNDS = 12  # of smoothing, so that a lid is pushed as a sheet and not vertex by vertex
 
 
@@ -64,7 +65,7 @@ def clear_lids(neutral: np.ndarray, offsets: np.ndarray, rig: EyeRig) -> None:
         neutral: (V, 3) metres. offsets: (E, V, 3).
     """
     neutral[rig.lid] += _push(neutral[None], rig)[0]
-    touched = np.abs(offsets[:, np.concatenate([rig.lid, rig.ball])]).max((1, 2)) > 1e-6
+    touched = np.abs(offsets[:, np.concatenate([rig.lid, rig.ball])]).max((1, 2)) > STILL
     for step in STEPS:
         posed = neutral + step * offsets[touched]
         push = _push(posed, rig) / step

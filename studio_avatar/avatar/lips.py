@@ -6,7 +6,7 @@ millimetre, which shows the teeth, and the pouch of the mouth may come out throu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -36,14 +36,15 @@ class LipRig:
 
 @dataclass(frozen=True)
 class PouchRig:
-    """inner: (n,) vertices of the inner mouth; faces: (n, 3) vertices of the skin triangle over each, and
-    shares (n, 3) of the point nearest to it; depth: (n,) metres that it must stay under the skin.
+    """inner: (n,) vertices of the inner mouth; faces: (n, 2, 3) vertices of the skin triangle over each, and of the
+    mirror image of its partner's (the same, but on the midline); depth: (n,) metres that it must stay under the skin;
+    skin: (f, 3) all triangles of the outer skin.
     """
 
     inner: np.ndarray
     faces: np.ndarray
-    shares: np.ndarray
     depth: np.ndarray
+    skin: np.ndarray
 
 
 def lip_rig(head) -> LipRig:
@@ -116,24 +117,40 @@ def pouch_rig(head) -> PouchRig:
     neutral = head.neutral.cpu().numpy()
     skin = faces[np.isin(region, [names.index(name) for name in ("face", "lips", "neck")])]
     inner = np.setdiff1d(faces[region == names.index("mouth")], skin)
-    centre = neutral[skin].mean(1)
-    nearest = cKDTree(centre).query(neutral[inner])[1]
-    normal = _normals(neutral[skin[nearest]])
-    depth = ((neutral[skin[nearest]].mean(1) - neutral[inner]) * normal).sum(-1)
-    shares = np.full((len(inner), 3), 1 / 3, np.float32)
+    nearest = cKDTree(neutral[skin].mean(1)).query(neutral[inner])[1]
+    mirror = head.mirror_vertices.cpu().numpy()
+    over = {vertex: skin[number] for vertex, number in zip(inner, nearest, strict=True)}
+    # A mirrored triangle runs the other way round.
+    pairs = np.stack([[over[vertex], mirror[over[mirror[vertex]]][::-1]] for vertex in inner])
+    depth = _depth(neutral[None], inner, pairs)[0][0].mean(-1)
     covered = depth > 0
-    return PouchRig(
-        inner[covered], skin[nearest][covered], shares[covered], np.minimum(SKIN_DEPTH, 0.6 * depth[covered])
-    )
+    return PouchRig(inner[covered], pairs[covered], np.minimum(SKIN_DEPTH, 0.6 * depth[covered]), skin)
+
+
+def nearest_skin(neutral: np.ndarray, rig: PouchRig) -> PouchRig:
+    """The rig with the skin triangles that are nearest on this person, (V, 3) metres: a second look at who is far
+    from the mean.
+    """
+    from scipy.spatial import cKDTree
+
+    nearest = cKDTree(neutral[rig.skin].mean(1)).query(neutral[rig.inner])[1]
+    return replace(rig, faces=np.repeat(rig.skin[nearest][:, None], 2, axis=1))
 
 
 def tuck_pouch(posed: np.ndarray, rig: PouchRig) -> np.ndarray:
     """Offsets (N, n, 3) that bring the inner mouth of `posed` (N, V, 3) back under the skin; mostly zero."""
-    corners = posed[:, rig.faces]  # (N, n, 3, 3)
+    depth, normal = _depth(posed, rig.inner, rig.faces)
+    push = np.clip(rig.depth[:, None] - depth, 0.0, MAX_TUCK)
+    return -(push[..., None] * normal).mean(-2)
+
+
+def _depth(posed: np.ndarray, inner: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How far vertices (n,) of `posed` (N, V, 3) lie under triangles (n, 2, 3): (N, n, 2) metres, and the triangles'
+    normals (N, n, 2, 3).
+    """
+    corners = posed[:, faces]
     normal = _normals(corners)
-    point = (corners * rig.shares[..., None]).sum(-2)
-    depth = ((point - posed[:, rig.inner]) * normal).sum(-1)
-    return -np.clip(rig.depth - depth, 0.0, MAX_TUCK)[..., None] * normal
+    return ((corners.mean(-2) - posed[:, inner, None]) * normal).sum(-1), normal
 
 
 def _normals(corners: np.ndarray) -> np.ndarray:

@@ -15,7 +15,11 @@ import numpy as np
 
 from .eyelids import EyeRig, clear_lids, eye_rigs, turn_in_own_shape
 from .folds import FoldRig, fold_rig, unfold
-from .lips import LipRig, PouchRig, close_lips, lip_rig, pouch_rig, tuck_pouch
+from .lips import LipRig, PouchRig, close_lips, lip_rig, nearest_skin, pouch_rig, tuck_pouch
+
+# A blink goes this much further than MakeHuman's, or eyes that bulge stay open by a millimetre seen from the side.
+BLINK_OVERLAP = np.float32(1.07)
+TUCK_ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,8 @@ def person_shapes(head, identity: np.ndarray) -> PersonShapes:
 
     close_lips(neutral, rig.lips)
     neutral[rig.pouch.inner] += tuck_pouch(neutral[None], rig.pouch)[0]
+    for _ in range(TUCK_ROUNDS):
+        neutral[rig.pouch.inner] += tuck_pouch(neutral[None], nearest_skin(neutral, rig.pouch))[0]
     for eye in rig.eyes:
         turn_in_own_shape(neutral, offsets, mean, eye)
         clear_lids(neutral, offsets, eye)
@@ -73,6 +79,9 @@ def symmetric_offsets(head) -> np.ndarray:
         for index, name in enumerate(names)
     ]
     offsets, mirror = head.expression_basis.cpu().numpy(), head.mirror_vertices.cpu().numpy()
+    offsets = offsets.copy()
+    for name in ("eyeBlinkLeft", "eyeBlinkRight"):
+        offsets[names.index(name)] *= BLINK_OVERLAP
     return 0.5 * (offsets + offsets[partner][:, mirror] * np.float32([-1, 1, 1]))
 
 
