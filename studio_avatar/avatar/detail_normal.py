@@ -6,6 +6,8 @@ highlights break up as on skin; it is mild, because dark is not always deep (fre
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from ..head.layout import region_mask, texel_map
@@ -43,6 +45,7 @@ def encode_normals(normals: np.ndarray) -> np.ndarray:
     return np.rint((np.clip(normals, -1, 1) * 0.5 + 0.5) * 255).astype(np.uint8)
 
 
+@functools.lru_cache(maxsize=4)
 def _share(head, size: int) -> np.ndarray:
     """(size, size) float32 share of the relief, smooth between regions; 0 outside of the skin."""
     from scipy.ndimage import gaussian_filter

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +42,7 @@ def skin_material(texture: np.ndarray, head) -> Material:
     return Material(encode_png(texture), _plain_png(normal), _plain_png(np.rint(packed * 255).astype(np.uint8)))
 
 
+@functools.lru_cache(maxsize=4)
 def roughness_map(head, size: int) -> np.ndarray:
     """(size, size) float32 GGX roughness in [0, 1] by region; soft on skin, sharp where wet meets dry."""
     from scipy.ndimage import gaussian_filter
@@ -70,5 +72,5 @@ def _plain_png(values: np.ndarray) -> bytes:
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.fromarray(values).save(buffer, format="PNG")
+    Image.fromarray(values).save(buffer, format="PNG", compress_level=3)
     return buffer.getvalue()
