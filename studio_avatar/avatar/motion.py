@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SECONDS_A_KEYFRAME = 0.75  # when the capture does not say when its keyframes were
 FRONTAL = np.diag([1.0, -1.0, -1.0])  # OpenCV camera in front of the face
 
 
@@ -24,23 +23,14 @@ class Motion:
 
 
 def captured_motion(fit) -> Motion | None:
-    """What a `HeadFit` says about motion; None with less than two keyframes.
-
-    Keyframes without times (photos) are shown one after the other, from the head turned right to turned left.
-    """
-    turns = FRONTAL @ np.asarray(fit.rotation, np.float64)
-    stamps = getattr(fit, "timestamps", None)
-    if stamps is None:
-        order = np.argsort(np.arctan2(turns[:, 0, 2], turns[:, 2, 2]), kind="stable")
-        times = np.arange(len(order)) * SECONDS_A_KEYFRAME
-    else:
-        stamps = np.asarray(stamps, np.float64)
-        order = np.unique(stamps, return_index=True)[1]
-        times = stamps[order] - stamps.min()
+    """What a `HeadFit` says about motion; None with less than two keyframes. Photos follow each other by the second."""
+    stamps = np.asarray(fit.timestamps, np.float64)
+    order = np.unique(stamps, return_index=True)[1]
     if len(order) < 2:
         return None
-    rotation = _quaternions(turns[order])
-    return Motion(times.astype(np.float32), np.clip(np.asarray(fit.expression)[order], 0, 1), rotation)
+    turns = FRONTAL @ np.asarray(fit.rotation, np.float64)[order]
+    times = (stamps[order] - stamps.min()).astype(np.float32)
+    return Motion(times, np.clip(np.asarray(fit.expression)[order], 0, 1), _quaternions(turns))
 
 
 def _quaternions(matrices: np.ndarray) -> np.ndarray:
