@@ -76,9 +76,9 @@ def save_results(
     folder: Path,
     settings: CreationSettings,
     weights_revision: str,
-    exports: ExportSettings = GLB_ONLY,
     prefix: str = "",
     written: Callable[[Path], None] | None = None,
+    exports: ExportSettings = GLB_ONLY,
 ) -> ResultFiles:
     """Write a pipeline output into an existing folder.
 
@@ -87,9 +87,9 @@ def save_results(
         folder: existing, normally empty.
         settings: what was asked for.
         weights_revision: from `studio_avatar.weights.weights_revision`.
-        exports: which files of the avatar are written; by default the GLB alone.
         prefix: what the names of the files begin with.
         written: called with each file's path as soon as the file is complete.
+        exports: which files of the avatar are written; by default the GLB alone.
     Raises:
         OSError: a file cannot be written.
     """

@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
         output = create_avatar(pipeline, options.files, settings, bar)
         bar("save", 0.0)
         with new_folder(target) as folder:
-            save_results(output, folder, settings, weights_revision(weights), exports)
+            save_results(output, folder, settings, weights_revision(weights), exports=exports)
     if not options.quiet:
         print(target)
     return 0
