@@ -45,7 +45,7 @@ class Photographer:
 
     def take(self, name: str, full_page: bool = False) -> None:
         path = OUT / f"{name}.jpg"
-        self.page.screenshot(path=path, type="jpeg", quality=78, full_page=full_page)
+        self.page.screenshot(path=path, type="jpeg", quality=45 if full_page else 78, full_page=full_page)
         print(f"{path.relative_to(ROOT)}: {path.stat().st_size / 1e3:.0f} kB")
 
     def wait(self, selector: str) -> None:
@@ -120,6 +120,8 @@ def good_capture(visitor: Photographer) -> None:
 
 
 def good_capture_on_a_phone(visitor: Photographer) -> None:
+    visitor.page.get_by_text("Settings").click()
+    visitor.page.get_by_label("Turbo").check()
     visitor.page.locator("#example-good").click()
     show_result(visitor)
     visitor.page.locator("#head").scroll_into_view_if_needed()

@@ -17,7 +17,7 @@ sync_api = pytest.importorskip(
 
 PATIENCE_MS = 240_000  # a busy machine
 DESKTOP, PHONE = {"width": 1000, "height": 700}, {"width": 360, "height": 740}
-STOP_SECONDS = 2.0
+STOP_SECONDS, LEAVE_SECONDS = 2.0, 20.0
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +159,11 @@ def test_a_weak_capture_gets_advice_and_cancel_frees_the_machine(visit, server):
     assert time.monotonic() - pressed < STOP_SECONDS
     create.click()  # and it can be taken up again
     page.wait_for_selector("#status .running:has-text('Inverting')")
+    page.close()  # who leaves stops the work as well
+    left = time.monotonic()
+    while httpx.get(f"{server.url}/health").json()["status"] == "busy":
+        assert time.monotonic() - left < LEAVE_SECONDS
+        time.sleep(0.2)
 
 
 def test_a_text_file_is_a_toast_of_one_sentence(visit, tmp_path):
@@ -189,8 +194,10 @@ def test_two_visitors_never_see_each_others_files(visit, server):
     import httpx
 
     first, second = visit(), visit(PHONE)
-    for page, capture in ((first, GOOD_CAPTURE), (second, WEAK_CAPTURE)):
-        upload(page, capture)
+    upload(first, GOOD_CAPTURE)
+    first.wait_for_selector("#status .running .bar")
+    upload(second, WEAK_CAPTURE)
+    second.locator("#status").get_by_text("queue: 1/1").wait_for()  # one is looked at at a time
     for page in (first, second):
         page.wait_for_selector("#check-card .card")
         page.locator("#check-pictures img").last.wait_for()

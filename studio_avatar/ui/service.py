@@ -31,6 +31,7 @@ LONGEST_STEM = 40
 class CaptureCheck:
     """One capture, looked at.
 
+    paths: the video or photos it is of.
     phone: the `PhoneTexture`, to go on from.
     findings: `CaptureReport.to_dict()`.
     seconds: how long it took.
@@ -38,6 +39,7 @@ class CaptureCheck:
     phone_texture, seen: PNG files of the same size, sRGB and 8-bit grey, as `/texture` takes them.
     """
 
+    paths: tuple[str, ...]
     phone: object
     findings: dict
     seconds: float
@@ -114,7 +116,7 @@ class AvatarService:
 
         Args:
             paths: one video, or one or more photos; their name goes into those of the files.
-            check: of `paths`, to go on from; without one, or with one of another size, they are captured anew.
+            check: to go on from; without one, or with one of other files or another size, `paths` are captured anew.
         Raises:
             StudioAvatarError: the input cannot become an avatar; the message is for the user.
         """
@@ -147,6 +149,7 @@ class AvatarService:
         seconds, phone = time.monotonic() - began, observation.texture
         folder = self.sessions.new(session)
         return CaptureCheck(
+            paths=tuple(paths),
             phone=phone,
             findings=phone.report.to_dict(),
             seconds=seconds,
@@ -165,7 +168,7 @@ class AvatarService:
     ) -> AvatarResult:
         report(StageProgress("load", 0.0))
         pipeline = self._ready_pipeline()
-        if check is not None and check.phone.rgb.shape[0] != settings.size:
+        if check is not None and (check.paths, len(check.phone.rgb)) != (tuple(paths), settings.size):
             check = None
         folder = self.sessions.new(session)
 
