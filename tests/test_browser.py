@@ -171,9 +171,9 @@ def test_a_text_file_is_a_toast_of_one_sentence(visit, tmp_path):
     text.write_text("hello, I am no video\n" * 100)
     page = visit()
     upload(page, text)
-    toast = page.locator(".toast-body.error")
+    toast = page.locator(".toast-body.error", has_text="clip.mp4")
     toast.wait_for()
-    assert "clip.mp4" in toast.inner_text() and "Traceback" not in toast.inner_text()
+    assert "Traceback" not in page.locator(".toast-wrap").inner_text()
     page.wait_for_selector("#status .notice.problem")
 
 

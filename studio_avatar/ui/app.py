@@ -146,6 +146,14 @@ def _wire(page: _Page) -> None:
         cancels=running,
         **QUIET,
     )
+    for event in running:
+        # gradio counts a cancelled run as failed; its last progress may arrive after Cancel's own answer
+        event.failure(_stopped_if_running, outputs.status, outputs.status, **QUIET)
+
+
+def _stopped_if_running(status: str) -> str:
+    """What the panel says after a failed run: its error, or, if it still shows progress, that it was stopped."""
+    return presentation.notice(STOPPED) if presentation.shows_progress(status) else status
 
 
 def _checker(page: _Page, ignored: Examples | None = None) -> Callable:

@@ -66,6 +66,11 @@ def run_progress(progress: RunProgress) -> str:
     return f'<ol class="stages">{"".join(rows)}</ol>'
 
 
+def shows_progress(status: str) -> bool:
+    """Whether the status panel's HTML is from `run_progress`."""
+    return 'class="stages"' in status
+
+
 def capture_card(findings: dict) -> str:
     """HTML of a capture report: the verdict, what to do better, and every measured quantity."""
     advice = [finding for finding in findings["findings"] if finding["advice"]]

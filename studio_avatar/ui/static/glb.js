@@ -1,8 +1,8 @@
-// Reading the GLB that `studio_avatar.avatar` writes: one mesh, plain or sparse accessors, one image a material, morph
+// Reading the GLB that `studio_avatar.avatar` writes: one mesh, plain or sparse accessors, morph
 // targets with names. It is no general glTF reader.
 
 const ARRAYS = { 5126: Float32Array, 5123: Uint16Array, 5125: Uint32Array };
-const WIDTHS = { SCALAR: 1, VEC2: 2, VEC3: 3 };
+const WIDTHS = { SCALAR: 1, VEC2: 2, VEC3: 3, VEC4: 4 };
 
 async function readGlb(address) {
   const bytes = await (await fetched(address)).arrayBuffer();
@@ -52,6 +52,7 @@ function readMesh(glb) {
     position: accessor(glb, primitive.attributes.POSITION),
     normal: accessor(glb, primitive.attributes.NORMAL),
     uv: accessor(glb, primitive.attributes.TEXCOORD_0),
+    tangent: accessor(glb, primitive.attributes.TANGENT),
     index: accessor(glb, primitive.indices),
     material: glb.json.materials[primitive.material || 0],
     targets: (primitive.targets || []).map((target) =>
@@ -60,8 +61,9 @@ function readMesh(glb) {
   return { names, parts, filmed: (mesh.extras && mesh.extras.captureExpressions) || [] };
 }
 
-function imageOf(glb, material) {
-  const texture = glb.json.textures[material.pbrMetallicRoughness.baseColorTexture.index];
+// reference: a material's `baseColorTexture` or another of its textures.
+function imageOf(glb, reference) {
+  const texture = glb.json.textures[reference.index];
   const image = glb.json.images[texture.source], place = glb.json.bufferViews[image.bufferView];
   const data = new Uint8Array(glb.bytes, glb.start + (place.byteOffset || 0), place.byteLength);
   return decoded(new Blob([data], { type: image.mimeType }));

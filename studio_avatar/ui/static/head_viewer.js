@@ -64,7 +64,12 @@ class StudioHead extends HTMLElement {
   async load() {
     const glb = await readGlb(this.getAttribute("glb"));
     const scene = new Scene(this.find("canvas"), readMesh(glb));
-    for (const part of scene.parts) part.texture = scene.texture(await imageOf(glb, part.part.material));
+    for (const part of scene.parts) {
+      const { pbrMetallicRoughness: surface, normalTexture } = part.part.material;
+      part.studio = scene.texture(await imageOf(glb, surface.baseColorTexture));
+      part.gloss = scene.texture(await imageOf(glb, surface.metallicRoughnessTexture), scene.gl.RGBA8);
+      part.relief = scene.texture(await imageOf(glb, normalTexture), scene.gl.RGBA8);
+    }
     scene.phone = scene.texture(await pictureAt(this.getAttribute("phone")));
     scene.seen = scene.texture(await pictureAt(this.getAttribute("seen")), scene.gl.RGBA8);
     this.scene = scene;

@@ -3,11 +3,13 @@
 
 const VERTEX_SHADER = `#version 300 es
   layout(location=0) in vec3 position; layout(location=1) in vec3 normal; layout(location=2) in vec2 uv;
+  layout(location=3) in vec4 tangent;
   uniform mat4 camera, model, shadow;
-  out vec3 worldPosition, worldNormal; out vec2 texel; out vec4 lit;
+  out vec3 worldPosition, worldNormal; out vec4 worldTangent, lit; out vec2 texel;
   void main() {
     vec4 world = model * vec4(position, 1.0);
     worldPosition = world.xyz; worldNormal = mat3(model) * normal; texel = uv;
+    worldTangent = vec4(mat3(model) * tangent.xyz, tangent.w);
     lit = shadow * vec4(world.xyz + normalize(worldNormal) * 0.002, 1.0);  // off the surface: no shadow acne
     gl_Position = camera * world;
   }`;
@@ -20,9 +22,9 @@ const DEPTH_SHADER = `#version 300 es
 const SKIN_SHADER = `#version 300 es
   precision highp float;
   precision highp sampler2DShadow;
-  in vec3 worldPosition, worldNormal; in vec2 texel; in vec4 lit;
-  uniform sampler2D studio, phone, seen; uniform sampler2DShadow shadowMap;
-  uniform vec3 eye, toLight, lightColour, sky, ground; uniform float divider, tint, roughness; uniform bool flat_;
+  in vec3 worldPosition, worldNormal; in vec4 worldTangent, lit; in vec2 texel;
+  uniform sampler2D studio, phone, seen, relief, gloss; uniform sampler2DShadow shadowMap;
+  uniform vec3 eye, toLight, lightColour, sky, ground; uniform float divider, tint; uniform bool flat_;
   out vec4 colour;
   float visibility() {
     vec3 p = lit.xyz / lit.w * 0.5 + 0.5;
@@ -36,7 +38,10 @@ const SKIN_SHADER = `#version 300 es
     return mix(12.92 * c, 1.055 * pow(max(c, 0.0), vec3(1.0 / 2.4)) - 0.055, step(0.0031308, c));
   }
   void main() {
-    vec3 n = normalize(worldNormal) * (gl_FrontFacing ? 1.0 : -1.0), v = normalize(eye - worldPosition);
+    vec3 n = normalize(worldNormal), t = normalize(worldTangent.xyz), v = normalize(eye - worldPosition);
+    n = normalize(mat3(t, cross(n, t) * worldTangent.w, n) * (texture(relief, texel).xyz * 2.0 - 1.0));
+    if (!gl_FrontFacing) n = -n;
+    float roughness = max(texture(gloss, texel).g, 0.1);
     bool before = gl_FragCoord.x < divider;
     vec3 skin = before ? texture(phone, texel).rgb : texture(studio, texel).rgb;
     skin = mix(skin, vec3(0.80, 0.17, 0.02), tint * (1.0 - texture(seen, texel).r));
@@ -125,7 +130,7 @@ class Scene {
   upload(part) {
     const { gl } = this, array = gl.createVertexArray(), buffers = {};
     gl.bindVertexArray(array);
-    [["position", 3], ["normal", 3], ["uv", 2]].forEach(([name, width], location) => {
+    [["position", 3], ["normal", 3], ["uv", 2], ["tangent", 4]].forEach(([name, width], location) => {
       gl.bindBuffer(gl.ARRAY_BUFFER, buffers[name] = gl.createBuffer());
       gl.bufferData(gl.ARRAY_BUFFER, part[name], gl.DYNAMIC_DRAW);
       gl.enableVertexAttribArray(location);
@@ -220,10 +225,8 @@ class Scene {
     this.bind(place("shadowMap"), 3, this.shadowMap);
     this.bind(place("phone"), 1, this.phone);
     this.bind(place("seen"), 2, this.seen);
-    this.drawParts((part) => {
-      this.bind(place("studio"), 0, part.texture);
-      gl.uniform1f(place("roughness"), part.part.material.pbrMetallicRoughness.roughnessFactor ?? 0.55);
-    });
+    this.drawParts((part) => ["studio", "relief", "gloss"].forEach((name, number) =>
+      this.bind(place(name), 4 + number, part[name])));
   }
 
   bind(place, unitNumber, texture) {
