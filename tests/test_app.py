@@ -167,9 +167,16 @@ def test_result_files_are_called_after_the_input(path, stem):
     assert file_stem(path) == stem
 
 
-def test_a_login_without_a_password_is_refused_before_anything_starts():
-    with pytest.raises(InvalidInputError, match="user:password"):
-        launch(options=ServerOptions(login="someone"))
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (ServerOptions(login="someone"), "user:password"),
+        (ServerOptions(largest_upload="much"), "500mb"),
+    ],
+)
+def test_bad_options_are_refused_before_anything_starts(options, sentence):
+    with pytest.raises(InvalidInputError, match=sentence):
+        launch(options=options)
 
 
 def test_progress_knows_step_and_time_left():
@@ -427,6 +434,15 @@ def test_a_login_guards_page_and_endpoints(tmp_path):
         right = httpx.post(f"{server.url}/login", data={"username": "studio", "password": "light"})
         assert (wrong.status_code, right.status_code) == (400, 200)
         assert httpx.get(f"{server.url}/config", cookies=right.cookies).status_code == 200
+
+
+def test_a_taken_port_is_one_sentence(server):
+    port = server.url.rsplit(":", 1)[1]
+    done = subprocess.run(
+        [sys.executable, "app.py", "--port", port], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 2 and "choose another one with --port" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_logs_name_no_file_and_no_person(server):

@@ -217,6 +217,7 @@ def _creator(page: _Page) -> Callable:
             **_cleared(outputs, WAITING),
             outputs.check_group: gr.Column(visible=checked is not None),
             outputs.welcome: gr.HTML(visible=checked is None),
+            **({} if checked else {outputs.check_pictures: ""}),
             cancel: gr.Button(interactive=True),
         }
         for update in _reported(page.make, paths, settings, request.session_hash, checked):
@@ -261,6 +262,8 @@ def _cleared(outputs: Outputs, status: str) -> dict:
         outputs.check_group: gr.Column(visible=False),
         outputs.result_group: gr.Column(visible=False),
         outputs.welcome: gr.HTML(visible=True),
+        outputs.downloads: gr.Row(visible=False),
+        **{button: gr.DownloadButton(value=None, interactive=False) for button in outputs.files()},
     }
 
 
@@ -292,7 +295,10 @@ def _ready_updates(outputs: Outputs, ready: Ready, previews: dict[str, Path]) ->
             outputs.previews: gr.HTML(presentation.previews(previews), visible=True),
         }
     if ready.name in buttons:
-        return {buttons[ready.name]: gr.DownloadButton(value=str(ready.path), interactive=True)}
+        return {
+            outputs.downloads: gr.Row(visible=True),
+            buttons[ready.name]: gr.DownloadButton(value=str(ready.path), interactive=True),
+        }
     return {}
 
 

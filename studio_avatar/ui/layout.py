@@ -97,11 +97,16 @@ class Outputs:
     result_group: gr.Column
     head: gr.HTML
     compare: gr.HTML
+    downloads: gr.Row
     texture_file: gr.DownloadButton
     head_file: gr.DownloadButton
     archive_file: gr.DownloadButton
     tones: gr.HTML
     account: gr.HTML
+
+    def files(self) -> list[gr.DownloadButton]:
+        """The download buttons."""
+        return [self.texture_file, self.head_file, self.archive_file]
 
 
 def capture_tabs() -> list:
@@ -190,15 +195,15 @@ def output_column() -> Outputs:
     status = gr.HTML(presentation.notice(READY), elem_id="status")
     previews = gr.HTML(elem_id="previews", visible=False)
     welcome = gr.HTML(presentation.welcome(WELCOME_PICTURE), elem_id="welcome")
+    with gr.Row(visible=False, elem_id="downloads") as downloads:
+        texture_file, head_file, archive_file = (
+            gr.DownloadButton(label, interactive=False, size="md", min_width=140, elem_id=name)
+            for name, label in (
+                ("texture-file", "Texture (PNG)"), ("head-file", "Head (GLB)"), ("archive-file", "Everything (ZIP)"),
+            )
+        )  # fmt: skip
     with gr.Column(visible=False, elem_id="result") as result_group:
         head = gr.HTML(elem_id="head")
-        with gr.Row(elem_id="downloads"):
-            texture_file, head_file, archive_file = (
-                gr.DownloadButton(label, interactive=False, size="md", min_width=140, elem_id=name)
-                for name, label in (
-                    ("texture-file", "Texture (PNG)"), ("head-file", "Head (GLB)"), ("archive-file", "Everything (ZIP)"),
-                )
-            )  # fmt: skip
         with gr.Row():
             with gr.Column(min_width=300, scale=5):
                 compare = gr.HTML(elem_id="compare")
@@ -212,6 +217,6 @@ def output_column() -> Outputs:
             with gr.Column(min_width=300, scale=5):
                 check_pictures = gr.HTML(elem_id="check-pictures")
     return Outputs(
-        status, previews, welcome, check_group, check_card, check_pictures, result_group, head, compare,
+        status, previews, welcome, check_group, check_card, check_pictures, result_group, head, compare, downloads,
         texture_file, head_file, archive_file, tones, account,
     )  # fmt: skip

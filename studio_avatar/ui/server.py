@@ -1,6 +1,7 @@
 """Serving the page: where, for whom, how many at once, and whether it is well."""
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -14,6 +15,7 @@ from .zerogpu import on_gpu, prepare
 
 STATIC = Path(__file__).parent / "static"
 SCRIPTS = ("glb.js", "scene.js", "head_viewer.js", "texture_compare.js")
+UPLOAD_SIZE = re.compile(r"\d+(b|kb|mb|gb)", re.IGNORECASE)
 LOGIN_VARIABLE = "STUDIO_AVATAR_LOGIN"
 
 
@@ -44,8 +46,11 @@ def launch(
     Args:
         weights: as `find_weights` takes it. examples_folder: with captures to offer on the page.
     Raises:
-        WeightsError: there are no weights. InvalidInputError: the login is not "user:password".
+        WeightsError: there are no weights. InvalidInputError: the login is not "user:password", the upload limit is no
+            size, or the port is taken.
     """
+    if not UPLOAD_SIZE.fullmatch(options.largest_upload):
+        raise InvalidInputError(f"The largest upload must read like 500mb, not '{options.largest_upload}'.")
     auth = _login(options.login or os.environ.get(LOGIN_VARIABLE))
     prepare()
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported, hence imported here
@@ -53,10 +58,9 @@ def launch(
     import gradio as gr
 
     from .app import build_app
-    from .examples import Examples, thumbnail_css
+    from .examples import Examples
     from .service import AvatarService
     from .sessions import SessionFolders
-    from .theme import studio_theme
 
     sessions = SessionFolders()
     sessions.hold_uploads()
@@ -68,7 +72,18 @@ def launch(
     gr.set_static_paths(list(examples.named().values()))  # served from where they are; not a session's files
     _warm_up(service)
     page = build_app(service, on_gpu, examples)
-    page.queue(max_size=options.longest_queue, default_concurrency_limit=1).launch(
+    page.queue(max_size=options.longest_queue, default_concurrency_limit=1)
+    try:
+        _serve(page, service, examples, auth, options)
+    except OSError as error:
+        raise InvalidInputError("That port is taken: choose another one with --port.") from error
+
+
+def _serve(page, service, examples, auth, options: ServerOptions) -> None:
+    from .examples import thumbnail_css
+    from .theme import studio_theme
+
+    page.launch(
         server_name=options.host,
         server_port=options.port,
         share=options.share,
