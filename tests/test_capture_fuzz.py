@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scheduling import ordinary_scheduling
 
 av = pytest.importorskip("av")
 resource = pytest.importorskip("resource")
@@ -41,7 +42,7 @@ print(json.dumps(results))
 def clip(path: Path, codec: str, options: dict) -> Path:
     rng = np.random.default_rng(0)
     background = rng.integers(0, 255, (96, 128, 3), np.uint8)
-    with av.open(str(path), "w") as container:
+    with ordinary_scheduling(), av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=15, options=options)
         stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
         for number in range(20):
