@@ -70,9 +70,11 @@ def _threads(count: int):
 
     before = torch.get_num_threads()
     torch.set_num_threads(count)
-    with threadpoolctl.threadpool_limits(count):
-        yield
-    torch.set_num_threads(before)
+    try:
+        with threadpoolctl.threadpool_limits(count):
+            yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _warn_of_lone_process() -> None:
