@@ -7,12 +7,6 @@ import numpy as np
 from .capture.report import REGIONS, SEEN_AT, skin_tone_ita
 from .head.layout import region_mask
 
-SKIN_REGIONS = {
-    "face": ("face", "lips", "brows", "eyelids"),
-    "ears": ("ears",),
-    "neck": ("neck",),
-    "scalp": ("scalp",),
-}
 TONE_CLASSES = (  # Chardon 1991: above this angle [degrees]
     (55.0, "very light"), (41.0, "light"), (28.0, "intermediate"), (10.0, "tan"), (-30.0, "brown"),
 )  # fmt: skip

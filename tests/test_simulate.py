@@ -233,3 +233,14 @@ def test_packing_keeps_the_order_and_names_what_was_skipped(tmp_path):
     assert index["skipped"] == {"p1": "NoFaceError: no face"}
     assert columns["rgb"][:, 0, 0, 0].tolist() == [0, 2]
     assert columns["seen"][:, 0, 0].tolist() == [0, 20]
+
+
+def test_the_weak_example_is_a_dark_clip_made_of_the_good_one(tmp_path):
+    from studio_avatar.capture.video import read_frames
+    from studio_avatar.training.weak_example import SIZE, main
+
+    good = Path(__file__).resolve().parent.parent / "examples" / "selfie.mp4"
+    main(["--capture", str(good), "--out", str(tmp_path / "weak.mp4")])
+    frames = [frame.rgb for frame in read_frames(tmp_path / "weak.mp4")]
+    assert len(frames) > 8 and frames[0].shape == (SIZE[1], SIZE[0], 3)
+    assert np.mean(frames[0]) < 0.6 * next(iter(read_frames(good))).rgb.mean()

@@ -13,11 +13,12 @@ import numpy as np
 
 from studio_avatar.capture.video import read_frames
 from studio_avatar.files import write_atomically
-from studio_avatar.training.example import encode_h264, smooth_walk
+from studio_avatar.training.example import FRAMES_PER_SECOND, smooth_walk
+from studio_avatar.video_file import encode_h264
 
 SIZE = (480, 854)
 FRONTAL_SECONDS = 0.6  # the good example looks straight ahead until then
-FRAMES = 66  # at 30 a second
+FRAMES = 66  # at FRAMES_PER_SECOND
 EXPOSURE = 0.09  # share of the light
 SHRINK = 0.72  # farther away
 SHAKE_PX, NOISE = 5.0, 0.012
@@ -30,7 +31,7 @@ def main(argv=None) -> None:
     parser.add_argument("--seed", type=int, default=11, help="of shake and noise")
     options = parser.parse_args(argv)
     frontal = [frame.rgb for frame in read_frames(options.capture) if frame.time <= FRONTAL_SECONDS]
-    video = encode_h264(spoilt(frontal, np.random.default_rng(options.seed)), SIZE)
+    video = encode_h264(spoilt(frontal, np.random.default_rng(options.seed)), SIZE, FRAMES_PER_SECOND)
     write_atomically(options.out, video)
     print(f"{options.out}: {len(video) / 1e3:.0f} kB")
 
