@@ -10,12 +10,13 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 OUT ?= out
 TORCH_INDEX ?=
+APP_ARGS ?=
 PYTEST_ARGS ?=
 
 .PHONY: app test avatar clean
 
 app: $(VENV)/app.stamp
-	$(BIN)/python app.py
+	$(BIN)/python app.py $(APP_ARGS)
 
 avatar: $(VENV)/app.stamp
 	@test -n "$(VIDEO)" || { echo "Say which video: make avatar VIDEO=selfie.mp4"; exit 2; }

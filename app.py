@@ -1,8 +1,8 @@
-"""The web demo: `python app.py`, `make app`, or a Hugging Face Space. Its weights are in weights_card/ beside it."""
+"""The web demo: `python app.py`, `make app`, or a Hugging Face Space. Options as for `studio-avatar demo`."""
 
-from pathlib import Path
+import sys
 
-from studio_avatar.ui.app import launch
+from studio_avatar.cli import main
 
 if __name__ == "__main__":
-    launch(example=Path(__file__).resolve().parent / "examples" / "selfie.mp4")
+    sys.exit(main(["demo", *sys.argv[1:]]))

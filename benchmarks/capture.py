@@ -34,11 +34,12 @@ from pathlib import Path
 
 import numpy as np
 
-from studio_avatar.capture import observe
+from studio_avatar.capture import contact_sheet, observe
 from studio_avatar.capture.landmarks import FACE_OVAL, NUM_SURFACE_LANDMARKS
 from studio_avatar.capture.unwrap import Camera, unwrap
 from studio_avatar.head.layout import region_mask, texel_map
 from studio_avatar.head.model import HeadModel
+from studio_avatar.images import encode_png
 from studio_avatar.training.simulated_clip import SimulatedClip, simulate_clip
 
 SIZE = 1024
@@ -113,6 +114,9 @@ def measure(head, clip: SimulatedClip, video: Path, picture: Path | None = None)
     begin = time.perf_counter()
     seen = observe(video, head, SIZE)
     seconds = time.perf_counter() - begin
+    if picture is not None:
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        picture.write_bytes(encode_png(contact_sheet(seen, head)))
     true_views, true_shapes = _true_views(head, clip, seen)
     texture = seen.texture
     face = region_mask(head, SIZE, *FACE)

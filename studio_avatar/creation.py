@@ -24,6 +24,7 @@ STAGE_TITLES = {
 }
 
 ProgressCallback = Callable[[str, float], None]
+PreviewCallback = Callable[[str, object], None]  # see `StudioTexturePipeline.__call__`
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,14 @@ class CreationSettings:
             "gradient_guidance_scale": self.guidance,
             "output_size": self.size,
         }
+
+
+# Turbo is for a first look; best is closer to the person for three times the time.
+PRESETS = {
+    "turbo": CreationSettings(inversion_steps=25, steps=1),
+    "standard": CreationSettings(),
+    "best": CreationSettings(inversion_steps=300, steps=8),
+}
 
 
 def stage_title(stage: str) -> str:
@@ -81,6 +90,8 @@ def create_avatar(
     paths: Sequence[str | os.PathLike],
     settings: CreationSettings,
     progress: ProgressCallback | None = None,
+    preview: PreviewCallback | None = None,
+    capture=None,
 ):
     """Run the pipeline on one person's video or photos.
 
@@ -89,12 +100,19 @@ def create_avatar(
         paths: one video, or one or more photos.
         settings: seed, steps, size.
         progress: called with (stage name, fraction of that stage in [0, 1]).
+        preview: called with "phone_texture" and "base" and the texture as soon as it exists.
+        capture: the finished `PhoneTexture` of `paths`, at the size of `settings`; they are not read again then.
     Returns:
         `StudioTextureOutput` with an avatar and a capture.
     Raises:
         StudioAvatarError: the input cannot become an avatar; the message says what to do.
     """
-    return pipeline(**capture_arguments(paths), **settings.pipeline_arguments(), progress_callback=progress)
+    return pipeline(
+        **(capture_arguments(paths) if capture is None else {"capture": capture}),
+        **settings.pipeline_arguments(),
+        progress_callback=progress,
+        preview_callback=preview,
+    )
 
 
 def load_pipeline(weights: str):

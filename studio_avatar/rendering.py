@@ -4,13 +4,16 @@
                                                      environment (9 harmonics) × ambient occlusion
                                                    + lamps × shadow rays + skin gloss (GGX)
 
-Used to simulate phone captures with a known answer and to draw the pictures of the documentation. Runs on the
-CPU (one core) and on CUDA with the same code. Needs `warp-lang`, which is in the `[train]` extra.
+Used to draw previews of avatars and to simulate phone captures with a known answer. Runs on the CPU (one core) and on
+CUDA with the same code.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import os
+import sys
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -446,6 +449,20 @@ def _geometry(hits, camera, window):
     return triangle, barycentric, depth
 
 
+@contextlib.contextmanager
+def _silent():
+    """Nothing reaches the process' standard error meanwhile, whoever writes it."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 @functools.cache
 def _warp():
     """Import Warp once and compile the kernels; they are cached on disk between runs."""
@@ -453,12 +470,13 @@ def _warp():
         import warp as wp
     except ImportError as error:
         raise MissingDependencyError(
-            'Rendering needs Warp: run pip install "studio-avatar[train]".'
+            "Rendering needs Warp: run pip install warp-lang."
         ) from error
     wp.config.log_level = wp.LOG_ERROR  # the banner and "no CUDA driver" are no news to the user
     # Nothing is differentiated here, and without adjoint code the kernels compile in half the time.
     wp.config.enable_backward = False
-    wp.init()
+    with _silent():
+        wp.init()  # its native part complains on stderr where there is no CUDA driver
     from studio_avatar import rendering_kernels
 
     names = ("cast", "shade", "occlude", "face_camera", "nearest")

@@ -3,14 +3,17 @@
 import json
 import os
 import platform
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from importlib import metadata
 from pathlib import Path
 
 from .creation import CreationSettings
 from .errors import InvalidInputError
+from .exports import EXTRA_NAMES, GLB, GLB_ONLY, ExportSettings, write_exports
 from .files import write_atomically
 from .images import encode_png, unit_to_uint8
+from .summary import seen_by_region, skin_tones
 from .version import __version__
 
 REPORTED_PACKAGES = ("torch", "diffusers", "transformers", "mediapipe", "numpy")
@@ -34,13 +37,13 @@ class ResultFiles:
     report: Path
 
     @classmethod
-    def in_folder(cls, folder: Path) -> "ResultFiles":
+    def in_folder(cls, folder: Path, prefix: str = "") -> "ResultFiles":
         return cls(
-            texture=folder / "texture.png",
-            phone_texture=folder / "phone_texture.png",
-            provenance=folder / "provenance.png",
-            avatar=folder / "avatar.glb",
-            report=folder / "report.json",
+            texture=folder / f"{prefix}texture.png",
+            phone_texture=folder / f"{prefix}phone_texture.png",
+            provenance=folder / f"{prefix}provenance.png",
+            avatar=folder / f"{prefix}{GLB}",
+            report=folder / f"{prefix}report.json",
         )
 
     @classmethod
@@ -63,12 +66,20 @@ def check_target(target: Path, own_names: set[str] | None = None) -> None:
         raise InvalidInputError(f"'{existing}' is a file: choose another folder with --output.")
     if not os.access(existing, os.W_OK):
         raise InvalidInputError(f"'{existing}' cannot be written: choose another folder with --output.")
-    own_names = ResultFiles.names() if own_names is None else own_names
+    own_names = ResultFiles.names() | EXTRA_NAMES if own_names is None else own_names
     if existing == target and not {path.name for path in target.iterdir()} <= own_names:
         raise InvalidInputError(f"'{target}' has other files in it: choose another folder with --output.")
 
 
-def save_results(output, folder: Path, settings: CreationSettings, weights_revision: str) -> ResultFiles:
+def save_results(
+    output,
+    folder: Path,
+    settings: CreationSettings,
+    weights_revision: str,
+    prefix: str = "",
+    written: Callable[[Path], None] | None = None,
+    exports: ExportSettings = GLB_ONLY,
+) -> ResultFiles:
     """Write a pipeline output into an existing folder.
 
     Args:
@@ -76,16 +87,24 @@ def save_results(output, folder: Path, settings: CreationSettings, weights_revis
         folder: existing, normally empty.
         settings: what was asked for.
         weights_revision: from `studio_avatar.weights.weights_revision`.
+        prefix: what the names of the files begin with.
+        written: called with each file's path as soon as the file is complete.
+        exports: which files of the avatar are written; by default the GLB alone.
     Raises:
         OSError: a file cannot be written.
     """
-    files = ResultFiles.in_folder(Path(folder))
-    write_atomically(files.texture, encode_png(output.avatar.texture))
-    write_atomically(files.phone_texture, encode_png(output.phone_texture))
-    write_atomically(files.provenance, encode_png(unit_to_uint8(output.provenance)))
-    output.avatar.export(files.avatar)
+    files = ResultFiles.in_folder(Path(folder), prefix)
+    tell = written or (lambda path: None)
+    for path, picture in (
+        (files.texture, output.avatar.texture),
+        (files.phone_texture, output.phone_texture),
+        (files.provenance, unit_to_uint8(output.provenance)),
+    ):
+        tell(write_atomically(path, encode_png(picture)))
+    write_exports(output.avatar, Path(folder), exports, prefix)
+    tell(files.avatar)
     report = result_report(output, settings, weights_revision)
-    write_atomically(files.report, json.dumps(report, indent=2, allow_nan=False).encode() + b"\n")
+    tell(write_atomically(files.report, json.dumps(report, indent=2, allow_nan=False).encode() + b"\n"))
     return files
 
 
@@ -93,7 +112,9 @@ def result_report(output, settings: CreationSettings, weights_revision: str) -> 
     """What was done, from what, and how well it was captured; JSON-ready.
 
     `timings` are seconds a stage; `resolution` is (width, height) in texels; `seen_share` is the mean of the
-    provenance map, in [0, 1]. There is no path and no name in it: a report can be shared.
+    provenance map, in [0, 1], and `seen_by_region` the share of each part of the skin that was seen; `skin_tone` has
+    the median colour (sRGB, 0 to 255) and the individual typology angle [degrees] of the seen skin in both textures.
+    There is no path and no name in it: a report can be shared.
     """
     return {
         "capture": output.capture.report.to_dict(),
@@ -102,6 +123,8 @@ def result_report(output, settings: CreationSettings, weights_revision: str) -> 
         "seed": settings.seed,
         "resolution": [output.avatar.texture.shape[1], output.avatar.texture.shape[0]],
         "seen_share": round(float(output.provenance.mean()), 4),
+        "seen_by_region": seen_by_region(output.avatar.head, output.provenance),
+        "skin_tone": {name: asdict(tone) for name, tone in skin_tones(output).items()},
         "weights_revision": weights_revision,
         "versions": _versions(),
     }

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 DTYPES = {5126: "<f4", 5125: "<u4", 5123: "<u2", 5121: "u1"}
-WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3}
+WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
 
 
 class Glb:
@@ -51,8 +51,8 @@ class Glb:
         assert len(values) == entry["count"]
         return values
 
-    def image(self) -> bytes:
-        (image,) = self.scene["images"]
+    def image(self, name: str = "colour") -> bytes:
+        (image,) = (image for image in self.scene["images"] if image["name"] == name)
         return self.view(image["bufferView"])
 
 

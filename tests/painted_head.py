@@ -41,13 +41,20 @@ def facing(yaw_deg: float = 0.0, pitch_deg: float = 0.0) -> np.ndarray:
 
 
 def render(
-    head, painting, vertices, rotation, shift=(0.0, 0.03, 0.5), lit: bool = True, background=(90, 110, 120)
+    head,
+    painting,
+    vertices,
+    rotation,
+    shift=(0.0, 0.03, 0.5),
+    lit: bool = True,
+    background=(90, 110, 120),
+    focal: float = FOCAL,
 ):
-    """The painted head as a photo (H, W, 3) uint8; nothing of the capture is used here."""
+    """The painted head as a photo (H, W, 3) uint8; shift: metres from the camera; focal: pixels."""
     from studio_avatar.head.layout import rasterise
 
     camera = vertices @ rotation.T + np.asarray(shift)
-    pixel = FOCAL * camera[:, :2] / camera[:, 2:] + np.array(IMAGE) / 2
+    pixel = focal * camera[:, :2] / camera[:, 2:] + np.array(IMAGE) / 2
     faces = head.faces.numpy()
     near = 1.0 / camera[:, 2]
     triangle, shares = rasterise(pixel[faces], IMAGE[1], IMAGE[0], -near[faces])

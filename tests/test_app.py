@@ -1,9 +1,8 @@
-"""The web demo: its worker, its session folders, its words, and the served page driven as a client would."""
+"""The web demo without a browser: its parts, and its endpoints as a program calls them."""
 
 import json
 import os
-import signal
-import socket
+import re
 import subprocess
 import sys
 import threading
@@ -14,18 +13,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from demo_server import GOOD_CAPTURE, ROOT, WEAK_CAPTURE, running_server
 from glb_reader import Glb
 from PIL import Image
 
+from studio_avatar.creation import CreationSettings
 from studio_avatar.errors import InvalidInputError, NoFaceError
+from studio_avatar.summary import SkinTone, what_was_invented
 from studio_avatar.ui import presentation
-from studio_avatar.ui.handlers import UNEXPECTED, AvatarService, user_sentence
+from studio_avatar.ui.progress import RunProgress, expected_seconds
+from studio_avatar.ui.server import ServerOptions, launch
+from studio_avatar.ui.service import UNEXPECTED, AvatarService, file_stem, user_sentence
 from studio_avatar.ui.sessions import KEEP_SECONDS, SessionFolders
-from studio_avatar.ui.worker import Done, StageProgress, follow
+from studio_avatar.ui.worker import Done, Ready, StageProgress, follow
 
-ROOT = Path(__file__).parents[1]
-EXAMPLE = ROOT / "examples" / "selfie.mp4"
-START_SECONDS = 180  # a cold disk and a busy machine
 FACE_SUFFIXES = {".mp4", ".png", ".glb", ".json", ".zip"}
 
 
@@ -33,10 +34,10 @@ FACE_SUFFIXES = {".mp4", ".png", ".glb", ".json", ".zip"}
 
 
 def test_follow_yields_stages_and_then_the_result():
-    def task(progress):
+    def task(report):
         for stage in ("one", "two"):
-            progress(stage, 0.0)
-            progress(stage, 1.0)
+            report(StageProgress(stage, 0.0))
+            report(StageProgress(stage, 1.0))
         return 42
 
     *stages, last = follow(task)
@@ -45,8 +46,8 @@ def test_follow_yields_stages_and_then_the_result():
 
 
 def test_follow_passes_the_tasks_own_error_on():
-    def task(progress):
-        progress("one", 0.5)
+    def task(report):
+        report(StageProgress("one", 0.5))
         raise NoFaceError("There is no face.")
 
     with pytest.raises(NoFaceError, match="There is no face."):
@@ -57,11 +58,11 @@ def test_closing_follow_stops_the_task_at_its_next_report():
     stopped = threading.Event()
     steps = []
 
-    def task(progress):
+    def task(report):
         try:
             for step in range(1000):
                 steps.append(step)
-                progress("work", step / 1000)
+                report(StageProgress("work", step / 1000))
                 time.sleep(0.01)
         finally:
             stopped.set()
@@ -71,11 +72,21 @@ def test_closing_follow_stops_the_task_at_its_next_report():
     assert stopped.wait(5) and len(steps) < 500
 
 
+def test_follow_passes_every_file_on():
+    files = [Ready(name, Path(name)) for name in "abc"]
+
+    def task(report):
+        for file in files:
+            report(file)
+
+    assert list(follow(task)) == [*files, Done(None)]
+
+
 def test_follow_yields_while_a_stage_says_nothing():
     release = threading.Event()
 
-    def task(progress):
-        progress("slow", 0.0)
+    def task(report):
+        report(StageProgress("slow", 0.0))
         release.wait(10)
 
     with closing(follow(task)) as updates:
@@ -106,13 +117,28 @@ def test_a_session_name_cannot_leave_the_root(name):
     assert sessions.new(name).resolve().parents[1] == sessions.root.resolve()
 
 
-def test_old_sessions_are_swept():
+def test_a_shared_upload_stays_until_the_last_session_leaves():
     sessions = SessionFolders()
-    old = sessions.new("old").parent
+    upload = sessions.root / "same.mp4"
+    upload.write_bytes(b"1")
+    for visitor in ("a", "b"):
+        sessions.adopt(visitor, [str(upload)])
+    sessions.forget("a")
+    assert upload.exists()
+    sessions.forget("b")
+    assert not upload.exists()
+
+
+def test_old_sessions_and_uploads_are_swept():
+    sessions = SessionFolders()
+    old, upload, fresh = sessions.new("old").parent, sessions.root / "hash", sessions.new("fresh")
+    upload.mkdir()
+    (upload / "face.mp4").write_bytes(b"1")
     past = time.time() - KEEP_SECONDS - 1
-    os.utime(old, (past, past))
-    sessions.new("fresh")
-    assert not old.exists()
+    for folder in (old, upload):
+        os.utime(folder, (past, past))
+    sessions.sweep()
+    assert not old.exists() and not upload.exists() and fresh.exists()
 
 
 # ---------------------------------------------------------------------------------------------- words
@@ -133,29 +159,79 @@ def test_the_service_refuses_before_it_loads_anything(tmp_path):
         list(service.create([], None, "session"))
 
 
-def test_the_stage_log_shows_what_is_done_and_what_runs():
-    log = presentation.StageLog()
-    log.add(StageProgress("landmarks", 1.0))
-    log.add(StageProgress("invert", 0.25))
-    html = log.html()
-    assert '<li class="done">Finding the face</li>' in html
-    assert 'class="running">Inverting' in html and "width:25%" in html
+@pytest.mark.parametrize(
+    ("path", "stem"),
+    [("/x/My clip (2).mp4", "My_clip_2"), ("../../etc/passwd", "passwd"), ("/x/....mp4", "avatar"), ("a" * 99, "a" * 40)],
+)
+def test_result_files_are_called_after_the_input(path, stem):
+    assert file_stem(path) == stem
 
 
-def test_findings_are_escaped_and_advice_is_shown_only_where_there_is_some():
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (ServerOptions(login="someone"), "user:password"),
+        (ServerOptions(largest_upload="much"), "500mb"),
+    ],
+)
+def test_bad_options_are_refused_before_anything_starts(options, sentence):
+    with pytest.raises(InvalidInputError, match=sentence):
+        launch(options=options)
+
+
+def test_progress_knows_step_and_time_left():
+    now = [100.0]
+    progress = RunProgress({"invert": 10.0, "upscale": 10.0}, {"invert": 100}, clock=lambda: now[0])
+    progress.add(StageProgress("load", 0.0))
+    now[0] += 50  # loading says nothing about the speed
+    progress.add(StageProgress("invert", 0.0))
+    assert progress.step() == (0, 100) and progress.seconds_left() is None
+    now[0] += 6
+    progress.add(StageProgress("invert", 0.3))
+    assert progress.step() == (30, 100) and progress.seconds_left() == pytest.approx(17 * 6 / 3)
+    progress.add(StageProgress("upscale", 1.0))
+    assert progress.step() is None and progress.seconds_left() == 0.0
+    html = presentation.run_progress(progress)
+    assert '<li class="done">Inverting</li>' in html and 'aria-valuenow="100"' in html
+
+
+def test_more_work_is_expected_to_take_longer():
+    standard = sum(expected_seconds(CreationSettings(), captured=True).values())
+    assert sum(expected_seconds(CreationSettings(size=2048), captured=True).values()) > 2 * standard / 1.5
+    assert sum(expected_seconds(CreationSettings(inversion_steps=25, steps=1), captured=True).values()) < standard / 2
+    assert sum(expected_seconds(CreationSettings(), captured=False).values()) > standard
+
+
+def test_the_card_escapes_what_it_shows_and_advises_only_where_there_is_advice():
     finding = {"name": "sharp<ness", "value": 0.123456, "unit": "%", "threshold": 0.5}
-    html = presentation.findings_list(
+    html = presentation.capture_card(
         {
-            "summary": "Weak & blurred.",
+            "verdict": "poor",
+            "frames_used": 2,
+            "frames_sampled": 9,
+            "frames_rejected": {"too_small": 3, "cut": 0},
             "findings": [
                 finding | {"verdict": "poor", "advice": "Hold <still>."},
                 finding | {"verdict": "good", "advice": ""},
             ],
         }
     )
-    assert "Weak &amp; blurred." in html and "Sharp&lt;ness" in html and "0.123 %" in html
-    assert html.count('class="advice"') == 1 and "Hold &lt;still&gt;." in html
-    assert '<div class="poor">' in html and '<div class="good">' in html
+    assert "Weak capture" in html and "2 of 9 pictures used, 3 left out: too small<" in html
+    assert "Sharp&lt;ness" in html and "0.12 %" in html
+    assert html.count("<li") == 1 and "Hold &lt;still&gt;." in html
+
+
+def test_what_was_invented_is_said_in_words():
+    sentence = what_was_invented({"face": 0.98, "ears": 0.5, "scalp": 0.02})
+    assert "98% of the face" in sentence and "part of the ears and all of the scalp" in sentence
+    assert "filled in" not in what_was_invented({"face": 1.0})
+
+
+@pytest.mark.parametrize(("ita", "name"), [(60, "very light"), (30, "intermediate"), (0, "brown"), (-40, "dark")])
+def test_skin_tone_classes(ita, name):
+    tone = SkinTone((10, 20, 30), ita)
+    assert tone.name == name
+    assert "rgb(10, 20, 30)" in presentation.skin_tone_rows({"phone": tone})
 
 
 def test_the_overlay_tints_only_what_was_completed():
@@ -167,111 +243,208 @@ def test_the_overlay_tints_only_what_was_completed():
     assert (overlay[2:, :, 0] > 150).all() and (overlay[2:, :, 2] < 100).all()
 
 
-# ---------------------------------------------------------------------------------------------- the served page
+# ---------------------------------------------------------------------------------------------- the endpoints
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """The app in a process of its own, as `make app` starts it: its URL and its temporary folder."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    temporary = tmp_path_factory.mktemp("tmp")
-    log = tmp_path_factory.mktemp("log") / "app.log"
-    environment = os.environ | {"GRADIO_SERVER_PORT": str(port), "TMPDIR": str(temporary)}
-    environment.pop("GRADIO_TEMP_DIR", None)
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=output, stderr=output
-        )
-    try:
-        _wait_for_port(port, process, log)
-        yield f"http://127.0.0.1:{port}", temporary
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(timeout=30)
-    assert list(temporary.glob("studio-avatar-*")) == []  # faces do not outlive the server
+    """The app as `make app` starts it, with room for one waiting request and for small files."""
+    folder = tmp_path_factory.mktemp("server")
+    with running_server(folder, "--longest-queue", "1", "--largest-upload", "2mb") as server:
+        yield server
+    assert list(server.temporary.glob("studio-avatar-*")) == []  # faces do not outlive the server
 
 
-def _wait_for_port(port: int, process: subprocess.Popen, log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        assert process.poll() is None, log.read_text()
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.3)
-    raise AssertionError(f"The app did not start: {log.read_text()}")
+def connect(server, folder):
+    gradio_client = pytest.importorskip("gradio_client")
+    return gradio_client.Client(server.url, verbose=False, download_files=str(folder))
 
 
 @pytest.fixture(scope="module")
 def client(server, tmp_path_factory):
-    gradio_client = pytest.importorskip("gradio_client")
-    client = gradio_client.Client(
-        server[0], verbose=False, download_files=str(tmp_path_factory.mktemp("downloads"))
-    )
+    client = connect(server, tmp_path_factory.mktemp("downloads"))
     yield client
     client.close()
 
 
-def test_one_public_endpoint(client):
-    endpoints = client.view_api(return_format="dict")["named_endpoints"]
-    assert list(endpoints) == ["/create_avatar"]
-    assert [value["label"] for value in endpoints["/create_avatar"]["returns"]] == [
-        "texture", "avatar", "report", "archive",
-    ]  # fmt: skip
-    names = [value["parameter_name"] for value in endpoints["/create_avatar"]["parameters"]]
-    assert names == ["video", "seed", "steps", "inversion_steps", "guidance"]
-
-
-def test_the_api_call_returns_the_result_files(client, server):
+@pytest.fixture(scope="module")
+def checked(client):
+    """`/check_capture` of the weak example, small."""
     from gradio_client import handle_file
 
-    texture, avatar, report, archive = client.predict(
-        handle_file(EXAMPLE), seed=3, steps=2, inversion_steps=20, api_name="/create_avatar"
-    )
-    assert Image.open(texture).size == (1024, 1024)
-    assert len(Glb(avatar).primitive["targets"]) == 52
-    assert json.loads(Path(report).read_text())["seed"] == 3
-    with zipfile.ZipFile(archive) as bundle:
-        assert set(bundle.namelist()) == {
-            "texture.png", "phone_texture.png", "provenance.png", "avatar.glb", "report.json",
-        }  # fmt: skip
-        assert bundle.read("texture.png") == Path(texture).read_bytes()
-    kept = {path for path in server[1].rglob("*") if path.suffix in FACE_SUFFIXES}
-    assert kept and all(path.relative_to(server[1]).parts[0].startswith("studio-avatar-") for path in kept)
+    return client.predict(handle_file(WEAK_CAPTURE), 256, api_name="/check_capture")
 
 
-def test_a_text_file_is_one_readable_sentence(client, tmp_path):
+SETTINGS = ["seed", "steps", "inversion_steps", "guidance", "size"]
+
+
+def test_the_endpoints_are_named_typed_and_described(client, server):
+    import httpx
+
+    endpoints = client.view_api(return_format="dict")["named_endpoints"]
+    assert {
+        name: ([p["parameter_name"] for p in entry["parameters"]], [r["label"] for r in entry["returns"]])
+        for name, entry in endpoints.items()
+    } == {
+        "/create_avatar": (["video", *SETTINGS], ["texture", "avatar", "report", "archive"]),
+        "/check_capture": (["video", "size"], ["report", "contact_sheet", "phone_texture", "seen"]),
+        "/texture": (["phone_texture", "seen", *SETTINGS], ["texture"]),
+    }
+    described = httpx.get(f"{server.url}/gradio_api/info").json()["named_endpoints"]
+    assert all(len(entry["description"]) > 40 for entry in described.values())
+    assert all(p["type"]["type"] for entry in described.values() for p in entry["parameters"] if "type" in p["type"])
+
+
+def test_check_capture_gives_verdict_and_advice(checked):
+    report, sheet, phone_texture, seen = checked
+    assert report["verdict"] == "poor"
+    assert sum(bool(finding["advice"]) for finding in report["findings"]) >= 3
+    assert Image.open(phone_texture).size == Image.open(seen).size == (256, 256)
+    assert min(Image.open(sheet).size) > 256
+
+
+def test_texture_goes_on_from_a_checked_capture(client, checked):
+    from gradio_client import handle_file
+
+    *_, phone_texture, seen = checked
+    arguments = [handle_file(phone_texture), handle_file(seen), 5, 1, 2, 0.5, 256]
+    first, again = (client.predict(*arguments, api_name="/texture") for _ in range(2))
+    assert Image.open(first).size == (256, 256)
+    assert Path(first).read_bytes() == Path(again).read_bytes()
+
+
+def test_progress_reaches_the_caller_and_a_full_queue_says_so(client, server, tmp_path):
     from gradio_client import handle_file
     from gradio_client.exceptions import AppError
+    from gradio_client.utils import QueueError
+
+    arguments = (handle_file(GOOD_CAPTURE), 3, 1, 20, 0.5, 1024)
+    running = client.submit(*arguments, api_name="/create_avatar")
+    stages = set()
+    deadline = time.monotonic() + 120
+    while not stages and time.monotonic() < deadline:
+        stages |= {unit.desc for unit in running.status().progress_data or []}
+        time.sleep(0.1)
+    others = [connect(server, tmp_path) for _ in range(2)]
+    waiting = others[0].submit(*arguments, api_name="/create_avatar")
+    time.sleep(1)
+    with pytest.raises((AppError, QueueError, ValueError), match="(?i)queue is full"):
+        others[1].predict(*arguments, api_name="/create_avatar")
+    waiting.cancel()
+    while not running.done():
+        stages |= {unit.desc for unit in running.status().progress_data or []}
+        time.sleep(0.1)
+    check_result(running.result(), server)
+    assert {"Fitting the head", "Inverting"} <= stages
+    for other in others:
+        other.close()
+
+
+def check_result(result, server):
+    texture, avatar, report, archive = result
+    assert Image.open(texture).size == (1024, 1024)
+    assert len(Glb(avatar).primitive["targets"]) == 52
+    content = json.loads(Path(report).read_text())
+    assert content["seed"] == 3 and set(content["skin_tone"]) == {"phone", "studio"}
+    assert content["seen_by_region"]["face"] > content["seen_by_region"]["scalp"]
+    with zipfile.ZipFile(archive) as bundle:
+        assert set(bundle.namelist()) == {
+            f"selfie_{name}"
+            for name in ("texture.png", "phone_texture.png", "provenance.png", "avatar.glb", "report.json")
+        }
+        assert bundle.read("selfie_texture.png") == Path(texture).read_bytes()
+    kept = {path for path in server.temporary.rglob("*") if path.suffix in FACE_SUFFIXES}
+    assert kept and all(
+        path.relative_to(server.temporary).parts[0].startswith("studio-avatar-") for path in kept
+    )
+
+
+def refused(client, *arguments, api_name):
+    from gradio_client.exceptions import AppError
+
+    with pytest.raises(AppError) as error:
+        client.predict(*arguments, api_name=api_name)
+    message = str(error.value)
+    assert message.endswith(".") and "Traceback" not in message and len(message) < 220
+    return message
+
+
+def test_bad_files_are_one_readable_sentence(client, checked, tmp_path):
+    from gradio_client import handle_file
 
     text = tmp_path / "text.mp4"
     text.write_text("hello, I am no video\n" * 100)
-    with pytest.raises(AppError) as error:
-        client.predict(handle_file(text), api_name="/create_avatar")
-    message = str(error.value)
-    assert message.endswith(".") and "Traceback" not in message and "text.mp4" in message
-    assert str(tmp_path) not in message and len(message) < 200
+    for name in ("/create_avatar", "/check_capture"):
+        message = refused(client, handle_file(text), api_name=name)
+        assert "text.mp4" in message and str(tmp_path) not in message
+    assert "Give one video" in refused(client, None, api_name="/create_avatar")
+    assert "no readable picture" in refused(client, handle_file(text), handle_file(checked[-1]), api_name="/texture")
+    assert "must have shape" in refused(client, handle_file(checked[1]), handle_file(checked[-1]), api_name="/texture")
 
 
-def test_no_file_is_one_readable_sentence(client):
-    from gradio_client.exceptions import AppError
+def test_too_large_a_file_is_refused(client, tmp_path):
+    from gradio_client import handle_file
 
-    with pytest.raises(AppError, match="Give one video"):
-        client.predict(None, api_name="/create_avatar")
+    large = tmp_path / "large.mp4"
+    large.write_bytes(bytes(3_000_000))
+    with pytest.raises(Exception, match="(?i)exceed|too large"):
+        client.predict(handle_file(large), api_name="/create_avatar")
 
 
 def test_other_files_of_the_server_are_not_served(server):
     import httpx
 
-    for path in ("/etc/hostname", str(ROOT / "pyproject.toml")):
-        assert httpx.get(f"{server[0]}/gradio_api/file={path}").status_code in (403, 404)
+    for path in ("/etc/hostname", str(ROOT / "pyproject.toml"), str(server.log)):
+        assert httpx.get(f"{server.url}/gradio_api/file={path}").status_code in (403, 404)
 
 
-def test_the_page_asks_nothing_of_other_servers(server):
+def test_health(server):
     import httpx
 
-    page = httpx.get(server[0]).text
-    assert "Create avatar" in page
-    assert "fonts.googleapis.com" not in page and "fonts.gstatic.com" not in page
+    answer = httpx.get(f"{server.url}/health").json()
+    assert answer["status"] in ("loading", "ready", "busy") and answer["waiting"] == 0
+
+
+def readme_snippets(language: str) -> list[str]:
+    section = (ROOT / "README.md").read_text().split("\n## API\n")[1].split("\n## ")[0]
+    return re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)
+
+
+@pytest.mark.parametrize(("language", "command"), [("python", [sys.executable, "-c"]), ("bash", ["bash", "-c"])])
+def test_readme_snippets_work_as_written(server, language, command, tmp_path):
+    import shutil
+
+    if language == "bash" and not shutil.which("curl"):
+        pytest.skip("curl is not installed")
+    (tmp_path / "selfie.mp4").symlink_to(WEAK_CAPTURE)
+    for snippet in readme_snippets(language):
+        code = snippet.replace("http://127.0.0.1:7860", server.url)
+        done = subprocess.run([*command, code], cwd=tmp_path, capture_output=True, text=True, timeout=240)
+        assert done.returncode == 0, done.stderr
+        assert "poor" in done.stdout or "texture.png" in done.stdout, done.stdout
+
+
+def test_a_login_guards_page_and_endpoints(tmp_path):
+    import httpx
+
+    with running_server(tmp_path, STUDIO_AVATAR_LOGIN="studio:light") as server:
+        assert httpx.get(f"{server.url}/config").status_code == 401
+        assert httpx.get(f"{server.url}/gradio_api/info").status_code == 401
+        wrong = httpx.post(f"{server.url}/login", data={"username": "studio", "password": "dark"})
+        right = httpx.post(f"{server.url}/login", data={"username": "studio", "password": "light"})
+        assert (wrong.status_code, right.status_code) == (400, 200)
+        assert httpx.get(f"{server.url}/config", cookies=right.cookies).status_code == 200
+
+
+def test_a_taken_port_is_one_sentence(server):
+    port = server.url.rsplit(":", 1)[1]
+    done = subprocess.run(
+        [sys.executable, "app.py", "--port", port], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 2 and "choose another one with --port" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_logs_name_no_file_and_no_person(server):
+    log = server.log.read_text()
+    assert "selfie" not in log and "text.mp4" not in log and "Traceback" not in log

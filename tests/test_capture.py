@@ -362,3 +362,25 @@ def test_a_missing_package_is_named(head, photo, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "mediapipe", None)
     with pytest.raises(errors.MissingDependencyError, match="pip install mediapipe"):
         capture(photo, head, size=64)
+
+
+def test_never_frontal(head, painting):
+    side = [render(head, painting, head.neutral.numpy(), facing(yaw)) for yaw in (46, 50)]
+    with pytest.raises(errors.NeverFrontalError, match="straight into it"):
+        capture(side, head, size=64)
+
+
+def test_nothing_sharp(head, photo):
+    with pytest.raises(errors.BlurredError, match="hold still"):
+        capture(cv2.GaussianBlur(photo, (0, 0), 12), head, size=64)
+
+
+def test_frames_are_rejected_with_a_counted_reason(head, painting):
+    """A blurred frame and one without a face among nine good ones."""
+    pictures = [render(head, painting, head.neutral.numpy(), facing(yaw)) for yaw in range(-20, 21, 5)]
+    blurred = cv2.GaussianBlur(pictures[4], (0, 0), 5)
+    nobody = np.full_like(pictures[0], 90)
+    texture = capture([*pictures, blurred, nobody], head, size=64)
+    assert texture.report.frames_rejected["blurred"] == 1
+    assert texture.report.frames_rejected["no_face"] == 1
+    assert texture.report.frames_sampled == 11 and texture.report.frames_with_face == 10

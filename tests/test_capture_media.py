@@ -34,10 +34,16 @@ def corner_names(rgb: np.ndarray) -> str:
     return names
 
 
-def write_clip(path: Path, picture: np.ndarray, times_ms: list[int], options: dict | None = None) -> Path:
-    """An H.264 clip that shows `picture` at the given times."""
+def write_clip(
+    path: Path,
+    picture: np.ndarray,
+    times_ms: list[int],
+    options: dict | None = None,
+    coding: dict | None = None,
+) -> Path:
+    """An H.264 clip that shows `picture` at the given times; options of the file and of the coding."""
     with av.open(str(path), "w", options=options or {}) as container:
-        stream = container.add_stream("libx264", rate=30)
+        stream = container.add_stream("libx264", rate=30, options=coding or {})
         stream.height, stream.width = picture.shape[:2]
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = stream.time_base = Fraction(1, 1000)
@@ -243,3 +249,81 @@ def test_clip_in_a_list_of_photos(tmp_path):
     with pytest.raises(errors.UnreadableMediaError) as caught:
         list(read_frames([clip, quadrants(96, 96)]))
     assert_one_sentence(caught.value, "a.mp4", "photo")
+
+
+def test_heic_photo_turns_by_its_own_orientation(tmp_path):
+    """Written by the encoder that only tests have; read by the decoder that users get."""
+    pillow_heif = pytest.importorskip("pillow_heif", reason="writes the HEIC file")
+    path = tmp_path / "a.heic"
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn clockwise by 90 degrees for display
+    pillow_heif.from_pillow(Image.fromarray(quadrants(160, 96))).save(path, quality=95, exif=exif.tobytes())
+    (frame,) = read_frames(path)
+    assert frame.rgb.shape == (160, 96, 3)
+    assert corner_names(frame.rgb) == "brwg"
+
+
+def test_animated_gif_is_a_clip(tmp_path):
+    pictures = [Image.fromarray(np.full((80, 96, 3), 40 * i, np.uint8)) for i in range(5)]
+    pictures[0].save(tmp_path / "a.gif", save_all=True, append_images=pictures[1:], duration=200)
+    frames = list(read_frames(tmp_path / "a.gif"))
+    assert [round(frame.time, 1) for frame in frames] == [0.0, 0.2, 0.4, 0.6, 0.8]
+    assert all(frame.of_clip for frame in frames)
+
+
+def test_long_clip_decodes_only_key_frames_where_they_suffice(tmp_path):
+    clip = write_clip(tmp_path / "a.mp4", quadrants(64, 64), list(range(0, 40_000, 50)), {}, {"g": "10"})
+    frames = list(read_frames(clip))
+    assert 45 <= len(frames) <= 61
+    assert np.allclose(np.diff([frame.time for frame in frames]) % 0.5, 0, atol=1e-3)  # a key frame each 0.5 s
+
+
+@pytest.mark.parametrize("full_range", [False, True])
+def test_standard_colour_matrices(tmp_path, full_range):
+    """BT.601 and BT.709, tagged; narrow and full range."""
+    for matrix in (1, 6):
+        path = tmp_path / f"{matrix}{full_range}.mp4"
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("libx264", rate=10, options={"crf": "4"})
+            stream.width, stream.height, stream.pix_fmt = 96, 96, "yuv420p"
+            context = stream.codec_context
+            context.colorspace, context.color_range = matrix, 2 if full_range else 1
+            frame = coded(np.full((96, 96, 3), (200, 120, 90)), matrix, full_range)
+            container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+        (read,) = read_frames(path)
+        assert np.abs(read.rgb[40, 40].astype(int) - (200, 120, 90)).max() <= 3
+
+
+def coded(rgb: np.ndarray, matrix: int, full_range: bool):
+    """A frame in Y'CbCr, written out from BT.601 (6) or BT.709 (1)."""
+    kr, kb = {1: (0.2126, 0.0722), 6: (0.299, 0.114)}[matrix]
+    red, green, blue = (rgb[0, 0] / 255).tolist()
+    luma = kr * red + (1 - kr - kb) * green + kb * blue
+    chroma = ((blue - luma) / (2 - 2 * kb), (red - luma) / (2 - 2 * kr))
+    scale, foot, span = (255, 0, 255) if full_range else (219, 16, 224)
+    frame = av.VideoFrame(96, 96, "yuv420p")
+    for plane, value in zip(frame.planes, (foot + scale * luma, *(128 + span * c for c in chroma))):
+        plane.update(bytes([round(value)]) * plane.buffer_size)
+    frame.colorspace, frame.color_range = matrix, 2 if full_range else 1
+    return frame
+
+
+def encrypted(path: Path) -> Path:
+    key = "00112233445566778899aabbccddeeff"
+    options = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": key, "encryption_kid": key}
+    return write_clip(path, quadrants(96, 96), [0, 33, 66], options)
+
+
+def test_encrypted_clip(tmp_path):
+    with pytest.raises(errors.UnreadableMediaError) as caught:
+        list(read_frames(encrypted(tmp_path / "a.mp4")))
+    assert_one_sentence(caught.value, "a.mp4", "encrypted")
+
+
+def test_unknown_coding_is_named(tmp_path):
+    clip = write_clip(tmp_path / "a.mp4", quadrants(96, 96), [0, 33, 66])
+    clip.write_bytes(clip.read_bytes().replace(b"avc1", b"xyz1"))
+    with pytest.raises(errors.UnsupportedCodecError) as caught:
+        list(read_frames(clip))
+    assert_one_sentence(caught.value, "a.mp4", "xyz1", "H.264")

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from painted_head import IMAGE, facing, paint, render
+from scheduling import ordinary_scheduling
 
 from studio_avatar.capture import capture
 from studio_avatar.capture.video import read_frames
@@ -46,7 +47,7 @@ def original(head, pictures, folder):
 
 def write(path: Path, pictures, times=None, codec="libx264", options=None, turn=None) -> Path:
     """The pictures (H, W, 3) uint8 as a clip, at `times` seconds; turn: degrees and whether mirrored, for display."""
-    with av.open(str(path), "w") as container:
+    with ordinary_scheduling(), av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=30, options=options or {"crf": "12"})
         stream.height, stream.width = pictures[0].shape[:2]
         stream.pix_fmt = "yuv420p"

@@ -20,7 +20,7 @@ from studio_avatar.weights import find_weights, parse_reference, weights_revisio
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "selfie.mp4"
-RESULT_FILES = {"texture.png", "phone_texture.png", "provenance.png", "avatar.glb", "report.json"}
+RESULT_FILES = {"texture.png", "phone_texture.png", "provenance.png", "avatar.glb", "preview.png", "report.json"}
 
 
 def run_command(*arguments, **options) -> subprocess.CompletedProcess:

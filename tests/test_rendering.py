@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 
-pytest.importorskip("warp", reason="the renderer needs warp-lang (extra [train])")
-
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.rendering import (
     Camera,

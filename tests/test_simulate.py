@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-pytest.importorskip("warp", reason="the simulator needs warp-lang (extra [train])")
-
 from studio_avatar.avatar.eyes import paint_eyes_and_mouth
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.head.layout import landmark_uv, region_mask, texel_map, texel_positions
@@ -28,7 +26,7 @@ from studio_avatar.training.augment import (
 )
 from studio_avatar.training.clip import camera_path, expression_track, simulate_clip
 from studio_avatar.training.environments import temperature
-from studio_avatar.training.example import FRAMES_PER_SECOND, camera_at, encode_h264
+from studio_avatar.training.example import FRAMES_PER_SECOND, camera_at
 from studio_avatar.training.makeup import paint_makeup
 from studio_avatar.training.occluders import sample_glasses, sample_strands
 from studio_avatar.training.painting import membrane
@@ -46,6 +44,7 @@ from studio_avatar.training.simulate import (
     simulate,
 )
 from studio_avatar.training.studio_set import complete
+from studio_avatar.video_file import encode_h264
 
 SIZE = 256
 SKIN = np.array([0.78, 0.58, 0.48], np.float32)
@@ -408,7 +407,7 @@ def test_the_example_file_is_the_same_bytes_and_plays():
     import av
 
     frames = [np.full((64, 48, 3), 10 * i, np.uint8) for i in range(6)]
-    first, second = (encode_h264(iter(frames), (48, 64)) for _ in range(2))
+    first, second = (encode_h264(iter(frames), (48, 64), FRAMES_PER_SECOND) for _ in range(2))
     assert first == second
     with av.open(io.BytesIO(first)) as container:
         assert container.streams.video[0].average_rate == FRAMES_PER_SECOND
@@ -435,3 +434,14 @@ def test_packing_keeps_the_order_and_names_what_was_skipped(tmp_path):
     assert index["skipped"] == {"p1": "NoFaceError: no face"}
     assert columns["rgb"][:, 0, 0, 0].tolist() == [0, 2]
     assert columns["seen"][:, 0, 0].tolist() == [0, 20]
+
+
+def test_the_weak_example_is_a_dark_clip_made_of_the_good_one(tmp_path):
+    from studio_avatar.capture.video import read_frames
+    from studio_avatar.training.weak_example import SIZE, main
+
+    good = Path(__file__).resolve().parent.parent / "examples" / "selfie.mp4"
+    main(["--capture", str(good), "--out", str(tmp_path / "weak.mp4")])
+    frames = [frame.rgb for frame in read_frames(tmp_path / "weak.mp4")]
+    assert len(frames) > 8 and frames[0].shape == (SIZE[1], SIZE[0], 3)
+    assert np.mean(frames[0]) < 0.6 * next(iter(read_frames(good))).rgb.mean()

@@ -1,63 +1,127 @@
-"""Headless pictures of an avatar, and the README's overview of one capture.
+"""Headless pictures of an avatar: one view, three lights for phone and studio texture, a turntable, and the README's
+overview of one capture.
 
     python -m studio_avatar.avatar.preview examples/selfie.mp4 --out docs/example.png
-
-Needs warp-lang (extra `train`).
 """
 
+from __future__ import annotations
+
 import argparse
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from ..errors import InvalidInputError
 from ..files import write_atomically
 from ..images import encode_png, unit_to_uint8
 from ..rendering import Lamp, Light, Skin, TexturedMesh, ambient_occlusion, look_at, render
+from .material import ROUGHNESS, shrunk
+from .mesh import smooth_normals
 
-FOCAL_SHARE = 1.9  # focal length over picture height: a portrait lens
-DISTANCE = 0.78  # metres from the camera to the head's origin
+FOCAL_SHARE = 2.1  # focal length over picture height: a portrait lens
+DISTANCE = 0.78  # metres from the camera to the middle of the head
+MIDDLE = np.array([0.0, -0.018, 0.0])
 BACKGROUND = (0.93, 0.93, 0.94)
+PREVIEW_CELL = (320, 400)  # pixels
+TURNTABLE_SIZE, TURNTABLE_FPS, TURNTABLE_SECONDS = (288, 360), 20, 3.0
+TURNTABLE_TEXELS = 512  # as many as its pixels can show
 SMILE = {"mouthSmileLeft": 0.7, "mouthSmileRight": 0.7, "cheekSquintLeft": 0.4, "cheekSquintRight": 0.4}
 TALK = {"jawOpen": 0.35, "browInnerUp": 0.6, "mouthFunnel": 0.2}
 
 
 def studio_light(azimuth_degrees: float = -40.0) -> Light:
     """Soft surrounding and one large key lamp at `azimuth_degrees`, positive towards the person's left."""
-    azimuth = np.radians(azimuth_degrees)
-    direction = np.array([np.sin(azimuth) * 0.9, 0.45, np.cos(azimuth) * 0.9])
-    key = Lamp(tuple(direction / np.linalg.norm(direction)), (1.25, 1.2, 1.12), spread=0.12)
-    return Light(Light.even(0.55).environment, (key,))
+    return _key_light(azimuth_degrees, 27.0, (1.25, 1.2, 1.12), 0.55, spread=0.12)
 
 
-def render_avatar(
-    avatar, yaw_degrees: float = 0.0, expression=None, light: Light | None = None, size=(512, 640)
-) -> np.ndarray:
-    """Picture of an `Avatar`, (height, width, 3) uint8 sRGB.
+def _key_light(azimuth, elevation, colour, ambient, spread) -> Light:
+    a, e = np.radians((azimuth, elevation))
+    direction = (np.sin(a) * np.cos(e), np.sin(e), np.cos(a) * np.cos(e))
+    return Light(Light.even(ambient).environment, (Lamp(direction, colour, spread=spread),))
 
-    Args:
-        yaw_degrees: turn of the head, positive towards the person's left (the right of the picture).
-        expression: ARKit name → coefficient. light: `studio_light()` by default. size: (width, height).
+
+# By name, for `Avatar.render`: large soft lamp, a window at the side, a low warm sun, light from everywhere.
+LIGHTS = {
+    "studio": studio_light(),
+    "window": _key_light(75.0, 15.0, (1.25, 1.4, 1.6), 0.3, spread=0.3),
+    "sunset": _key_light(-65.0, 8.0, (2.0, 1.15, 0.55), 0.28, spread=0.03),
+    "even": Light.even(1.0),
+}
+PREVIEW_LIGHTS = ("studio", "window", "sunset")
+
+
+class Scene:
+    """An avatar in one expression, ready to be looked at from any side: shadows of the sky are computed once."""
+
+    def __init__(self, avatar, expression: Mapping[str, float] | None = None):
+        mesh = avatar.full_mesh
+        vertices = mesh.posed(avatar.coefficients(expression))
+        normals = smooth_normals(vertices, mesh.faces)
+        rough = np.array([ROUGHNESS[name] for name in avatar.head.config.region_names])[mesh.region]
+        gloss = np.clip(0.45 / rough, 0.6, 3.0).astype(np.float32)  # the renderer's gloss is relative to skin
+        shape = TexturedMesh(vertices, mesh.faces, mesh.uv, mesh.uv_faces, normals, gloss=gloss)
+        self._mesh = replace(shape, occlusion=ambient_occlusion(shape))
+
+    def view(
+        self, texture: np.ndarray, yaw_degrees: float, light: Light, size: tuple[int, int], turning: bool = False
+    ) -> np.ndarray:
+        """(height, width, 3) uint8 sRGB.
+
+        Args:
+            texture: (H, H, 3) uint8. yaw_degrees: turn of the head, positive towards its left (the picture's right).
+            turning: one frame of many: the light stays with the camera while the head turns, and shadows get fewer rays.
+        """
+        width, height = size
+        yaw = np.radians(-yaw_degrees)
+        eye = MIDDLE + DISTANCE * np.array([np.sin(yaw), 0.05, np.cos(yaw)])
+        picture = render(
+            self._mesh,
+            texture.astype(np.float32) / 255.0,
+            look_at(eye, MIDDLE, FOCAL_SHARE * height, size),
+            _turned(light, yaw) if turning else light,
+            Skin(specular=0.7),
+            supersample=2,
+            shadow_samples=1 if turning else 4,
+            background=np.broadcast_to(np.float32(BACKGROUND), (height, width, 3)),
+        )
+        return unit_to_uint8(picture.rgb)
+
+
+def named_light(light: str | Light) -> Light:
+    """A light of `LIGHTS` by name, or the light itself.
+
     Raises:
-        MissingDependencyError: warp-lang is not installed.
+        InvalidInputError: there is no light of that name.
     """
-    width, height = size
-    mesh = TexturedMesh.of_head(avatar.head, avatar.mesh(expression))
-    mesh = TexturedMesh(**{**vars(mesh), "occlusion": ambient_occlusion(mesh)})
-    yaw = np.radians(-yaw_degrees)
-    centre = np.array([0.0, -0.01, 0.0])
-    eye = centre + DISTANCE * np.array([np.sin(yaw), 0.05, np.cos(yaw)])
-    camera = look_at(eye, centre, FOCAL_SHARE * height, size)
-    background = np.broadcast_to(np.float32(BACKGROUND), (height, width, 3))
-    picture = render(
-        mesh,
-        avatar.texture.astype(np.float32) / 255.0,
-        camera,
-        studio_light() if light is None else light,
-        Skin(specular=0.7),
-        supersample=2,
-        background=background,
-    )
-    return unit_to_uint8(picture.rgb)
+    if isinstance(light, Light):
+        return light
+    if light not in LIGHTS:
+        raise InvalidInputError(f"There is no light '{light}': use one of {', '.join(LIGHTS)}.")
+    return LIGHTS[light]
+
+
+def three_lights(avatar) -> np.ndarray:
+    """The avatar under three lights, (H, W, 3) uint8 sRGB: studio texture below, and above it, where the avatar has
+    one, the phone texture: light that was left in a texture is seen twice.
+    """
+    scene = Scene(avatar)
+    textures = [texture for texture in (avatar.phone_texture, avatar.texture) if texture is not None]
+    rows = [
+        np.concatenate([scene.view(texture, -18.0, LIGHTS[name], PREVIEW_CELL) for name in PREVIEW_LIGHTS], axis=1)
+        for texture in textures
+    ]
+    picture = np.concatenate(rows)
+    return _captioned(picture, ("phone texture", "studio texture")) if len(rows) == 2 else picture
+
+
+def turntable_frames(avatar, light: Light, size: tuple[int, int] = TURNTABLE_SIZE) -> Iterator[np.ndarray]:
+    """One full turn in front of a fixed camera and light; the last frame is one step before the first."""
+    scene, count = Scene(avatar), round(TURNTABLE_FPS * TURNTABLE_SECONDS)
+    texture = shrunk(avatar.texture, TURNTABLE_TEXELS)
+    for number in range(count):
+        yield scene.view(texture, 360.0 * number / count, light, size, turning=True)
 
 
 def overview(frame: np.ndarray, output, height: int = 448) -> np.ndarray:
@@ -66,14 +130,33 @@ def overview(frame: np.ndarray, output, height: int = 448) -> np.ndarray:
     frame: (H, W, 3) uint8; output: `StudioTextureOutput` with an avatar.
     """
     portrait = (int(height * 0.8), height)
+    avatar = output.avatar
     heads = [
-        render_avatar(output.avatar, size=portrait),
-        render_avatar(output.avatar, 35.0, SMILE, studio_light(50.0), portrait),
-        render_avatar(output.avatar, -30.0, TALK, studio_light(-100.0), portrait),
+        Scene(avatar).view(avatar.texture, 0.0, studio_light(), portrait),
+        Scene(avatar, SMILE).view(avatar.texture, 35.0, studio_light(50.0), portrait),
+        Scene(avatar, TALK).view(avatar.texture, -30.0, studio_light(-100.0), portrait),
     ]
-    textures = [_resized(np.asarray(image), (height, height)) for image in (output.phone_texture, output.avatar.texture)]
+    textures = [_resized(np.asarray(image), (height, height)) for image in (output.phone_texture, avatar.texture)]
     frame = _resized(frame, (round(height * frame.shape[1] / frame.shape[0]), height))
     return np.concatenate([frame, *textures, *heads], axis=1)
+
+
+def _turned(light: Light, yaw: float) -> Light:
+    """The light turned about the vertical by `yaw` radians. Its surrounding must be the same all around."""
+    turn = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
+    lamps = tuple(replace(lamp, direction=tuple(turn @ np.asarray(lamp.direction))) for lamp in light.lamps)
+    return replace(light, lamps=lamps)
+
+
+def _captioned(picture: np.ndarray, captions) -> np.ndarray:
+    """Rows of equal height, each with its caption at the top left."""
+    from PIL import Image, ImageDraw
+
+    image = Image.fromarray(picture)
+    draw = ImageDraw.Draw(image)
+    for row, caption in enumerate(captions):
+        draw.text((10, 8 + row * picture.shape[0] // len(captions)), caption, fill=(60, 60, 60), font_size=18)
+    return np.asarray(image)
 
 
 def _resized(image: np.ndarray, size) -> np.ndarray:

@@ -6,7 +6,8 @@ video ─ read_frames ─► frames ─ follow_person ─► usable faces ─ ch
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from studio_avatar.capture.fitting import HeadFit, fit_head
 from studio_avatar.capture.fusion import fuse
 from studio_avatar.capture.keyframes import choose_keyframes
 from studio_avatar.capture.landmarks import FaceLandmarker
-from studio_avatar.capture.people import FaceFrame, Sighting, follow_person
+from studio_avatar.capture.people import FaceFrame, follow_person
 from studio_avatar.capture.phone_texture import PhoneTexture
 from studio_avatar.capture.report import CaptureReport, Finding, make_report
 from studio_avatar.capture.skin import without_cover
@@ -26,6 +27,7 @@ from studio_avatar.errors import InvalidInputError
 
 TRACKING_SIZE = 512  # texels
 MAX_KEYFRAMES = 24
+UNWRAP_THREADS = 2  # most of the time is spent outside of Python's lock
 MIN_SIZE, MAX_SIZE = 32, 4096
 
 __all__ = [
@@ -90,11 +92,21 @@ def observe(
         raise InvalidInputError(f"The texture's size must be {MIN_SIZE} to {MAX_SIZE}, not {size}.")
     tell = progress or (lambda stage, fraction: None)
 
-    # 1. Follow the person through the sampled frames.
-    sighting = _sighting_of(source, mirrored, tell)
+    with FaceLandmarker() as landmarker:
+        # 1. Follow the person through the sampled frames.
+        tell("landmarks", 0.0)
+        sighting = follow_person(
+            read_frames(source, mirrored),
+            landmarker,
+            lambda count: tell("landmarks", min(count / MAX_SAMPLES, 1.0)),
+        )
 
-    # 2. Keep the frames that show the most.
-    keyframes = choose_keyframes(sighting.frames, max_keyframes)
+        # 2. Keep the frames that show the most, and look at them more closely.
+        keyframes = [
+            replace(keyframe, face=landmarker.look_again(keyframe.frame.rgb, keyframe.face))
+            for keyframe in choose_keyframes(sighting.frames, max_keyframes)
+        ]
+        tell("landmarks", 1.0)
 
     # 3. Fit one head to all of them.
     fit = fit_frames(head, keyframes, lambda fraction: tell("fit", fraction))
@@ -104,7 +116,7 @@ def observe(
 
     # 5. Make one texture of them.
     tell("fuse", 0.0)
-    qualities = [keyframe.quality for keyframe in keyframes]
+    qualities = [keyframe.quality * keyframe.sureness for keyframe in keyframes]
     fused = fuse(views, qualities, lambda fraction: tell("fuse", fraction))
     report = make_report(head, fused, keyframes, fit, sighting)
     tell("fuse", 1.0)
@@ -137,18 +149,6 @@ def fit_frames(
     return fit
 
 
-def _sighting_of(source, mirrored: bool, tell) -> Sighting:
-    tell("landmarks", 0.0)
-    with FaceLandmarker() as landmarker:
-        sighting = follow_person(
-            read_frames(source, mirrored),
-            landmarker,
-            lambda count: tell("landmarks", min(count / MAX_SAMPLES, 1.0)),
-        )
-    tell("landmarks", 1.0)
-    return sighting
-
-
 def _views_of(keyframes: list[FaceFrame], head, fit: HeadFit, size: int, tell) -> list[View]:
     import torch
 
@@ -156,9 +156,15 @@ def _views_of(keyframes: list[FaceFrame], head, fit: HeadFit, size: int, tell) -
 
     texels = texel_map(head, size)
     shapes = head.vertices(torch.from_numpy(fit.identity), torch.from_numpy(fit.expression)).cpu().numpy()
-    views = []
-    for k, keyframe in enumerate(keyframes):
+
+    def view_of(k: int) -> View:
+        keyframe = keyframes[k]
         camera = Camera(fit.rotation[k], fit.translation[k], fit.focal_px, keyframe.face.height_px)
-        views.append(without_cover(unwrap(keyframe.frame, head, texels, shapes[k], camera), head))
-        tell((k + 1) / len(keyframes))
+        return without_cover(unwrap(keyframe.frame, head, texels, shapes[k], camera), head)
+
+    views = []
+    with ThreadPoolExecutor(UNWRAP_THREADS) as pool:
+        for view in pool.map(view_of, range(len(keyframes))):
+            views.append(view)
+            tell(len(views) / len(keyframes))
     return views

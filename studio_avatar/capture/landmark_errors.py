@@ -59,7 +59,5 @@ def rolled(face: Face, vectors: np.ndarray) -> np.ndarray:
 
 def _roll(face: Face) -> np.ndarray:
     """(2, 2) rotation from the picture's axes to the upright face's."""
-    x, y = face.head_rotation[1, 1], face.head_rotation[0, 1]  # where the head's up points, in the camera
-    length = np.hypot(x, y)
-    c, s = x / length, y / length
+    c, s = np.cos(face.roll), np.sin(face.roll)
     return np.array([[c, s], [-s, c]])

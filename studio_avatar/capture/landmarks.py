@@ -24,6 +24,8 @@ FACE_OVAL = (
     152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
 )  # fmt: skip
 
+CROP_PX, CROP_FACE_PX = 512, 240  # side of the picture of a second look, and height of the face in it
+
 _stderr_lock = threading.Lock()
 
 
@@ -55,6 +57,11 @@ class Face:
         """How far the face turns, degrees; positive towards the person's left (the right of the picture)."""
         x, _, z = self.head_rotation[:, 2]
         return float(np.degrees(np.arctan2(x, z)))
+
+    @cached_property
+    def roll(self) -> float:
+        """How far the head leans to the right of the picture, radians."""
+        return float(np.arctan2(self.head_rotation[0, 1], self.head_rotation[1, 1]))
 
     @cached_property
     def pitch_deg(self) -> float:
@@ -113,6 +120,33 @@ class FaceLandmarker:
             )
         ]
         return sorted(faces, key=lambda face: -face.size_px)
+
+    def look_again(self, rgb: np.ndarray, face: Face) -> Face:
+        """Detect `face` again, upright and always at the same size: the result hardly depends on the camera's roll,
+        on the distance and on where in the picture the face is. The same face if it is not found again.
+        """
+        import cv2
+
+        roll = face.roll
+        turn = CROP_FACE_PX / face.height_px * np.array(
+            [[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]], np.float32
+        )  # picture -> crop
+        middle = face.points.mean(0)
+        shift = 0.5 * CROP_PX - turn @ middle
+        # OpenCV has pixel centres at whole numbers, here they are at halves.
+        centred = shift - 0.5 + turn @ (0.5, 0.5)
+        crop = cv2.warpAffine(rgb, np.c_[turn, centred], (CROP_PX, CROP_PX), flags=cv2.INTER_AREA)
+        found = self.detect(crop)
+        if not found:
+            return face
+        again = min(found, key=lambda f: np.linalg.norm(f.points.mean(0) - 0.5 * CROP_PX))
+        back = np.eye(3, dtype=np.float32)
+        back[:2, :2] = [[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]]
+        return Face(
+            points=((again.points - shift) @ np.linalg.inv(turn).T).astype(np.float32),
+            scores=again.scores,
+            head_rotation=back @ again.head_rotation,
+        )
 
 
 def _import_mediapipe():

@@ -24,6 +24,7 @@ COMPARABLE_FACE = 0.6  # size of a second face, over the first, from which on it
 SAME_PERSON = 0.6  # how far a face may move between two pictures, over its size
 CUT_MOVES, CUT_SCALES, CUT_CHANGES = 0.75, 1.5, 30.0  # over the face's size; factor; mean grey levels
 FRONTAL_DEG = 35.0
+SURE_WITHIN_DEG = 10.0
 SHARPNESS_HEIGHT_PX = 192  # faces are compared at this height, so that near frames do not win by size alone
 NOTHING_SHARP = 0.12
 BLURRED, CLOSED = 0.55, 0.35  # sharpness over the capture's median; how far eyes are open
@@ -50,6 +51,11 @@ class FaceFrame:
     def quality(self) -> float:
         """How much this frame is worth, up to its pose."""
         return (0.15 + self.sharpness) * (0.2 + 0.8 * self.eyes_open) * (0.5 + 0.5 * self.mouth_closed)
+
+    @property
+    def sureness(self) -> float:
+        """How exactly the head is known to sit in this frame, 1 = frontal: landmarks of turned heads are worse."""
+        return float(1.0 / (1.0 + np.square(self.view / SURE_WITHIN_DEG).sum()))
 
     @property
     def view(self) -> np.ndarray:

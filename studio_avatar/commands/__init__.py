@@ -7,12 +7,14 @@ torch, gradio and the like inside `run`: the command line must answer `--help` a
 
 from types import ModuleType
 
-from . import batch, capture, create, publish
+from . import batch, capture, create, demo, publish, resample
 
 COMMANDS: dict[str, ModuleType] = {
     "create": create,
     "capture": capture,
     "batch": batch,
+    "demo": demo,
     "publish": publish,
+    "resample": resample,
 }
 DEFAULT_COMMAND = "create"

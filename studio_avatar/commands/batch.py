@@ -1,6 +1,7 @@
 """`studio-avatar batch`: every video of a folder becomes an avatar, on one process or many."""
 
 import argparse
+import contextlib
 import os
 import sys
 from collections import Counter
@@ -30,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Prints one JSON line a video as soon as it is done; returns 0 when every video was looked at."""
     from ..batch import SUMMARY_FILE, find_jobs, is_main_process, run_batch
+    from ..creation import load_pipeline
     from ..files import write_atomically
     from ..weights import find_weights, weights_revision
 
@@ -38,13 +40,14 @@ def run(options: argparse.Namespace) -> int:
     jobs = find_jobs(options.folder, options.output)
     weights = find_weights(options.weights)
     _warn_of_lone_process()
-    reports = run_batch(
-        jobs,
-        shared.settings(options),
-        weights_revision(weights),
-        lambda: _load(weights, options.threads),
-        lambda report: None if options.quiet else print(report.to_json(), flush=True),
-    )
+    with _threads(options.threads):
+        reports = run_batch(
+            jobs,
+            shared.settings(options),
+            weights_revision(weights),
+            lambda: load_pipeline(weights),
+            lambda report: None if options.quiet else print(report.to_json(), flush=True),
+        )
     if is_main_process():
         options.output.mkdir(parents=True, exist_ok=True)
         lines = "".join(f"{report.to_json()}\n" for report in reports)
@@ -58,13 +61,20 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _load(weights: str, threads: int):
+@contextlib.contextmanager
+def _threads(count: int):
+    """Every numerical library at `count` threads: sums over another number of threads round differently."""
+    import scipy.linalg  # noqa: F401 (its BLAS must be there to be told)
+    import threadpoolctl
     import torch
 
-    from ..creation import load_pipeline
-
-    torch.set_num_threads(threads)
-    return load_pipeline(weights)
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        with threadpoolctl.threadpool_limits(count):
+            yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _warn_of_lone_process() -> None:

@@ -19,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     shared.add_output(parser, "folder that gets a folder named after the first file")
     shared.add_settings(parser)
+    shared.add_exports(parser)
     shared.add_weights(parser)
     shared.add_quiet(parser)
 
@@ -29,13 +30,14 @@ def run(options: argparse.Namespace) -> int:
     target = options.output / Path(options.files[0]).stem
     check_target(target)
     weights = find_weights(options.weights)
-    settings = shared.settings(options)
+    settings, exports = shared.settings(options), shared.exports(options)
     with StageBar(hidden=options.quiet) as bar:
         bar("load", 0.0)
         pipeline = load_pipeline(weights)
         output = create_avatar(pipeline, options.files, settings, bar)
-    with new_folder(target) as folder:
-        save_results(output, folder, settings, weights_revision(weights))
+        bar("save", 0.0)
+        with new_folder(target) as folder:
+            save_results(output, folder, settings, weights_revision(weights), exports=exports)
     if not options.quiet:
         print(target)
     return 0

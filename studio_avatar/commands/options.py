@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from ..creation import CreationSettings
+from ..exports import FORMATS, ExportSettings
 
 
 def add_output(parser: argparse.ArgumentParser, help_text: str) -> None:
@@ -51,4 +52,31 @@ def settings(options: argparse.Namespace) -> CreationSettings:
         inversion_steps=options.inversion_steps,
         guidance=options.guidance,
         size=options.size,
+    )
+
+
+def add_exports(parser: argparse.ArgumentParser) -> None:
+    """The options behind `ExportSettings`; `exports` reads them."""
+    add = parser.add_argument
+    add(
+        "--also",
+        type=lambda text: tuple(text.split(",")),
+        default=(),
+        metavar="FORMATS",
+        help=f"formats beside GLB, separated by commas: {', '.join(FORMATS)}",
+    )
+    add("--light", action="store_true", help="also a GLB with at most 5,000 triangles")
+    add("--animation", action="store_true", help="replay the capture's expressions and head pose in the GLB")
+    add("--turntable", action="store_true", help="also a looping video of the head (about 15 s on one core)")
+    add("--no-preview", action="store_true", help="no picture of the head under three lights")
+
+
+def exports(options: argparse.Namespace) -> ExportSettings:
+    """What the user chose with the options of `add_exports`."""
+    return ExportSettings(
+        also=options.also,
+        light=options.light,
+        animation=options.animation,
+        preview=not options.no_preview,
+        turntable=options.turntable,
     )

@@ -3,7 +3,7 @@
 Texture coordinates have their origin at the top left, v down; texel (row r, column c) of a size² texture
 has its centre at ``u = (c + 0.5) / size, v = (r + 0.5) / size``.
 
-``python -m studio_avatar.head.layout --picture docs/head-v1.png`` draws the layout.
+``python -m studio_avatar.head.layout --picture docs/head-v1.png`` draws the layout, with ``--regions`` its regions.
 """
 
 import argparse
@@ -165,9 +165,7 @@ def draw_layout(head, size: int = 1024) -> np.ndarray:
     import cv2
 
     texels = texel_map(head, size)
-    hue = np.arange(len(head.config.region_names)) * 180 // len(head.config.region_names)
-    hsv = np.stack([hue, np.full_like(hue, 70), np.full_like(hue, 245)], 1).astype(np.uint8)
-    palette = cv2.cvtColor(hsv[None], cv2.COLOR_HSV2RGB)[0]
+    palette = _palette(len(head.config.region_names), 70, 245)
     region = head.face_region.cpu().numpy()[texels.triangle]
     picture = np.where(texels.covered[..., None], palette[region], 255).astype(np.uint8)
     uv, uv_faces = head.uv.cpu().numpy(), head.uv_faces.cpu().numpy()
@@ -182,6 +180,31 @@ def draw_layout(head, size: int = 1024) -> np.ndarray:
             spot = (int(np.median(columns)) - 4 * len(name), int(np.median(rows)))
             cv2.putText(picture, name, spot, cv2.FONT_HERSHEY_SIMPLEX, 0.42, (0, 0, 120), 1, cv2.LINE_AA)
     return picture
+
+
+def draw_regions(head, size: int = 512) -> np.ndarray:
+    """(size + legend, size, 3) uint8 picture of the region masks, one colour each, with a legend below."""
+    import cv2
+
+    names, texels = list(head.config.region_names), texel_map(head, size)
+    palette = _palette(len(names), 150, 235)
+    picture = np.where(texels.covered[..., None], palette[head.face_region.cpu().numpy()[texels.triangle]], 255)
+    columns, step = 4, 24
+    legend = np.full((step * -(-len(names) // columns) + 8, size, 3), 255, np.uint8)
+    for number, name in enumerate(names):
+        x, y = number % columns * size // columns + 8, number // columns * step + 6
+        cv2.rectangle(legend, (x, y), (x + 16, y + 14), palette[number].tolist(), -1)
+        cv2.putText(legend, name, (x + 22, y + 12), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1, cv2.LINE_AA)
+    return np.concatenate([picture.astype(np.uint8), legend])
+
+
+def _palette(count: int, saturation: int, value: int) -> np.ndarray:
+    """(count, 3) uint8 RGB, hues evenly apart."""
+    import cv2
+
+    hue = np.arange(count) * 180 // count
+    hsv = np.stack([hue, np.full_like(hue, saturation), np.full_like(hue, value)], 1).astype(np.uint8)
+    return cv2.cvtColor(hsv[None], cv2.COLOR_HSV2RGB)[0]
 
 
 def landmark_uv(head) -> np.ndarray:
@@ -237,8 +260,10 @@ def main():
     parser = argparse.ArgumentParser(description="Draw the texture layout.")
     parser.add_argument("--head", default="weights_card/head", help="folder of the baked head")
     parser.add_argument("--picture", required=True, help="PNG to write")
+    parser.add_argument("--regions", action="store_true", help="draw the region masks instead")
     arguments = parser.parse_args()
-    picture = draw_layout(HeadModel.from_pretrained(arguments.head))
+    draw = draw_regions if arguments.regions else draw_layout
+    picture = draw(HeadModel.from_pretrained(arguments.head))
     Image.fromarray(picture).quantize(48).save(arguments.picture, optimize=True)
 
 

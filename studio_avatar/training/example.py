@@ -7,7 +7,6 @@ A head that nobody has, under uneven light, turns left and right in front of a p
 from __future__ import annotations
 
 import argparse
-import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from studio_avatar.training.environments import temperature
 from studio_avatar.training.phone_camera import PhoneCamera, expose, smooth_walk
 from studio_avatar.training.room import Room, sample_background
 from studio_avatar.training.simulate import Scene, photograph, sample_identity, shaped_mesh
+from studio_avatar.video_file import encode_h264
 
 SIZE, SECONDS = (720, 1280), 5.0
 FRAMES_PER_SECOND, RENDERED_PER_SECOND = 30, 15
@@ -46,7 +46,7 @@ def main(argv=None) -> None:
     texture = read_texture(options.texture)
     head = HeadModel.from_pretrained(options.head, subfolder="head")
     options.out.mkdir(parents=True, exist_ok=True)
-    video = encode_h264(film(head, texture, np.random.default_rng(options.seed)), SIZE)
+    video = encode_h264(film(head, texture, np.random.default_rng(options.seed)), SIZE, FRAMES_PER_SECOND, CRF)
     write_atomically(options.out / "selfie.mp4", video)
     write_atomically(options.out / "selfie_studio.png", encode_png(unit_to_uint8(texture)))
     print(f"{options.out / 'selfie.mp4'}: {len(video) / 1e6:.1f} MB")
@@ -129,23 +129,6 @@ def expression_at(head, seconds: float) -> np.ndarray:
     return value
 
 
-def encode_h264(frames: Iterator[np.ndarray], size: tuple[int, int]) -> bytes:
-    """An MP4 file of uint8 sRGB frames; the same frames give the same bytes."""
-    import av
-
-    buffer = io.BytesIO()
-    with av.open(buffer, "w", format="mp4") as container:
-        stream = container.add_stream(
-            # Without B frames, because libx264's choice of them differs from run to run.
-            "libx264", rate=FRAMES_PER_SECOND, options={"crf": str(CRF), "preset": "medium", "bf": "0"}
-        )
-        stream.width, stream.height = size
-        stream.pix_fmt = "yuv420p"
-        stream.codec_context.thread_count = 1
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())
-    return buffer.getvalue()
 
 
 if __name__ == "__main__":

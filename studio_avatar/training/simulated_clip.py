@@ -6,9 +6,7 @@ everything, so a seed gives the same clip again.
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass, replace
-from fractions import Fraction
 
 import numpy as np
 
@@ -21,6 +19,7 @@ from studio_avatar.training.simulate import (
     sample_expression,
     sample_scene,
 )
+from studio_avatar.video_file import encode_h264
 
 # The turn over the length of the clip: (share of its time, share of the widest yaw, share of the widest pitch).
 TURN = (
@@ -81,7 +80,7 @@ def simulate_clip(
         frames.append(expose(shot.linear, phone, rng))
     crf = phone.codec[1] if phone.codec[0] == "h264" else 23
     return SimulatedClip(
-        video=_encode(frames, frames_per_second, crf),
+        video=encode_h264(frames, size, frames_per_second, crf),
         frames_per_second=frames_per_second,
         identity=scene.identity,
         expression=expression,
@@ -129,21 +128,3 @@ def _cameras(count: int, rng: np.random.Generator, size: tuple[int, int], widest
         )
     return cameras
 
-
-def _encode(frames: list[np.ndarray], frames_per_second: int, crf: int) -> bytes:
-    import av
-
-    buffer = io.BytesIO()
-    with av.open(buffer, "w", format="mp4") as container:
-        stream = container.add_stream(
-            "libx264", rate=frames_per_second, options={"crf": str(crf), "preset": "veryfast"}
-        )
-        stream.height, stream.width = frames[0].shape[:2]
-        stream.pix_fmt = "yuv420p"
-        stream.codec_context.thread_count = 1
-        for number, frame in enumerate(frames):
-            picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
-            picture.pts, picture.time_base = number, Fraction(1, frames_per_second)
-            container.mux(stream.encode(picture))
-        container.mux(stream.encode())
-    return buffer.getvalue()

@@ -1,1 +1,1 @@
-"""The web demo: `studio_avatar.ui.app.launch()` serves it."""
+"""The web demo: `studio_avatar.ui.server.launch()` serves it."""

@@ -1,344 +1,327 @@
-"""The page: its layout, and the wires from its components to `AvatarService`."""
+"""The page: its layout and the wires from its components to `AvatarService`."""
 
-import os
-import signal
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import gradio as gr
-from gradio.events import Dependency
 
-from ..creation import CreationSettings, stage_title
-from ..weights import find_weights
+from ..creation import CreationSettings
 from . import presentation
-from .handlers import AvatarResult, AvatarService, user_sentence
-from .sessions import KEEP_SECONDS, SessionFolders
-from .theme import CSS, studio_theme
-from .worker import Done
-from .zerogpu import on_gpu, prepare
-
-LARGEST_UPLOAD = "500mb"
-LONGEST_QUEUE = 20
-SWEEP_SECONDS = 600
-PHOTO_TYPES = ["image", ".heic", ".heif"]
-VIEWER_HEIGHT = 420
-FRONT_VIEW = (90, 85, None)  # degrees around, degrees from above, automatic distance
-
-MASTHEAD = """
-# Studio Avatar
-Film your face with a phone. Get a complete, evenly lit face texture on a head that you can animate.
-Nothing leaves the machine that runs this page; your files are deleted when you close it.
-"""
-
-GUIDE = """
-- Hold the phone at arm's length, at the height of your eyes.
-- Turn your head slowly: left, right, up, down. Five to ten seconds are enough.
-- Soft light from the front; glasses off, hair out of the face, mouth closed.
-"""
-
-API_DESCRIPTION = (
-    "One video, or one photo, of one person in; out come the paths of the studio texture (PNG), the "
-    "animatable head (GLB), the report (JSON) and all result files (ZIP)."
+from .api import add_endpoints
+from .examples import Examples
+from .layout import (
+    CREATE,
+    CREATE_ANYWAY,
+    GUIDE,
+    MASTHEAD,
+    PRIVACY,
+    READY,
+    Actions,
+    Inputs,
+    Outputs,
+    action_row,
+    capture_tabs,
+    output_column,
+    settings_accordion,
 )
+from .progress import CAPTURE_SECONDS, RunProgress, expected_seconds
+from .service import AvatarResult, AvatarService, CaptureCheck
+from .sessions import KEEP_SECONDS, SWEEP_SECONDS
+from .toasts import with_toasts
+from .worker import Done, Ready, StageProgress
 
 PRIVATE = {"api_visibility": "private"}  # for events that no API client should see
+QUIET = {**PRIVATE, "queue": False, "show_progress": "hidden"}
 
-READY = "Your avatar will appear here."
-DONE = "Done. Drag the divider; turn the head."
-FAILED = "No avatar was made."
-
-
-@dataclass(frozen=True)
-class _Inputs:
-    """Components that the user fills in."""
-
-    video: gr.Video
-    photos: gr.File
-    tabs: gr.Tabs
-    source: gr.State  # "video" or "photos": the open tab
-    seed: gr.Number
-    steps: gr.Slider
-    inversion_steps: gr.Slider
-    guidance: gr.Slider
-
-    def settings(self) -> list:
-        """The components behind `CreationSettings`, in the order of `_settings`."""
-        return [self.seed, self.steps, self.inversion_steps, self.guidance]
+CHECKED = {
+    "good": "A good capture. Go on, or look at what was measured.",
+    "fair": "This will work. The advice below would make it better.",
+    "poor": "This capture is weak: film again with the advice below, or go on anyway.",
+}
+DONE = "Done. Turn the head, move its light, drag the divider."
+WAITING = "Starting ..."
+STOPPED = "Stopped. Nothing was kept."
+EXAMPLE_TITLES = {
+    "good": "Uneven light, head turning: one click to the avatar",
+    "weak": "Dark and never turning: see what the check says",
+}
+# On a phone the results are below the form.
+SHOW_STATUS = (
+    "() => document.getElementById('status').scrollIntoView({ block: 'nearest', behavior: 'smooth' })"
+)
 
 
 @dataclass(frozen=True)
-class _Outputs:
-    """Components that show a result."""
+class _Page:
+    """Everything the wires run between."""
 
-    status: gr.HTML
-    slider: gr.ImageSlider
-    head: gr.Model3D
-    completed: gr.Image
-    report: gr.HTML
-    timings: gr.Markdown
-    texture_file: gr.DownloadButton
-    head_file: gr.DownloadButton
-    archive_file: gr.DownloadButton
-
-    def results(self) -> list:
-        """All but the status panel."""
-        return [component for name, component in vars(self).items() if name != "status"]
+    service: AvatarService
+    make: Callable[..., Iterator]  # service.create, perhaps on a borrowed GPU
+    examples: Examples
+    inputs: Inputs
+    actions: Actions
+    outputs: Outputs
+    checked: gr.State  # the capture's CaptureCheck, or None
 
 
-def build_app(service: AvatarService, example: Path | None = None) -> gr.Blocks:
+def build_app(service: AvatarService, on_gpu: Callable, examples: Examples = Examples()) -> gr.Blocks:  # noqa: B008
     """The page, not yet served.
 
     Args:
-        service: makes the avatars; its session folders must already hold gradio's uploads.
-        example: a capture to offer below the form, or None.
+        service: looks at captures and makes avatars; its session folders must already hold gradio's uploads.
+        on_gpu: wraps a generator that needs the accelerator.
+        examples: captures to offer below the form.
     """
     with gr.Blocks(
         title="Studio Avatar", analytics_enabled=False, delete_cache=(SWEEP_SECONDS, KEEP_SECONDS)
-    ) as page:
-        gr.Markdown(MASTHEAD, elem_id="masthead")
-        with gr.Row(equal_height=False):
-            with gr.Column(scale=4, min_width=320):
-                inputs = _input_column()
-                with gr.Row():
-                    create = gr.Button("Create avatar", variant="primary", scale=3, min_width=160)
-                    cancel = gr.Button("Cancel", interactive=False, scale=1, min_width=90)
-                example_shown = _example_row(inputs, example)
-            with gr.Column(scale=9, min_width=320):
-                outputs = _output_column()
-        make = on_gpu(service.create)
-        _wire_buttons(make, service.sessions, inputs, outputs, create, cancel, example_shown)
-        _wire_api(make, service.sessions, inputs)
-        page.unload(_forget(service.sessions))
-    return page
+    ) as blocks:
+        gr.HTML(MASTHEAD, elem_id="masthead")
+        with gr.Row(equal_height=False, elem_id="columns"):
+            with gr.Column(scale=4, min_width=300):
+                captures = capture_tabs()
+                create, cancel = action_row()
+                with gr.Row(elem_id="examples"):
+                    example_buttons = {
+                        name: gr.Button(EXAMPLE_TITLES[name], elem_id=f"example-{name}", min_width=140)
+                        for name in examples.named()
+                    }
+                gr.HTML(GUIDE, elem_id="guide")
+                inputs = Inputs(*captures, *settings_accordion())
+                gr.HTML(PRIVACY, elem_id="privacy")
+            with gr.Column(scale=9, min_width=300):
+                outputs = output_column()
+        checked = gr.State(None, time_to_live=KEEP_SECONDS)
+        actions = Actions(create, cancel, example_buttons)
+        _wire(_Page(service, on_gpu(service.create), examples, inputs, actions, outputs, checked))
+        add_endpoints(service, on_gpu)
+        blocks.unload(_forget(service))
+    return blocks
 
 
-def launch(weights: str | os.PathLike | None = None, example: Path | None = None) -> None:
-    """Serve the page until interrupted, on 127.0.0.1:7860 or GRADIO_SERVER_NAME:GRADIO_SERVER_PORT.
-
-    Args:
-        weights: as `find_weights` takes it.
-        example: a capture to offer on the page; left out if the file is not there.
-    Raises:
-        WeightsError: there are no weights.
-    """
-    prepare()
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    sessions = SessionFolders()
-    sessions.hold_uploads()
-    # SIGTERM, too, must end through atexit, so that the session folders are deleted.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    service = AvatarService(find_weights(weights), sessions)
-    if _on_space():
-        service.warm_up()
-    page = build_app(service, example if example and example.is_file() else None)
-    page.queue(max_size=LONGEST_QUEUE, default_concurrency_limit=1).launch(
-        theme=studio_theme(), css=CSS, max_file_size=LARGEST_UPLOAD, ssr_mode=False, footer_links=["api"]
-    )
-
-
-# ---------------------------------------------------------------------------------------------- layout
-
-
-def _input_column() -> _Inputs:
-    defaults = CreationSettings()
-    source = gr.State("video")
-    with gr.Tabs() as tabs:
-        with gr.Tab("Video", id="video") as video_tab:
-            # include_audio: leaving the sound out would re-encode every upload
-            video = gr.Video(
-                label="Selfie video", sources=["upload", "webcam"], include_audio=True, elem_id="capture"
-            )
-        with gr.Tab("Photos", id="photos") as photos_tab:
-            photos = gr.File(
-                label="Photos of one person", file_count="multiple", file_types=PHOTO_TYPES, height=320
-            )
-    video_tab.select(lambda: "video", outputs=source, queue=False, **PRIVATE)
-    photos_tab.select(lambda: "photos", outputs=source, queue=False, **PRIVATE)
-    gr.Markdown(GUIDE, elem_id="guide")
-    with gr.Accordion("Advanced", open=False):
-        seed = gr.Number(defaults.seed, label="Seed", precision=0, minimum=0, info="Same seed, same result.")
-        steps = gr.Slider(1, 8, defaults.steps, step=1, label="Upscaler steps")
-        inversion_steps = gr.Slider(
-            0, 300, defaults.inversion_steps, step=10, label="Inversion steps",
-            info="More steps follow the capture more closely and take longer.",
-        )  # fmt: skip
-        guidance = gr.Slider(
-            0, 1, defaults.guidance, step=0.05, label="Detail guidance",
-            info="How strongly the capture's own detail is kept.",
-        )  # fmt: skip
-    return _Inputs(video, photos, tabs, source, seed, steps, inversion_steps, guidance)
-
-
-def _example_row(inputs: _Inputs, example: Path | None) -> Dependency | None:
-    """Show the example; the returned event has put it into the video field."""
-    if example is None:
-        return None
-    gr.set_static_paths([example])  # served from where it is; not a session's file
-    row = gr.Examples(
-        [[str(example)]], [inputs.video], label="Example: click to run", elem_id="example", **PRIVATE
-    )
-    return row.load_input_event
-
-
-def _output_column() -> _Outputs:
-    status = gr.HTML(presentation.notice(READY), elem_id="status", container=True, padding=True)
-    with gr.Row():
-        slider = gr.ImageSlider(
-            label="Phone / studio", format="png", type="filepath", interactive=False, min_width=300,
-            height=VIEWER_HEIGHT, max_height=VIEWER_HEIGHT,
-        )  # fmt: skip
-        head = gr.Model3D(
-            label="Head", height=VIEWER_HEIGHT, camera_position=FRONT_VIEW, interactive=False, min_width=300
-        )
-    with gr.Row():
-        texture_file = gr.DownloadButton("Texture (PNG)", interactive=False, size="md", min_width=140)
-        head_file = gr.DownloadButton("Head (GLB)", interactive=False, size="md", min_width=140)
-        archive_file = gr.DownloadButton("Everything (ZIP)", interactive=False, size="md", min_width=140)
-    with gr.Row():
-        completed = gr.Image(
-            label="Completed by the model: orange", format="png", type="filepath", interactive=False,
-            buttons=["fullscreen"], height=VIEWER_HEIGHT // 2 + 60, scale=2, min_width=260,
-        )  # fmt: skip
-        with gr.Column(scale=5, min_width=320):
-            timings = gr.Markdown()
-            report = gr.HTML(elem_id="report")
-    return _Outputs(status, slider, head, completed, report, timings, texture_file, head_file, archive_file)
-
-
-# ---------------------------------------------------------------------------------------------- wires
-
-Make = Callable[..., Iterator]  # AvatarService.create, perhaps on a borrowed GPU
-
-
-def _wire_buttons(
-    make: Make,
-    sessions: SessionFolders,
-    inputs: _Inputs,
-    outputs: _Outputs,
-    create: gr.Button,
-    cancel: gr.Button,
-    example_shown: Dependency | None,
-) -> None:
-    """Create, the example and Cancel."""
-    # Shown by an event of its own: the 3D viewer stays empty when a generator fills it (gradio 6.31).
-    result = gr.State()
-
-    def run(video, photos, source, seed, steps, inversion_steps, guidance, request: gr.Request):
-        paths = (photos if source == "photos" else [video] if video else None) or []
-        sessions.adopt(request.session_hash, paths)
-        stages = presentation.StageLog()
-        settings = _settings(seed, steps, inversion_steps, guidance)
-        for update in _with_toasts(make, paths, settings, request.session_hash):
-            if isinstance(update, Done):
-                yield {result: update.value, outputs.status: presentation.notice(DONE)}
-            else:
-                stages.add(update)
-                yield {outputs.status: stages.html(), cancel: gr.Button(interactive=True)}
-
-    start = {
-        "fn": run,
-        "inputs": [inputs.video, inputs.photos, inputs.source, *inputs.settings()],
-        "outputs": [result, outputs.status, cancel],
-        "show_progress": "hidden",  # the status panel shows it
-        "concurrency_id": "avatar",
-        "concurrency_limit": 1,
+def _wire(page: _Page) -> None:
+    """A new capture is checked; Create makes the avatar; an example does one or both; Cancel stops either."""
+    inputs, actions, outputs = page.inputs, page.actions, page.outputs
+    shown = list(vars(outputs).values())
+    # The status panel shows the progress; gradio's own tracker adds how many wait before this visitor.
+    tracked = {
         **PRIVATE,
+        "concurrency_limit": 1,
+        "show_progress": "minimal",
+        "show_progress_on": outputs.status,
     }
-    runs = [create.click(**start)]
-    if example_shown is not None:
-        # The example fills the video field, so that tab opens and counts.
-        chosen = example_shown.then(
-            lambda: (gr.Tabs(selected="video"), "video"), outputs=[inputs.tabs, inputs.source], **PRIVATE
-        )
-        runs.append(chosen.then(**start))
-    for event in runs:
-        event.then(lambda: gr.Button(interactive=False), outputs=cancel, **PRIVATE)
-        # A cancelled run counts as failed.
-        event.failure(lambda: presentation.notice(FAILED), outputs=outputs.status, **PRIVATE)
-        event.success(
-            lambda shown: _result_updates(outputs, shown),
-            inputs=result,
-            outputs=outputs.results(),
-            show_progress="hidden",
+    check = {
+        "inputs": [*inputs.captures(), inputs.size],
+        "outputs": [page.checked, *shown, actions.create, actions.cancel],
+        "concurrency_id": "check",
+        **tracked,
+    }
+    create = {
+        "fn": _creator(page),
+        "inputs": [*inputs.captures(), *inputs.settings(), page.checked],
+        "outputs": [*shown, actions.cancel],
+        "concurrency_id": "avatar",
+        **tracked,
+    }
+    running = [
+        field.change(_checker(page, ignored=page.examples), **check)
+        for field in (inputs.camera, inputs.video, inputs.photos)
+    ]
+    running.append(actions.create.click(**create))
+    for name, path in page.examples.named().items():
+        filled = actions.examples[name].click(
+            lambda path=path: (str(path), gr.Tabs(selected="video"), "video"),
+            outputs=[inputs.video, inputs.tabs, inputs.source],
             **PRIVATE,
         )
-    cancel.click(None, cancels=runs, **PRIVATE)
+        looked = filled.then(_checker(page), **check)
+        running += [filled, looked]
+        if name == "good":
+            running.append(looked.success(**create))
+    for button in (actions.create, *actions.examples.values()):
+        button.click(None, js=SHOW_STATUS, **PRIVATE)
+    actions.cancel.click(
+        lambda: (presentation.notice(STOPPED), gr.HTML("", visible=False), gr.Button(interactive=False)),
+        outputs=[outputs.status, outputs.previews, actions.cancel],
+        cancels=running,
+        **QUIET,
+    )
+    for event in running:
+        # gradio counts a cancelled run as failed; its last progress may arrive after Cancel's own answer
+        event.failure(_stopped_if_running, outputs.status, outputs.status, **QUIET)
 
 
-def _wire_api(make: Make, sessions: SessionFolders, inputs: _Inputs) -> None:
-    """`/create_avatar`: one stateless call, a file in and file paths out."""
+def _stopped_if_running(status: str) -> str:
+    """What the panel says after a failed run: its error, or, if it still shows progress, that it was stopped."""
+    return presentation.notice(STOPPED) if presentation.shows_progress(status) else status
 
-    def create_avatar(
+
+def _checker(page: _Page, ignored: Examples | None = None) -> Callable:
+    """The handler that looks at a capture; `ignored` captures are looked at by another event."""
+    actions, outputs = page.actions, page.outputs
+
+    def check(camera, video, photos, source, size, request: gr.Request):
+        paths = _capture_of(camera, video, photos, source)
+        if ignored and paths and Path(paths[0]) in ignored.named().values():
+            yield gr.skip()  # a generator without a yield would empty every output
+            return
+        yield {page.checked: None, actions.create: gr.Button(CREATE), **_cleared(outputs, READY)}
+        if not paths:
+            return
+        page.service.sessions.adopt(request.session_hash, paths)
+        progress = RunProgress(CAPTURE_SECONDS)
+        for update in _reported(page.service.check, paths, int(size), request.session_hash):
+            if isinstance(update, str):
+                yield {
+                    outputs.status: presentation.notice(update, "problem"),
+                    actions.cancel: gr.Button(interactive=False),
+                }
+            elif isinstance(update, StageProgress):
+                progress.add(update)
+                yield {
+                    outputs.status: presentation.run_progress(progress),
+                    actions.cancel: gr.Button(interactive=True),
+                }
+            elif isinstance(update, Done):
+                yield {page.checked: update.value, **_check_updates(page, update.value)}
+
+    return check
+
+
+def _creator(page: _Page) -> Callable:
+    """The handler that makes the avatar, going on from a finished check where there is one."""
+    outputs, cancel = page.outputs, page.actions.cancel
+
+    def create(
+        camera,
         video,
+        photos,
+        source,
         seed,
         steps,
         inversion_steps,
         guidance,
+        size,
+        checked,
         request: gr.Request,
-        progress=gr.Progress(),  # noqa: B008
     ):
-        paths = [video] if video else []
-        sessions.adopt(request.session_hash, paths)
-        settings = _settings(seed, steps, inversion_steps, guidance)
-        for update in _with_toasts(make, paths, settings, request.session_hash):
-            if isinstance(update, Done):
-                files = update.value.files
-                return str(files.texture), str(files.avatar), str(files.report), str(update.value.archive)
-            progress(update.fraction, desc=stage_title(update.stage))
+        paths = _capture_of(camera, video, photos, source)
+        page.service.sessions.adopt(request.session_hash, paths)
+        settings = CreationSettings(int(seed), int(steps), int(inversion_steps), float(guidance), int(size))
+        progress = RunProgress(
+            expected_seconds(settings, captured=checked is not None),
+            {"invert": settings.inversion_steps, "upscale": settings.steps},
+        )
+        previews: dict[str, Path] = {}
+        yield {
+            **_cleared(outputs, WAITING),
+            outputs.check_group: gr.Column(visible=checked is not None),
+            outputs.welcome: gr.HTML(visible=checked is None),
+            **({} if checked else {outputs.check_pictures: ""}),
+            cancel: gr.Button(interactive=True),
+        }
+        for update in _reported(page.make, paths, settings, request.session_hash, checked):
+            if isinstance(update, str):
+                yield {
+                    outputs.status: presentation.notice(update, "problem"),
+                    cancel: gr.Button(interactive=False),
+                }
+            elif isinstance(update, StageProgress):
+                progress.add(update)
+                yield {outputs.status: presentation.run_progress(progress)}
+            elif isinstance(update, Ready):
+                yield _ready_updates(outputs, update, previews) or gr.skip()
+            elif isinstance(update, Done):
+                yield {**_result_updates(outputs, update.value), cancel: gr.Button(interactive=False)}
 
-    # Hidden File components: unlike Video they take a photo as well, and re-encode nothing.
-    capture = gr.File(label="video", visible=False)
-    results = [gr.File(label=label, visible=False) for label in ("texture", "avatar", "report", "archive")]
-    gr.Button(visible=False).click(
-        create_avatar,
-        inputs=[capture, *inputs.settings()],
-        outputs=results,
-        api_name="create_avatar",
-        api_description=API_DESCRIPTION,
-        concurrency_id="avatar",
-        concurrency_limit=1,
-    )
+    return create
 
 
-def _with_toasts(make: Make, paths: list[str], settings: CreationSettings, session: str) -> Iterator:
-    """The updates of one run; its errors become toasts of one sentence."""
+def _reported(run: Callable[..., Iterator], *arguments) -> Iterator:
+    """`with_toasts`, which puts the error's sentence, a str, before the toast: toasts fade, the page keeps it."""
     try:
-        with closing(make(paths, settings, session)) as updates:
-            yield from updates
-    except Exception as error:
-        raise gr.Error(user_sentence(error), title="No avatar was made", print_exception=False) from None
+        yield from with_toasts(run, *arguments)
+    except gr.Error as error:
+        yield str(error.message)
+        raise
 
 
-def _settings(seed: float, steps: float, inversion_steps: float, guidance: float) -> CreationSettings:
-    return CreationSettings(
-        seed=int(seed), steps=int(steps), inversion_steps=int(inversion_steps), guidance=float(guidance)
-    )
+def _capture_of(camera, video, photos, source: str) -> list[str]:
+    """Paths of what the open tab holds."""
+    if source == "photos":
+        return list(photos or [])
+    given = camera if source == "camera" else video
+    return [given] if given else []
 
 
-def _result_updates(outputs: _Outputs, result: AvatarResult) -> dict:
-    """What a finished avatar changes on the page."""
-    files = result.files
+def _cleared(outputs: Outputs, status: str) -> dict:
+    """The page as it was before any result, with a line of status."""
     return {
-        outputs.slider: (str(files.phone_texture), str(files.texture)),
-        outputs.head: str(files.avatar),
-        outputs.completed: str(result.overlay),
-        outputs.report: presentation.findings_list(result.findings),
-        outputs.timings: presentation.timings_line(result.timings, result.seen_share),
-        outputs.texture_file: gr.DownloadButton(value=str(files.texture), interactive=True),
-        outputs.head_file: gr.DownloadButton(value=str(files.avatar), interactive=True),
-        outputs.archive_file: gr.DownloadButton(value=str(result.archive), interactive=True),
+        outputs.status: presentation.notice(status),
+        outputs.previews: gr.HTML("", visible=False),
+        outputs.check_group: gr.Column(visible=False),
+        outputs.result_group: gr.Column(visible=False),
+        outputs.welcome: gr.HTML(visible=True),
+        outputs.downloads: gr.Row(visible=False),
+        **{button: gr.DownloadButton(value=None, interactive=False) for button in outputs.files()},
     }
 
 
-def _forget(sessions: SessionFolders) -> Callable[[gr.Request], None]:
+def _check_updates(page: _Page, check: CaptureCheck) -> dict:
+    """What a finished check changes on the page."""
+    outputs, actions, verdict = page.outputs, page.actions, check.findings["verdict"]
+    text = (
+        "Contact sheet: the pictures used, the fitted head drawn over them, the unrolled face, the seen parts"
+    )
+    pictures = {"What was used, and what it gives": (check.sheet, text)}
+    return {
+        outputs.status: presentation.notice(CHECKED[verdict], "problem" if verdict == "poor" else "done"),
+        outputs.welcome: gr.HTML(visible=False),
+        outputs.check_group: gr.Column(visible=True),
+        outputs.check_card: presentation.capture_card(check.findings),
+        outputs.check_pictures: presentation.figures(pictures),
+        actions.create: gr.Button(CREATE_ANYWAY if verdict == "poor" else CREATE),
+        actions.cancel: gr.Button(interactive=False),
+    }
+
+
+def _ready_updates(outputs: Outputs, ready: Ready, previews: dict[str, Path]) -> dict:
+    """Show a preview, or open the download of a file that is complete."""
+    buttons = {"texture": outputs.texture_file, "avatar": outputs.head_file}
+    if ready.name in presentation.PREVIEW_TITLES:
+        previews[ready.name] = ready.path
+        return {
+            outputs.welcome: gr.HTML(visible=False),
+            outputs.previews: gr.HTML(presentation.previews(previews), visible=True),
+        }
+    if ready.name in buttons:
+        return {
+            outputs.downloads: gr.Row(visible=True),
+            buttons[ready.name]: gr.DownloadButton(value=str(ready.path), interactive=True),
+        }
+    return {}
+
+
+def _result_updates(outputs: Outputs, result: AvatarResult) -> dict:
+    """What a finished avatar changes on the page."""
+    files = result.files
+    return {
+        outputs.status: presentation.notice(DONE, "done"),
+        outputs.welcome: gr.HTML(visible=False),
+        outputs.previews: gr.HTML("", visible=False),
+        outputs.result_group: gr.Column(visible=True),
+        outputs.head: presentation.head_viewer(files.avatar, result.phone_head, files.provenance),
+        outputs.compare: presentation.texture_compare(files.phone_texture, files.texture, result.overlay),
+        outputs.tones: presentation.skin_tone_rows(result.tones),
+        outputs.account: presentation.account(result.invented, result.timings),
+        outputs.archive_file: gr.DownloadButton(value=str(result.archive), interactive=True),
+        outputs.check_group: gr.Column(visible=True),
+        outputs.check_card: presentation.capture_card(result.findings),
+    }
+
+
+def _forget(service: AvatarService) -> Callable[[gr.Request], None]:
     def forget(request: gr.Request) -> None:
-        sessions.forget(request.session_hash)
+        service.sessions.forget(request.session_hash)
 
     return forget
-
-
-def _on_space() -> bool:
-    return bool(os.environ.get("SPACE_ID"))

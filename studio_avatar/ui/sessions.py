@@ -5,12 +5,14 @@ import hashlib
 import os
 import shutil
 import tempfile
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
 KEEP_SECONDS = 3600
+SWEEP_SECONDS = 600
 UPLOADS_VARIABLE = "GRADIO_TEMP_DIR"  # gradio reads it when components are made
 
 
@@ -29,9 +31,18 @@ class SessionFolders:
         """Make gradio put uploads (and serve results) below `root`. Call before any component is made."""
         os.environ[UPLOADS_VARIABLE] = str(self.root)
 
+    def keep_sweeping(self) -> None:
+        """From now on, look every ten minutes for what is older than an hour: API clients never say goodbye."""
+
+        def sweep_for_ever():
+            while True:
+                time.sleep(SWEEP_SECONDS)
+                self.sweep()
+
+        threading.Thread(target=sweep_for_ever, name="sweep", daemon=True).start()
+
     def new(self, session: str) -> Path:
-        """A new empty folder for one result of this session; sweeps what older sessions left."""
-        self._sweep()
+        """A new empty folder for one result of this session."""
         parent = self._of(session)
         parent.mkdir(exist_ok=True)
         return Path(tempfile.mkdtemp(dir=parent))
@@ -43,20 +54,22 @@ class SessionFolders:
 
     def forget(self, session: str) -> None:
         """Delete the session's uploads and results."""
-        for path in self._uploads.pop(session, ()):
+        mine = self._uploads.pop(session, set())
+        # gradio names an upload after its content: two visitors who bring the same file share it
+        for path in mine.difference(*self._uploads.values()):
             path.unlink(missing_ok=True)
         shutil.rmtree(self._of(session), ignore_errors=True)
 
-    def _of(self, session: str) -> Path:
-        # The browser chooses the session's name: hashed, it cannot name a path.
-        return self.root / f"session-{hashlib.sha256(session.encode()).hexdigest()[:24]}"
-
-    def _sweep(self) -> None:
-        """API clients may never say goodbye; their folders go when they are old."""
+    def sweep(self) -> None:
+        """Delete every upload and result folder that nothing was added to for an hour."""
         oldest = time.time() - KEEP_SECONDS
-        for folder in self.root.glob("session-*"):
+        for folder in self.root.iterdir():
             try:
                 if folder.stat().st_mtime < oldest:
                     shutil.rmtree(folder, ignore_errors=True)
             except FileNotFoundError:
-                continue  # another request has just removed it
+                continue  # its session has just ended
+
+    def _of(self, session: str) -> Path:
+        # The browser chooses the session's name: hashed, it cannot name a path.
+        return self.root / f"session-{hashlib.sha256(session.encode()).hexdigest()[:24]}"

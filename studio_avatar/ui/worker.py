@@ -4,9 +4,8 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Generic, TypeVar
-
-from ..creation import ProgressCallback
 
 Result = TypeVar("Result")
 
@@ -22,21 +21,33 @@ class StageProgress:
 
 
 @dataclass(frozen=True)
+class Ready:
+    """A file that can be shown or downloaded although the task goes on; `name` says what it is."""
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True)
 class Done(Generic[Result]):
     """The task's return value; always the last thing that `follow` yields."""
 
     value: Result
 
 
+Update = StageProgress | Ready
+Report = Callable[[Update], None]
+
+
 class _Stopped(BaseException):
     """Unwinds the task after the consumer left. Not an Exception, so that no handler on the way keeps it."""
 
 
-def follow(task: Callable[[ProgressCallback], Result]) -> Iterator[StageProgress | Done[Result]]:
-    """Run `task(progress)` in a thread and yield what it reports, then its result.
+def follow(task: Callable[[Report], Result]) -> Iterator[Update | Done[Result]]:
+    """Run `task(report)` in a thread and yield what it reports, then its result.
 
-    Closing the generator (a cancelled browser event does that) makes the task's next progress report raise
-    inside the task, so that it stops there.
+    Closing the generator (a cancelled browser event does that) makes the task's next report raise inside the
+    task, so that it stops there.
 
     Raises:
         Exception: whatever the task raised.
@@ -44,14 +55,14 @@ def follow(task: Callable[[ProgressCallback], Result]) -> Iterator[StageProgress
     reports: queue.Queue = queue.Queue()
     abandoned = threading.Event()
 
-    def progress(stage: str, fraction: float) -> None:
+    def report(update: Update) -> None:
         if abandoned.is_set():
             raise _Stopped
-        reports.put(StageProgress(stage, fraction))
+        reports.put(update)
 
     def run() -> None:
         try:
-            reports.put(Done(task(progress)))
+            reports.put(Done(task(report)))
         except _Stopped:
             pass
         except Exception as error:
@@ -64,8 +75,8 @@ def follow(task: Callable[[ProgressCallback], Result]) -> Iterator[StageProgress
         abandoned.set()
 
 
-def _drain(reports: queue.Queue) -> Iterator[StageProgress | Done]:
-    """Yield the newest report, skipping those that came too fast to be seen, until the task ends."""
+def _drain(reports: queue.Queue) -> Iterator[Update | Done]:
+    """Yield the newest report, skipping progress that came too fast to be seen, until the task ends."""
     latest: StageProgress | None = None
     while True:
         try:
@@ -83,4 +94,5 @@ def _drain(reports: queue.Queue) -> Iterator[StageProgress | Done]:
             yield report
         if isinstance(report, Done):
             return
-        latest = report
+        if isinstance(report, StageProgress):
+            latest = report

@@ -1,0 +1,222 @@
+"""The page's components, without what they do."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import gradio as gr
+
+from ..creation import PRESETS, CreationSettings
+from . import presentation
+
+PHOTO_TYPES = ["image", ".heic", ".heif"]
+SIZES = [512, 1024, 2048]
+CAPTURE_HEIGHT = 300
+# A mirrored recording would be re-encoded by ffmpeg; page.css mirrors the live picture alone.
+WEBCAM = gr.WebcamOptions(
+    mirror=False,
+    constraints={"video": {"facingMode": "user", "width": {"ideal": 1280}, "height": {"ideal": 720}}},
+)
+
+MASTHEAD = """
+<h1>Studio Avatar</h1>
+<p>Film your face with a phone. Get it back as a complete, evenly lit texture on a head that you can animate.</p>
+<ol class="path"><li><b>Film</b> five to ten seconds</li><li><b>Check</b> the capture at once</li>
+<li><b>Light it</b> as you like, download it</li></ol>
+"""
+
+GUIDE = """
+<ul><li>Phone at arm's length, at the height of your eyes.</li>
+<li>Turn your head slowly left, then right; look up and down once.</li>
+<li>Soft light from the front. Glasses off, hair out of the face, mouth closed.</li></ul>
+"""
+
+# Drawn over the camera's picture; page.css shows it while the camera is on.
+CAMERA_GUIDE = """
+<div aria-hidden="true">
+<svg viewBox="0 0 300 225" preserveAspectRatio="xMidYMid slice"><ellipse cx="150" cy="106" rx="62" ry="82"/></svg>
+<p><span>Look into the camera</span><span>Turn slowly left</span><span>Turn slowly right</span>
+<span>Look up, then down</span></p>
+</div>
+"""
+
+WELCOME_PICTURE = Path(__file__).parent / "static" / "welcome.jpg"  # written by benchmarks/screenshots.py
+
+PRIVACY = """
+<p>Nothing leaves the machine that runs this page. Your files are deleted when you close it, and after an hour.
+Only make avatars of people who agreed.</p>
+"""
+
+CREATE, CREATE_ANYWAY = "Create avatar", "Create anyway"
+READY = "Film yourself, or try an example: the capture is checked at once, the avatar takes a minute."
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Components that the user fills in."""
+
+    camera: gr.Video
+    video: gr.Video
+    photos: gr.File
+    tabs: gr.Tabs
+    source: gr.State  # the open tab: "camera", "video" or "photos"
+    preset: gr.Radio
+    seed: gr.Number
+    steps: gr.Slider
+    inversion_steps: gr.Slider
+    guidance: gr.Slider
+    size: gr.Dropdown
+
+    def captures(self) -> list:
+        """The components of which one holds the capture, and which one does."""
+        return [self.camera, self.video, self.photos, self.source]
+
+    def settings(self) -> list:
+        """The components behind `CreationSettings`, in the order of its fields."""
+        return [self.seed, self.steps, self.inversion_steps, self.guidance, self.size]
+
+
+@dataclass(frozen=True)
+class Actions:
+    """Buttons that start and stop work."""
+
+    create: gr.Button
+    cancel: gr.Button
+    examples: dict[str, gr.Button]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Components that show where a run is and what came of it."""
+
+    status: gr.HTML
+    previews: gr.HTML
+    welcome: gr.HTML
+    check_group: gr.Column
+    check_card: gr.HTML
+    check_pictures: gr.HTML
+    result_group: gr.Column
+    head: gr.HTML
+    compare: gr.HTML
+    downloads: gr.Row
+    texture_file: gr.DownloadButton
+    head_file: gr.DownloadButton
+    archive_file: gr.DownloadButton
+    tones: gr.HTML
+    account: gr.HTML
+
+    def files(self) -> list[gr.DownloadButton]:
+        """The download buttons."""
+        return [self.texture_file, self.head_file, self.archive_file]
+
+
+def capture_tabs() -> list:
+    """Where the capture comes from: camera, video, photos, the tabs, and which is open."""
+    source = gr.State("camera")
+    # include_audio: leaving the sound out would re-encode every upload
+    with gr.Tabs(elem_id="capture") as tabs:
+        with gr.Tab("Camera", id="camera") as camera_tab:
+            camera = gr.Video(
+                label="Film yourself", show_label=False, sources=["webcam"], include_audio=True, elem_id="camera",
+                height=CAPTURE_HEIGHT, buttons=[], webcam_options=WEBCAM,
+            )  # fmt: skip
+            gr.HTML(CAMERA_GUIDE, elem_id="camera-guide")
+        with gr.Tab("Video", id="video") as video_tab:
+            video = gr.Video(
+                label="Selfie video", show_label=False, sources=["upload"], include_audio=True, elem_id="video",
+                height=CAPTURE_HEIGHT, buttons=[],
+            )  # fmt: skip
+        with gr.Tab("Photos", id="photos") as photos_tab:
+            photos = gr.File(
+                label="One to five photos of one person", file_count="multiple", file_types=PHOTO_TYPES,
+                height=CAPTURE_HEIGHT, elem_id="photos",
+            )  # fmt: skip
+    for name, tab in (("camera", camera_tab), ("video", video_tab), ("photos", photos_tab)):
+        tab.select(lambda name=name: name, outputs=source, queue=False, api_visibility="private")
+    return [camera, video, photos, tabs, source]
+
+
+def settings_accordion() -> list:
+    """Preset, seed, upscaler steps, inversion steps, guidance and size; closed until wanted."""
+    defaults = CreationSettings()
+    with gr.Accordion("Settings", open=False, elem_id="settings"):
+        preset = gr.Radio(
+            [(name.capitalize(), name) for name in PRESETS], value="standard", label="Preset",
+            info="Turbo is a first look, best takes three times as long. Sets the sliders below.",
+        )  # fmt: skip
+        seed = gr.Number(
+            defaults.seed,
+            label="Seed",
+            precision=0,
+            minimum=0,
+            info="Same capture and seed, same result to the byte.",
+        )
+        inversion_steps = gr.Slider(
+            0, 300, defaults.inversion_steps, step=5, label="Inversion steps",
+            info="How long the networks are fitted to this face; more keeps it closer.",
+        )  # fmt: skip
+        steps = gr.Slider(
+            1, 8, defaults.steps, step=1, label="Upscaler steps", info="Denoising steps of the fine detail."
+        )
+        guidance = gr.Slider(
+            0, 1, defaults.guidance, step=0.05, label="Guidance scale",
+            info="How strongly the capture's own pores and hairs are kept.",
+        )  # fmt: skip
+        size = gr.Dropdown(
+            [(f"{size} × {size}", size) for size in SIZES], value=defaults.size, label="Output size",
+            info="Texels of the texture; 2048 takes four times as long.",
+        )  # fmt: skip
+    settings = [seed, steps, inversion_steps, guidance, size]
+
+    def apply(name: str) -> list:
+        chosen = PRESETS[name]
+        return [chosen.steps, chosen.inversion_steps, chosen.guidance]
+
+    preset.input(
+        apply,
+        preset,
+        [steps, inversion_steps, guidance],
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    return [preset, *settings]
+
+
+def action_row() -> tuple[gr.Button, gr.Button]:
+    """Create and Cancel."""
+    with gr.Row(elem_id="actions"):
+        create = gr.Button(CREATE, variant="primary", scale=3, min_width=160, elem_id="create")
+        cancel = gr.Button("Cancel", interactive=False, scale=1, min_width=90, elem_id="cancel")
+    return create, cancel
+
+
+def output_column() -> Outputs:
+    """Status on top, below it what there is to see."""
+    status = gr.HTML(presentation.notice(READY), elem_id="status")
+    previews = gr.HTML(elem_id="previews", visible=False)
+    welcome = gr.HTML(presentation.welcome(WELCOME_PICTURE), elem_id="welcome")
+    with gr.Row(visible=False, elem_id="downloads") as downloads:
+        texture_file, head_file, archive_file = (
+            gr.DownloadButton(label, interactive=False, size="md", min_width=140, elem_id=name)
+            for name, label in (
+                ("texture-file", "Texture (PNG)"), ("head-file", "Head (GLB)"), ("archive-file", "Everything (ZIP)"),
+            )
+        )  # fmt: skip
+    with gr.Column(visible=False, elem_id="result") as result_group:
+        head = gr.HTML(elem_id="head")
+        with gr.Row():
+            with gr.Column(min_width=300, scale=5):
+                compare = gr.HTML(elem_id="compare")
+            with gr.Column(min_width=280, scale=4):
+                tones = gr.HTML(elem_id="tones")
+                account = gr.HTML(elem_id="account")
+    with gr.Column(visible=False, elem_id="check") as check_group:
+        with gr.Row():
+            with gr.Column(min_width=280, scale=4):
+                check_card = gr.HTML(elem_id="check-card")
+            with gr.Column(min_width=300, scale=5):
+                check_pictures = gr.HTML(elem_id="check-pictures")
+    return Outputs(
+        status, previews, welcome, check_group, check_card, check_pictures, result_group, head, compare, downloads,
+        texture_file, head_file, archive_file, tones, account,
+    )  # fmt: skip

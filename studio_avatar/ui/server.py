@@ -1,0 +1,133 @@
+"""Serving the page: where, for whom, how many at once, and whether it is well."""
+
+import os
+import re
+import signal
+import sys
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import InvalidInputError
+from ..version import __version__
+from ..weights import find_weights
+from .zerogpu import on_gpu, prepare
+
+STATIC = Path(__file__).parent / "static"
+SCRIPTS = ("glb.js", "scene.js", "head_viewer.js", "texture_compare.js")
+UPLOAD_SIZE = re.compile(r"\d+(b|kb|mb|gb)", re.IGNORECASE)
+LOGIN_VARIABLE = "STUDIO_AVATAR_LOGIN"
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """How the demo is served.
+
+    host, port: None takes GRADIO_SERVER_NAME and GRADIO_SERVER_PORT, else 127.0.0.1 and 7860.
+    login: "user:password" that visitors must give, or None.
+    share: whether gradio tunnels the page to a public address.
+    longest_queue: requests that may wait; later ones are refused with a sentence.
+    largest_upload: of one file, such as "500mb".
+    """
+
+    host: str | None = None
+    port: int | None = None
+    login: str | None = field(default=None, repr=False)
+    share: bool = False
+    longest_queue: int = 20
+    largest_upload: str = "500mb"
+
+
+def launch(
+    weights: str | None = None, examples_folder: Path | None = None, options: ServerOptions = ServerOptions()
+):  # noqa: B008
+    """Serve the page until interrupted.
+
+    Args:
+        weights: as `find_weights` takes it. examples_folder: with captures to offer on the page.
+    Raises:
+        WeightsError: there are no weights. InvalidInputError: the login is not "user:password", the upload limit is no
+            size, or the port is taken.
+    """
+    if not UPLOAD_SIZE.fullmatch(options.largest_upload):
+        raise InvalidInputError(f"The largest upload must read like 500mb, not '{options.largest_upload}'.")
+    auth = _login(options.login or os.environ.get(LOGIN_VARIABLE))
+    prepare()
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported, hence imported here
+
+    import gradio as gr
+
+    from .app import build_app
+    from .examples import Examples
+    from .service import AvatarService
+    from .sessions import SessionFolders
+
+    sessions = SessionFolders()
+    sessions.hold_uploads()
+    sessions.keep_sweeping()
+    # SIGTERM, too, must end through atexit, so that the session folders are deleted.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    service = AvatarService(find_weights(weights), sessions)
+    examples = Examples.in_folder(examples_folder) if examples_folder else Examples()
+    gr.set_static_paths(list(examples.named().values()))  # served from where they are; not a session's files
+    _warm_up(service)
+    page = build_app(service, on_gpu, examples)
+    page.queue(max_size=options.longest_queue, default_concurrency_limit=1)
+    try:
+        _serve(page, service, examples, auth, options)
+    except OSError as error:
+        raise InvalidInputError("That port is taken: choose another one with --port.") from error
+
+
+def _serve(page, service, examples, auth, options: ServerOptions) -> None:
+    from .examples import thumbnail_css
+    from .theme import studio_theme
+
+    page.launch(
+        server_name=options.host,
+        server_port=options.port,
+        share=options.share,
+        auth=auth,
+        max_file_size=options.largest_upload,
+        app_kwargs={"routes": [_health(service, page)]},
+        theme=studio_theme(),
+        css=f"{(STATIC / 'page.css').read_text()}\n{thumbnail_css(examples)}",
+        head=_head(),
+        ssr_mode=False,
+        footer_links=["api"],
+    )
+
+
+def _head() -> str:
+    """The page's own scripts, inline: one module, in the order in which they build on each other."""
+    return f'<script type="module">\n{"".join((STATIC / name).read_text() for name in SCRIPTS)}</script>'
+
+
+def _login(given: str | None) -> tuple[str, str] | None:
+    if not given:
+        return None
+    user, _, password = given.partition(":")
+    if not user or not password:
+        raise InvalidInputError(
+            f"The login must read user:password; set it with --login or {LOGIN_VARIABLE}."
+        )
+    return user, password
+
+
+def _health(service, page):
+    """`/health`: whether the networks are loaded, and how many requests wait. Nothing about anybody."""
+    from starlette.responses import JSONResponse
+    from starlette.routing import Route
+
+    def health(request):
+        return JSONResponse({"status": service.state, "version": __version__, "waiting": len(page._queue)})
+
+    return Route("/health", health)
+
+
+def _warm_up(service) -> None:
+    """Load the networks while the first visitor still reads; on a Space, before it opens: GPU forks share them."""
+    if os.environ.get("SPACE_ID"):
+        service.warm_up()
+    else:
+        threading.Thread(target=service.warm_up, name="warm-up", daemon=True).start()

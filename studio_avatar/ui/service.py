@@ -1,0 +1,265 @@
+"""What the page's buttons and the API calls do, free of layout."""
+
+import logging
+import re
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..creation import CreationSettings, capture_arguments, create_avatar, load_pipeline
+from ..errors import InvalidInputError, StudioAvatarError
+from ..files import write_atomically
+from ..images import encode_png, unit_to_uint8
+from ..results import ResultFiles, save_results
+from ..summary import SkinTone, seen_by_region, skin_tones, what_was_invented
+from ..weights import weights_revision
+from .presentation import provenance_overlay
+from .sessions import SessionFolders
+from .worker import Done, Ready, Report, StageProgress, Update, follow
+
+LOGGER = logging.getLogger(__name__)
+UNEXPECTED = "Something went wrong here that is not your fault; the server's log has the details."
+LONGEST_STEM = 40
+
+
+@dataclass(frozen=True)
+class CaptureCheck:
+    """One capture, looked at.
+
+    paths: the video or photos it is of.
+    phone: the `PhoneTexture`, to go on from.
+    findings: `CaptureReport.to_dict()`.
+    seconds: how long it took.
+    sheet: PNG of the key frames with the fitted head over them, and the textures; see `contact_sheet`.
+    phone_texture, seen: PNG files of the same size, sRGB and 8-bit grey, as `/texture` takes them.
+    """
+
+    paths: tuple[str, ...]
+    phone: object
+    findings: dict
+    seconds: float
+    sheet: Path
+    phone_texture: Path
+    seen: Path
+
+
+@dataclass(frozen=True)
+class AvatarResult:
+    """One finished avatar as the page shows it.
+
+    files: the result folder's files; archive: all of them in one ZIP.
+    overlay: PNG of the texture with the completed texels tinted.
+    phone_head: PNG of the phone texture as the head wears it, eyes and mouth painted like the studio texture's.
+    findings: `CaptureReport.to_dict()`.
+    timings: stage -> seconds; "capture" is the check's where it went on from one.
+    tones: "phone" and "studio" -> tone of the skin.
+    invented: what the model completed, in words.
+    """
+
+    files: ResultFiles
+    archive: Path
+    overlay: Path
+    phone_head: Path
+    findings: dict
+    timings: dict[str, float]
+    tones: dict[str, SkinTone]
+    invented: str
+
+
+class AvatarService:
+    """Looks at captures and makes avatars, one at a time, with a pipeline that is loaded once."""
+
+    def __init__(self, weights: str, sessions: SessionFolders, load: Callable[[str], object] = load_pipeline):
+        self.weights = weights
+        self.sessions = sessions
+        self._load = load
+        self._pipeline = None
+        self._revision: str | None = None
+        self._loading = threading.Lock()
+        self._busy = threading.Lock()  # a cancelled run may still be finishing its step
+
+    @property
+    def state(self) -> str:
+        """ "loading", "busy" or "ready"."""
+        if self._pipeline is None:
+            return "loading"
+        return "busy" if self._busy.locked() else "ready"
+
+    def warm_up(self) -> None:
+        """Load the networks now instead of at the first request."""
+        self._ready_pipeline()
+
+    def check(self, paths: Sequence[str], size: int, session: str) -> Iterator[Update | Done[CaptureCheck]]:
+        """Yield progress while a capture is looked at, then `Done(CaptureCheck)`; closing the generator stops it.
+
+        Args:
+            paths: one video, or one or more photos. size: of the phone texture [texels].
+        Raises:
+            StudioAvatarError: the input cannot be captured; the message is for the user.
+        """
+        capture_arguments(paths)
+        yield from follow(lambda report: self._check(paths, size, session, report))
+
+    def create(
+        self,
+        paths: Sequence[str],
+        settings: CreationSettings,
+        session: str,
+        check: CaptureCheck | None = None,
+    ) -> Iterator[Update | Done[AvatarResult]]:
+        """Yield progress and previews while an avatar is made, then `Done(AvatarResult)`; closing stops it.
+
+        Args:
+            paths: one video, or one or more photos; their name goes into those of the files.
+            check: to go on from; without one, or with one of other files or another size, `paths` are captured anew.
+        Raises:
+            StudioAvatarError: the input cannot become an avatar; the message is for the user.
+        """
+        capture_arguments(paths)
+        yield from follow(lambda report: self._create(paths, settings, session, check, report))
+
+    def texture(
+        self, phone_texture: str, seen: str, settings: CreationSettings, session: str
+    ) -> Iterator[Update | Done[Path]]:
+        """Yield progress, then `Done` with the path of the studio texture (PNG) for a finished phone texture.
+
+        Args:
+            phone_texture, seen: pictures of `settings.size`, sRGB and grey (white = seen).
+        Raises:
+            StudioAvatarError: a picture cannot be used; the message is for the user.
+        """
+        pictures = {"phone_texture": _read_picture(phone_texture, "RGB"), "seen": _read_picture(seen, "L")}
+        yield from follow(lambda report: self._texture(pictures, settings, session, report))
+
+    # ------------------------------------------------------------------------------------------ the tasks
+
+    def _check(self, paths: Sequence[str], size: int, session: str, report: Report) -> CaptureCheck:
+        from ..capture import contact_sheet, observe
+
+        report(StageProgress("load", 0.0))
+        (source,) = capture_arguments(paths).values()
+        head = self._ready_pipeline().head
+        began = time.monotonic()
+        observation = observe(source, head, size=size, progress=_stages(report))
+        seconds, phone = time.monotonic() - began, observation.texture
+        folder = self.sessions.new(session)
+        return CaptureCheck(
+            paths=tuple(paths),
+            phone=phone,
+            findings=phone.report.to_dict(),
+            seconds=seconds,
+            sheet=_write_png(folder / "contact_sheet.png", contact_sheet(observation, head)),
+            phone_texture=_write_png(folder / "phone_texture.png", unit_to_uint8(phone.rgb)),
+            seen=_write_png(folder / "seen.png", unit_to_uint8(phone.seen)),
+        )
+
+    def _create(
+        self,
+        paths: Sequence[str],
+        settings: CreationSettings,
+        session: str,
+        check: CaptureCheck | None,
+        report: Report,
+    ) -> AvatarResult:
+        report(StageProgress("load", 0.0))
+        pipeline = self._ready_pipeline()
+        if check is not None and (check.paths, len(check.phone.rgb)) != (tuple(paths), settings.size):
+            check = None
+        folder = self.sessions.new(session)
+
+        def preview(name: str, texture: np.ndarray) -> None:
+            report(Ready(name, _write_png(folder / f"preview_{name}.png", unit_to_uint8(texture))))
+
+        with self._busy:
+            output = create_avatar(
+                pipeline, paths, settings, _stages(report), preview, check.phone if check else None
+            )
+        if check is not None:
+            output.timings["capture"] = check.seconds
+        return self._save(output, paths, settings, folder, report)
+
+    def _texture(self, pictures: dict, settings: CreationSettings, session: str, report: Report) -> Path:
+        report(StageProgress("load", 0.0))
+        pipeline = self._ready_pipeline()
+        with self._busy:
+            output = pipeline(**pictures, **settings.pipeline_arguments(), progress_callback=_stages(report))
+        return _write_png(self.sessions.new(session) / "texture.png", output.texture)
+
+    def _ready_pipeline(self):
+        with self._loading:
+            if self._pipeline is None:
+                self._revision = weights_revision(self.weights)
+                self._pipeline = self._load(self.weights)
+        return self._pipeline
+
+    def _save(
+        self, output, paths: Sequence[str], settings: CreationSettings, folder: Path, report: Report
+    ) -> AvatarResult:
+        prefix = f"{file_stem(paths[0])}_"
+        files = ResultFiles.in_folder(folder, prefix)
+        names = {path: name for name, path in vars(files).items()}
+        report(StageProgress("save", 0.0))
+        save_results(
+            output, folder, settings, self._revision, prefix, lambda path: report(Ready(names[path], path))
+        )
+        report(StageProgress("save", 0.6))
+        worn = self._pipeline.build_avatar(output.capture, output.capture.rgb)
+        overlay = provenance_overlay(output.avatar.texture, output.provenance)
+        return AvatarResult(
+            files=files,
+            archive=_pack(files, folder / f"{prefix}all.zip"),
+            overlay=_write_png(folder / "completed.png", overlay),
+            phone_head=_write_png(folder / "phone_head.png", worn.texture),
+            findings=output.capture.report.to_dict(),
+            timings=dict(output.timings),
+            tones=skin_tones(output),
+            invented=what_was_invented(seen_by_region(output.avatar.head, output.provenance)),
+        )
+
+
+def user_sentence(error: Exception) -> str:
+    """The one sentence that the browser may see; anything unexpected goes to the log instead."""
+    if isinstance(error, StudioAvatarError):
+        return str(error)
+    LOGGER.error("A request failed.", exc_info=error)
+    return UNEXPECTED
+
+
+def file_stem(path: str) -> str:
+    """What result files are called after an input: its name's letters and digits, never a path."""
+    return re.sub(r"[^\w-]+", "_", Path(path).stem)[:LONGEST_STEM].strip("_") or "avatar"
+
+
+def _stages(report: Report) -> Callable[[str, float], None]:
+    """`report` as the pipeline's progress callback."""
+    return lambda stage, fraction: report(StageProgress(stage, fraction))
+
+
+def _write_png(path: Path, picture) -> Path:
+    return write_atomically(path, encode_png(picture))
+
+
+def _read_picture(path: str, mode: str) -> np.ndarray:
+    """A PNG or JPEG as float32 in [0, 1], (H, W, 3) for "RGB", (H, W) for "L"."""
+    from PIL import Image, UnidentifiedImageError
+
+    if not path:
+        raise InvalidInputError("Give two pictures of the same size: phone_texture and seen.")
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert(mode), np.float32) / 255.0
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+        raise InvalidInputError(f"'{Path(path).name}' is no readable picture: give a PNG or JPEG.") from error
+
+
+def _pack(files: ResultFiles, archive: Path) -> Path:
+    # PNG is compressed already; only the report and the mesh would gain
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as bundle:
+        for path in files.paths():
+            bundle.write(path, path.name)
+    return archive

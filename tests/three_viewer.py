@@ -1,0 +1,127 @@
+"""three.js in headless Chromium: loads a GLB from a local folder and answers questions about it."""
+
+import functools
+import io
+import shutil
+import threading
+from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+
+SIZE = 384
+PAGE = """<!doctype html><html><body style="margin:0"><script type="importmap">
+{"imports": {"three": "./node_modules/three/build/three.module.js",
+             "loader": "./node_modules/three/examples/jsm/loaders/GLTFLoader.js"}}</script>
+<script type="module">
+import * as THREE from 'three';
+import { GLTFLoader } from 'loader';
+const size = SIZE;
+const renderer = new THREE.WebGLRenderer({ preserveDrawingBuffer: true, antialias: true });
+renderer.setSize(size, size);
+document.body.appendChild(renderer.domElement);
+const scene = new THREE.Scene();
+scene.background = new THREE.Color(0x808080);
+scene.add(new THREE.HemisphereLight(0xffffff, 0x888888, 2.0));
+const key = new THREE.DirectionalLight(0xffffff, 2.0);
+key.position.set(-1, 1, 2);
+scene.add(key);
+const camera = new THREE.PerspectiveCamera(26, 1, 0.01, 10);
+camera.position.set(0, 0, 0.78);
+camera.lookAt(0, -0.01, 0);
+const gltf = await new GLTFLoader().loadAsync('avatar.glb');
+scene.add(gltf.scene);
+let head;
+gltf.scene.traverse(object => { if (object.isMesh) head = object; });
+const mixer = new THREE.AnimationMixer(gltf.scene);
+window.answers = {
+  names: Object.keys(head.morphTargetDictionary),
+  vertices: head.geometry.attributes.position.count,
+  triangles: head.geometry.index.count / 3,
+  targets: head.geometry.morphAttributes.position.length,
+  clips: gltf.animations.map(clip => [clip.name, clip.duration]),
+  colourSpace: head.material.map.colorSpace,
+  pose(name, value) {
+    head.morphTargetInfluences.fill(0);
+    if (name) head.morphTargetInfluences[head.morphTargetDictionary[name]] = value;
+    renderer.render(scene, camera);
+  },
+  play(seconds) {
+    mixer.clipAction(gltf.animations[0]).play();
+    mixer.setTime(seconds);
+    renderer.render(scene, camera);
+    return [Array.from(head.morphTargetInfluences), head.quaternion.toArray()];
+  },
+  project(points) {
+    const vector = new THREE.Vector3();
+    return points.map(p => { vector.set(...p).project(camera); return [vector.x, vector.y]; });
+  },
+  texture() {
+    const image = head.material.map.image, canvas = document.createElement('canvas');
+    canvas.width = image.width; canvas.height = image.height;
+    const context = canvas.getContext('2d', { colorSpace: 'srgb' });
+    context.drawImage(image, 0, 0);
+    return canvas.toDataURL('image/png');
+  },
+};
+</script></body></html>"""
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+def find_chromium() -> str | None:
+    """Path of an installed Chromium or Chrome, or None."""
+    return next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+
+
+class Viewer:
+    """One loaded GLB; `ask(javascript)` evaluates an expression over `window.answers`."""
+
+    def __init__(self, page):
+        self._page = page
+
+    def ask(self, expression: str, argument=None):
+        return self._page.evaluate(f"argument => window.answers.{expression}", argument)
+
+    def screenshot(self) -> np.ndarray:
+        """(SIZE, SIZE, 3) uint8."""
+        from PIL import Image
+
+        return np.asarray(Image.open(io.BytesIO(self._page.screenshot())).convert("RGB"))
+
+    def texture(self) -> np.ndarray:
+        """(H, W, 3) uint8: the base colour picture as the browser decoded it."""
+        import base64
+
+        from PIL import Image
+
+        data = self.ask("texture()").split(",", 1)[1]
+        return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"))
+
+
+@contextmanager
+def three_viewer(glb: Path, node_folder: Path, folder: Path):
+    """Serve `glb` with three.js from `folder` on this machine and open it in headless Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    (folder / "index.html").write_text(PAGE.replace("SIZE", str(SIZE)))
+    shutil.copy(glb, folder / "avatar.glb")
+    (folder / "node_modules").symlink_to(node_folder / "node_modules")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(QuietHandler, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(
+                executable_path=find_chromium(), args=["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader"]
+            )
+            page = browser.new_page(viewport={"width": SIZE, "height": SIZE})
+            page.goto(f"http://127.0.0.1:{server.server_port}/index.html")
+            page.wait_for_function("window.answers !== undefined", timeout=60_000)
+            yield Viewer(page)
+            browser.close()
+    finally:
+        server.shutdown()
