@@ -19,12 +19,13 @@ class ToneEstimator(ModelMixin, ConfigMixin):
     channels: feature maps after each of the five halvings.
     hidden: width of the layer before the answer.
 
-    Buffers: `lab_mean`, `lab_std` (3,), of the training set; `tone_weight` (1, 1, R, R), where tone is measured: skin of the
-    upper face; `skin` (1, 1, R, R) in [0, 1], where a change of tone acts: everything but eyes, teeth and mouth. They are
+    Buffers: `lab_mean`, `lab_std` (3,), of the training set; `spread` (3,), by which the network's standard deviations are
+    multiplied, because they are too small for people it has not seen; `tone_weight` (1, 1, R, R), where tone is
+    measured: skin of the upper face; `skin` (1, 1, R, R) in [0, 1], where a change of tone acts: everything but eyes, teeth and mouth. They are
     float32 whatever dtype the parameters are cast to.
     """
 
-    _keep_in_fp32_modules = ["lab_mean", "lab_std", "tone_weight", "skin"]
+    _keep_in_fp32_modules = ["lab_mean", "lab_std", "spread", "tone_weight", "skin"]
 
     @register_to_config
     def __init__(
@@ -37,9 +38,7 @@ class ToneEstimator(ModelMixin, ConfigMixin):
             width = out
         self.features = nn.Sequential(*layers)
         side = resolution // 2 ** len(channels)
-        self.head = nn.Sequential(
-            nn.Dropout(0.2), nn.Linear(width * side * side, hidden), nn.LeakyReLU(0.2), nn.Dropout(0.2), nn.Linear(hidden, 6)
-        )
+        self.head = nn.Sequential(nn.Linear(width * side * side, hidden), nn.LeakyReLU(0.2), nn.Linear(hidden, 6))
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_normal_(module.weight, 0.2)
@@ -47,6 +46,7 @@ class ToneEstimator(ModelMixin, ConfigMixin):
         nn.init.normal_(self.head[-1].weight, std=0.01)
         self.register_buffer("lab_mean", torch.zeros(3))
         self.register_buffer("lab_std", torch.ones(3))
+        self.register_buffer("spread", torch.ones(3))
         self.register_buffer("tone_weight", torch.ones(1, 1, resolution, resolution))
         self.register_buffer("skin", torch.ones(1, 1, resolution, resolution))
 
@@ -73,4 +73,4 @@ class ToneEstimator(ModelMixin, ConfigMixin):
         """
         both = torch.cat([rgb, rgb.flip(-1)]), torch.cat([seen, seen.flip(-1)])
         mean, log_variance = (part.float().view(2, len(rgb), 3).mean(0) for part in self(*both))
-        return self.lab_mean + self.lab_std * mean, self.lab_std * torch.exp(0.5 * log_variance)
+        return self.lab_mean + self.lab_std * mean, self.lab_std * self.spread * torch.exp(0.5 * log_variance)

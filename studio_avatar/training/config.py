@@ -27,7 +27,7 @@ class PhoneConfig(LoopConfig):
     """Stage 1: phone generator and inversion encoder."""
 
     resolution: int = 128
-    texel_captures: int = 600  # of the texture-space captures, beside all portraits and captures
+    pairs: int = 500  # simulated captures beside all portraits; those through rendered frames come first
     w_dim: int = 256
     generator_channels: tuple[int, ...] = (192, 192, 192, 128, 96, 48)
     discriminator_channels: tuple[int, ...] = (192, 192, 128, 96, 64, 32)
@@ -74,6 +74,7 @@ class ToneConfig(LoopConfig):
     resolution: int = 128
     channels: tuple[int, ...] = (32, 64, 96, 128, 128)
     hidden: int = 256
+    mask_dropout: float = 0.5  # share of samples whose input loses a further region
     validation_interval: int = 100
 
 

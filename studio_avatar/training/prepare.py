@@ -175,9 +175,9 @@ def plan(stage: str, options) -> dict[str, list[Job]]:
     if stage == "texels":
         return {"texel_captures": jobs("texel_captures", trained, options.texel_lights)}
     return {
-        "captures_held_out": jobs("captures_held_out", held_out, HELD_OUT_LIGHTS),
         "captures": jobs("captures", trained, options.lights)
         + jobs("captures", validation, VALIDATION_LIGHTS),
+        "captures_held_out": jobs("captures_held_out", held_out, HELD_OUT_LIGHTS),
     }
 
 

@@ -19,6 +19,7 @@ from .config import PhoneConfig
 from .datasets import drop_regions, join, load_textures, mirror, to_float, to_mask
 from .loop import EMA, Draws, batch_indices, frozen, make_accelerator, optimizer_step, sheet, train
 from .options import parse_stage_options
+from .pairs import load_pairs
 
 
 def build_networks(config: PhoneConfig):
@@ -172,13 +173,10 @@ class PhoneStage:
 
 
 def load_phone_set(data: Path, config: PhoneConfig):
-    """Training portraits, simulated captures and some of the texture-space captures as one set, in this order."""
-    texels = load_textures(data / "texel_captures.safetensors", config.resolution, "train")
-    return join(
-        load_textures(data / "portraits.safetensors", config.resolution, "train"),
-        load_textures(data / "captures.safetensors", config.resolution, "train"),
-        texels.rows(range(min(config.texel_captures, len(texels)))),
-    )
+    """Training portraits and the first of the simulated pairs as one set, in this order."""
+    pairs = load_pairs(data, config.resolution)
+    portraits = load_textures(data / "portraits.safetensors", config.resolution, "train")
+    return join(portraits, pairs.rows(range(min(config.pairs, len(pairs)))))
 
 
 def main(arguments=None):

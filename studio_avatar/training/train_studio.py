@@ -20,12 +20,12 @@ from ..models.discriminator import Discriminator
 from ..models.mobilefacenet import MobileFaceNet
 from . import losses
 from .config import StudioConfig
-from .datasets import load_textures, mirror, to_float, to_mask
+from .datasets import join, load_textures, mirror, to_float, to_mask
 from .face_crop import FaceCrop
 from .loop import EMA, Draws, batch_indices, frozen, make_accelerator, optimizer_step, sheet, train
 from .options import parse_stage_options
+from .pairs import load_pairs
 from .relight import light_ratio, relight
-from .train_phone import load_phone_set
 
 LIGHT_BLUR = 2  # texels at base size: shadows keep their edges, registration errors do not become light
 
@@ -58,12 +58,12 @@ class StudioStage:
         self.phone_generator = StyleGAN2Generator.from_pretrained(phone / "phone_generator").requires_grad_(False)
         self.encoder = InversionEncoder.from_pretrained(phone / "encoder").eval().requires_grad_(False)
         resolution = self.phone_generator.config.resolution
-        self.captures = load_textures(options.data / "captures.safetensors", resolution, "train")
         self.studio = load_textures(options.data / "studio_augmented.safetensors", resolution, "train")
+        portraits = load_textures(options.data / "portraits.safetensors", resolution, "train")
         residuals = load_file(phone / "checkpoint" / "residuals.safetensors")["codes"]
-        textures = load_phone_set(options.data, resolution)
-        self.codes = phone_codes(self.encoder, textures, residuals)
-        self.first_capture = len(textures) - len(self.captures)
+        self.first_pair = len(portraits)  # rows of stage 1: portraits, then as many pairs as it took
+        self.pairs = load_pairs(options.data, resolution).rows(range(len(residuals) // 2 - self.first_pair))
+        self.codes = phone_codes(self.encoder, join(portraits, self.pairs), residuals)
         head = HeadModel.from_pretrained(options.weights["head"])
         self.crop = FaceCrop(head)
         self.identity = MobileFaceNet.from_file(options.weights["identity"]).to(accelerator.device)
@@ -78,13 +78,13 @@ class StudioStage:
             self.discriminator.parameters(), lr=config.learning_rate * 2, betas=(0.0, 0.99)
         )
 
-    def pairs(self, step):
+    def pair_codes(self, step):
         """A batch of (W+ codes, true studio textures): stage-1 codes of captures, or encoder codes of relit subjects."""
-        count, device = len(self.captures), self.accelerator.device
-        rows = torch.tensor(batch_indices(count, step, self.config, self.accelerator))
+        device = self.accelerator.device
+        rows = torch.tensor(batch_indices(len(self.pairs), step, self.config, self.accelerator))
         flip = self.draws.rand(len(rows)) < 0.5
-        rgb, seen = to_float(self.captures.rgb[rows]), to_mask(self.captures.seen[rows])
-        target = to_float(self.captures.target[rows])
+        rgb, seen = to_float(self.pairs.rgb[rows]), to_mask(self.pairs.seen[rows])
+        target = to_float(self.pairs.target[rows])
         ratio = light_ratio(rgb, target, seen, LIGHT_BLUR)
         subject = to_float(self.studio.rgb[self.draws.randint(len(self.studio), (len(rows),))])
         moved = self.draws.rand(len(rows)) < self.config.relight_probability
@@ -94,7 +94,7 @@ class StudioStage:
         given, seen, target = mirror(given, seen, target, flip=flip)
         with torch.no_grad():
             fresh = self.encoder(given.to(device), seen.to(device))
-        refined = self.codes[(self.first_capture + rows) * 2 + flip.long()].to(device)
+        refined = self.codes[(self.first_pair + rows) * 2 + flip.long()].to(device)
         codes = torch.where(moved.to(device)[:, None, None], fresh, refined)
         return codes + self.config.code_noise * self.draws.randn(*codes.shape).to(device), target.to(device)
 
@@ -106,7 +106,7 @@ class StudioStage:
 
     def step(self, step):
         config, log = self.config, {}
-        codes, target = self.pairs(step)
+        codes, target = self.pair_codes(step)
         phone_codes_ = self.phone_batch(len(codes) // 2)
         picture = self.generator.synthesize(torch.cat([codes, phone_codes_]), noise_mode="none")
         paired, fakes = picture[: len(codes)], picture[len(codes) :]
@@ -149,13 +149,12 @@ class StudioStage:
     @torch.no_grad()
     def preview(self, step):
         device = self.accelerator.device
-        count = len(self.captures)
-        rows = torch.linspace(0, count - 1, 5).long()
-        faces = torch.linspace(0, self.first_capture - 1, 5).long()
-        codes = torch.cat([self.codes[(self.first_capture + rows) * 2], self.codes[faces * 2]]).to(device)
+        rows = torch.linspace(0, len(self.pairs) - 1, 5).long()
+        faces = torch.linspace(0, self.first_pair - 1, 5).long()
+        codes = torch.cat([self.codes[(self.first_pair + rows) * 2], self.codes[faces * 2]]).to(device)
         phone = self.phone_generator.synthesize(codes, noise_mode="none")
         studio = self.ema.module.synthesize(codes, noise_mode="none")
-        truth = torch.cat([to_float(self.captures.target[rows]), torch.zeros(5, *phone.shape[1:])])
+        truth = torch.cat([to_float(self.pairs.target[rows]), torch.zeros(5, *phone.shape[1:])])
         return sheet(phone, studio, truth)
 
 

@@ -1,7 +1,7 @@
 """Stage 3: the skin tone estimator, on simulated captures of people of all tones.
 
 Gaussian negative log likelihood of the true studio texture's tone; the estimate that counts is the one on validation people,
-captured through rendered frames.
+captured through rendered frames. They also say by how much the estimated standard deviations fall short.
 
     accelerate launch -m studio_avatar.training.train_tone --data RUNS/data --head weights_card/head --run RUNS/tone
 """
@@ -13,8 +13,8 @@ from ..models import ToneEstimator
 from ..skin_tone import linear_to_lab, mean_linear, measure_tone
 from . import losses
 from .config import ToneConfig
-from .datasets import to_float, to_mask
-from .loop import EMA, make_accelerator, optimizer_step, train
+from .datasets import drop_regions, to_float, to_mask
+from .loop import EMA, Draws, make_accelerator, optimizer_step, train
 from .options import parse_stage_options
 from .pairs import load_pairs, pair_batch, tone_masks
 
@@ -22,7 +22,7 @@ from .pairs import load_pairs, pair_batch, tone_masks
 class ToneStage:
     def __init__(self, options, accelerator):
         config: ToneConfig = options.config
-        self.config, self.accelerator = config, accelerator
+        self.config, self.accelerator, self.draws = config, accelerator, Draws(accelerator)
         self.pairs = load_pairs(options.data, config.resolution)
         self.validation = load_pairs(options.data, config.resolution, "validation")
         self.net = ToneEstimator(config.resolution, config.channels, config.hidden)
@@ -40,6 +40,7 @@ class ToneStage:
 
     def step(self, step):
         phone, seen, target = pair_batch(self.pairs, step, self.config, self.accelerator)
+        seen = drop_regions(seen, self.config.mask_dropout, self.draws)
         truth = (linear_to_lab(mean_linear(target, self.net.tone_weight)) - self.net.lab_mean) / self.net.lab_std
         mean, log_variance = self.net(phone, seen)
         loss = losses.gaussian_nll(mean, log_variance, truth)
@@ -50,12 +51,21 @@ class ToneStage:
         return log
 
     @torch.no_grad()
+    def validate(self):
+        """(estimated mean, standard deviation, true tone) of the validation people's captures, (N, 3) L*a*b* each."""
+        device, net = self.accelerator.device, self.ema.module
+        mean, std = net.estimate(to_float(self.validation.rgb).to(device), to_mask(self.validation.seen).to(device))
+        return mean, std, measure_tone(to_float(self.validation.target).to(device), net.tone_weight)
+
     def validation_error(self) -> float:
         """Mean Euclidean L*a*b* distance of estimated and true tone, validation people."""
-        device, net = self.accelerator.device, self.ema.module
-        mean, _ = net.estimate(to_float(self.validation.rgb).to(device), to_mask(self.validation.seen).to(device))
-        truth = measure_tone(to_float(self.validation.target).to(device), net.tone_weight)
+        mean, _, truth = self.validate()
         return (mean - truth).norm(dim=1).mean().item()
+
+    def fit_spread(self):
+        """Widens the exported standard deviations until the validation errors are one of them, in root mean square."""
+        mean, std, truth = self.validate()
+        self.ema.module.spread.mul_(((mean - truth) / std).square().mean(0).sqrt())
 
 
 def main(arguments=None):
@@ -72,6 +82,7 @@ def main(arguments=None):
         emas={"net_ema": (stage.ema, stage.net)},
     )
     if accelerator.is_main_process:
+        stage.fit_spread()
         stage.ema.module.save_pretrained(options.run / "tone_estimator")
 
 
