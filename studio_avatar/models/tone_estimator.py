@@ -20,9 +20,9 @@ class ToneEstimator(ModelMixin, ConfigMixin):
     hidden: width of the layer before the answer.
 
     Buffers: `lab_mean`, `lab_std` (3,), of the training set; `spread` (3,), by which the network's standard deviations are
-    multiplied, because they are too small for people it has not seen; `tone_weight` (1, 1, R, R), where tone is
-    measured: skin of the upper face; `skin` (1, 1, R, R) in [0, 1], where a change of tone acts: everything but eyes, teeth and mouth. They are
-    float32 whatever dtype the parameters are cast to.
+    multiplied, because they are too small for people it has not seen; `tone_weight` (1, 1, R, R), where tone is measured:
+    skin of the upper face; `skin` (1, 1, R, R) in [0, 1], where a change of tone acts: everything but eyes, teeth and mouth.
+    They are float32 whatever dtype the parameters are cast to.
     """
 
     _keep_in_fp32_modules = ["lab_mean", "lab_std", "spread", "tone_weight", "skin"]
