@@ -36,6 +36,7 @@ class CreationSettings:
     inversion_steps: int = 100  # optimiser steps that refine W+
     guidance: float = 0.5  # pull towards the capture's image gradients, 0 to 1
     size: int = 1024  # width and height of the texture [texels]
+    skin_tone: float | None = None  # individual typology angle that the user gives [degrees]; None: estimated
 
     def pipeline_arguments(self) -> dict:
         """The settings under the names that `StudioTexturePipeline.__call__` gives them."""
@@ -45,6 +46,7 @@ class CreationSettings:
             "num_inversion_steps": self.inversion_steps,
             "gradient_guidance_scale": self.guidance,
             "output_size": self.size,
+            "skin_tone": self.skin_tone,
         }
 
 

@@ -13,7 +13,7 @@ from .errors import InvalidInputError
 from .exports import EXTRA_NAMES, GLB, GLB_ONLY, ExportSettings, write_exports
 from .files import write_atomically
 from .images import encode_png, unit_to_uint8
-from .summary import seen_by_region, skin_tones
+from .summary import seen_by_region
 from .version import __version__
 
 REPORTED_PACKAGES = ("torch", "diffusers", "transformers", "mediapipe", "numpy")
@@ -113,7 +113,8 @@ def result_report(output, settings: CreationSettings, weights_revision: str) -> 
 
     `timings` are seconds a stage; `resolution` is (width, height) in texels; `seen_share` is the mean of the
     provenance map, in [0, 1], and `seen_by_region` the share of each part of the skin that was seen; `skin_tone` has
-    the median colour (sRGB, 0 to 255) and the individual typology angle [degrees] of the seen skin in both textures.
+    of both textures the skin's mean colour (L*a*b*, and sRGB 0 to 255), its standard deviations where it was
+    estimated, and the individual typology angle [degrees].
     There is no path and no name in it: a report can be shared.
     """
     return {
@@ -124,10 +125,14 @@ def result_report(output, settings: CreationSettings, weights_revision: str) -> 
         "resolution": [output.avatar.texture.shape[1], output.avatar.texture.shape[0]],
         "seen_share": round(float(output.provenance.mean()), 4),
         "seen_by_region": seen_by_region(output.avatar.head, output.provenance),
-        "skin_tone": {name: asdict(tone) for name, tone in skin_tones(output).items()},
+        "skin_tone": {"phone": _tone(output.phone_skin_tone), "studio": _tone(output.skin_tone)},
         "weights_revision": weights_revision,
         "versions": _versions(),
     }
+
+
+def _tone(tone) -> dict:
+    return asdict(tone) | {"rgb": tone.rgb, "ita": round(tone.ita, 2), "ita_std": round(tone.ita_std, 2)}
 
 
 def _versions() -> dict[str, str]:

@@ -16,6 +16,9 @@ SRGB_TO_XYZ = ((0.4124564, 0.3575761, 0.1804375), (0.2126729, 0.7151522, 0.07217
 LAB_DELTA = 6 / 29
 MELANIN = (0.62, 0.96, 1.30)  # how melanin darkens red, green and blue: −log(linear light) per unit of dose
 MAX_GAIN = 12.0  # of a channel when a texture gets another tone
+ITA_CLASSES = (  # Chardon et al. 1991: above this angle [degrees]
+    (55.0, "very light"), (41.0, "light"), (28.0, "intermediate"), (10.0, "tan"), (-30.0, "brown"),
+)  # fmt: skip
 ITA_RANGE = (-60.0, 65.0)  # individual typology angle of human skin, degrees
 
 
@@ -29,8 +32,19 @@ class SkinTone:
 
     @property
     def ita(self) -> float:
-        """Individual typology angle in degrees: above 55 very light, 41 light, 28 medium, 10 tan, −30 brown, then dark."""
+        """Individual typology angle in degrees."""
         return math.degrees(math.atan2(self.lab[0] - 50.0, self.lab[2]))
+
+    @property
+    def name(self) -> str:
+        """Chardon's class of the angle."""
+        return next((name for above, name in ITA_CLASSES if self.ita > above), "dark")
+
+    @property
+    def rgb(self) -> tuple[int, int, int]:
+        """The colour in sRGB, 0 to 255."""
+        encoded = linear_to_srgb(lab_to_linear(torch.tensor(self.lab)).clamp(0, 1))
+        return tuple(round(255 * channel) for channel in encoded.tolist())
 
     @property
     def ita_std(self) -> float:

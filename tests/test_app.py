@@ -19,7 +19,8 @@ from PIL import Image
 
 from studio_avatar.creation import CreationSettings
 from studio_avatar.errors import InvalidInputError, NoFaceError
-from studio_avatar.summary import SkinTone, what_was_invented
+from studio_avatar.skin_tone import SkinTone
+from studio_avatar.summary import what_was_invented
 from studio_avatar.ui import presentation
 from studio_avatar.ui.progress import RunProgress, expected_seconds
 from studio_avatar.ui.server import ServerOptions, launch
@@ -229,9 +230,11 @@ def test_what_was_invented_is_said_in_words():
 
 @pytest.mark.parametrize(("ita", "name"), [(60, "very light"), (30, "intermediate"), (0, "brown"), (-40, "dark")])
 def test_skin_tone_classes(ita, name):
-    tone = SkinTone((10, 20, 30), ita)
-    assert tone.name == name
-    assert "rgb(10, 20, 30)" in presentation.skin_tone_rows({"phone": tone})
+    lightness = 50 + 20 * np.tan(np.radians(ita))
+    tone = SkinTone((lightness, 10.0, 20.0), (2.0, 1.0, 1.0))
+    assert tone.ita == pytest.approx(ita) and tone.name == name
+    html = presentation.skin_tone_rows({"phone": tone})
+    assert f"rgb{tone.rgb}" in html and f"± {tone.ita_std:.0f}°" in html
 
 
 def test_the_overlay_tints_only_what_was_completed():
@@ -275,7 +278,7 @@ def checked(client):
     return client.predict(handle_file(WEAK_CAPTURE), 256, api_name="/check_capture")
 
 
-SETTINGS = ["seed", "steps", "inversion_steps", "guidance", "size"]
+SETTINGS = ["seed", "steps", "inversion_steps", "guidance", "size", "skin_tone"]
 
 
 def test_the_endpoints_are_named_typed_and_described(client, server):

@@ -42,6 +42,12 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         help="how strongly the capture's own detail is kept from 0 to 1 (default: %(default)s)",
     )
     add("--size", type=int, default=defaults.size, help="texture width and height (default: %(default)s)")
+    add(
+        "--skin-tone",
+        type=float,
+        metavar="DEGREES",
+        help="individual typology angle of the skin, from -60 (dark) to 65 (light), instead of the estimate",
+    )
 
 
 def settings(options: argparse.Namespace) -> CreationSettings:
@@ -52,6 +58,7 @@ def settings(options: argparse.Namespace) -> CreationSettings:
         inversion_steps=options.inversion_steps,
         guidance=options.guidance,
         size=options.size,
+        skin_tone=options.skin_tone,
     )
 
 

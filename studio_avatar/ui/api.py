@@ -10,6 +10,7 @@ from .service import AvatarService
 from .toasts import with_toasts
 from .worker import Done, StageProgress
 
+SIZE = 4  # place of the size among the settings
 CREATE_DESCRIPTION = (
     "One video, or one photo, of one person in; out come the paths of the studio texture (PNG, sRGB, layout head-v1), "
     "the animatable head (GLB with 52 ARKit morph targets), the report (JSON) and all result files (ZIP)."
@@ -39,10 +40,11 @@ def add_endpoints(service: AvatarService, on_gpu: Callable) -> None:
         inversion_steps: int,
         guidance: float,
         size: int,
-        request: gr.Request,
+        skin_tone: float | None = None,
+        request: gr.Request = None,  # gradio's own: a default because of the one before it
         progress=gr.Progress(),  # noqa: B008
     ) -> tuple[str, str, str, str]:
-        settings = _settings(seed, steps, inversion_steps, guidance, size)
+        settings = _settings(seed, steps, inversion_steps, guidance, size, skin_tone)
         paths, session = _adopted(service, request, video)
         result = _last(with_toasts(make, paths, settings, session), progress)
         files = result.files
@@ -66,10 +68,11 @@ def add_endpoints(service: AvatarService, on_gpu: Callable) -> None:
         inversion_steps: int,
         guidance: float,
         size: int,
-        request: gr.Request,
+        skin_tone: float | None = None,
+        request: gr.Request = None,  # gradio's own: a default because of the one before it
         progress=gr.Progress(),  # noqa: B008
     ) -> str:
-        settings = _settings(seed, steps, inversion_steps, guidance, size)
+        settings = _settings(seed, steps, inversion_steps, guidance, size, skin_tone)
         _, session = _adopted(service, request, phone_texture, seen)
         return str(_last(with_toasts(paint, phone_texture, seen, settings, session), progress))
 
@@ -89,7 +92,7 @@ def add_endpoints(service: AvatarService, on_gpu: Callable) -> None:
         CREATE_DESCRIPTION, "avatar",
     )  # fmt: skip
     endpoint(
-        check_capture, [file("video"), settings[-1]],
+        check_capture, [file("video"), settings[SIZE]],
         [gr.JSON(label="report", visible=False), *(file(name) for name in ("contact_sheet", "phone_texture", "seen"))],
         CHECK_DESCRIPTION, "check",
     )  # fmt: skip
@@ -103,7 +106,7 @@ def add_endpoints(service: AvatarService, on_gpu: Callable) -> None:
 
 
 def _settings_components() -> list:
-    """Seed, steps, inversion_steps, guidance and size, for the API alone: the page's presets do not touch them."""
+    """Components of `_settings`, in its order, for the API alone: the page's presets do not touch them."""
     defaults = CreationSettings()
     return [
         gr.Number(defaults.seed, label="seed", precision=0, visible=False),
@@ -118,13 +121,14 @@ def _settings_components() -> list:
         ),
         gr.Number(defaults.guidance, label="guidance", minimum=0, maximum=1, visible=False),
         gr.Number(defaults.size, label="size", precision=0, minimum=128, maximum=4096, visible=False),
+        gr.Number(defaults.skin_tone, label="skin_tone", visible=False),
     ]
 
 
 def _settings(
-    seed: float, steps: float, inversion_steps: float, guidance: float, size: float
+    seed: float, steps: float, inversion_steps: float, guidance: float, size: float, skin_tone: float | None
 ) -> CreationSettings:
-    return CreationSettings(int(seed), int(steps), int(inversion_steps), float(guidance), int(size))
+    return CreationSettings(int(seed), int(steps), int(inversion_steps), float(guidance), int(size), skin_tone)
 
 
 def _adopted(service: AvatarService, request: gr.Request, *uploads: str | None) -> tuple[list[str], str]:

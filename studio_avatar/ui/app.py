@@ -6,7 +6,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from ..creation import CreationSettings
+from ..skin_tone import ITA_RANGE
 from . import presentation
 from .api import add_endpoints
 from .examples import Examples
@@ -22,6 +22,7 @@ from .layout import (
     Outputs,
     action_row,
     capture_tabs,
+    chosen_settings,
     output_column,
     settings_accordion,
 )
@@ -128,6 +129,10 @@ def _wire(page: _Page) -> None:
         for field in (inputs.camera, inputs.video, inputs.photos)
     ]
     running.append(actions.create.click(**create))
+    corrected = outputs.correct_tone.click(
+        lambda angle: (True, angle), outputs.tone_correction, [inputs.own_tone, inputs.skin_tone], **PRIVATE
+    )
+    running.append(corrected.then(**create))
     for name, path in page.examples.named().items():
         filled = actions.examples[name].click(
             lambda path=path: (str(path), gr.Tabs(selected="video"), "video"),
@@ -138,7 +143,7 @@ def _wire(page: _Page) -> None:
         running += [filled, looked]
         if name == "good":
             running.append(looked.success(**create))
-    for button in (actions.create, *actions.examples.values()):
+    for button in (actions.create, outputs.correct_tone, *actions.examples.values()):
         button.click(None, js=SHOW_STATUS, **PRIVATE)
     actions.cancel.click(
         lambda: (presentation.notice(STOPPED), gr.HTML("", visible=False), gr.Button(interactive=False)),
@@ -197,17 +202,13 @@ def _creator(page: _Page) -> Callable:
         video,
         photos,
         source,
-        seed,
-        steps,
-        inversion_steps,
-        guidance,
-        size,
-        checked,
+        *choices,
         request: gr.Request,
     ):
+        *settings, checked = choices
         paths = _capture_of(camera, video, photos, source)
         page.service.sessions.adopt(request.session_hash, paths)
-        settings = CreationSettings(int(seed), int(steps), int(inversion_steps), float(guidance), int(size))
+        settings = chosen_settings(*settings)
         progress = RunProgress(
             expected_seconds(settings, captured=checked is not None),
             {"invert": settings.inversion_steps, "upscale": settings.steps},
@@ -304,7 +305,7 @@ def _ready_updates(outputs: Outputs, ready: Ready, previews: dict[str, Path]) ->
 
 def _result_updates(outputs: Outputs, result: AvatarResult) -> dict:
     """What a finished avatar changes on the page."""
-    files = result.files
+    files, (low, high) = result.files, ITA_RANGE
     return {
         outputs.status: presentation.notice(DONE, "done"),
         outputs.welcome: gr.HTML(visible=False),
@@ -313,6 +314,7 @@ def _result_updates(outputs: Outputs, result: AvatarResult) -> dict:
         outputs.head: presentation.head_viewer(files.avatar, result.phone_head, files.provenance),
         outputs.compare: presentation.texture_compare(files.phone_texture, files.texture, result.overlay),
         outputs.tones: presentation.skin_tone_rows(result.tones),
+        outputs.tone_correction: gr.Slider(value=round(min(max(result.tones["studio"].ita, low), high))),
         outputs.account: presentation.account(result.invented, result.timings),
         outputs.archive_file: gr.DownloadButton(value=str(result.archive), interactive=True),
         outputs.check_group: gr.Column(visible=True),

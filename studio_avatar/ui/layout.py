@@ -6,11 +6,13 @@ from pathlib import Path
 import gradio as gr
 
 from ..creation import PRESETS, CreationSettings
+from ..skin_tone import ITA_RANGE
 from . import presentation
 
 PHOTO_TYPES = ["image", ".heic", ".heif"]
 SIZES = [512, 1024, 2048]
 CAPTURE_HEIGHT = 300
+TONE_SCALE = "Individual typology angle: 55° very light, 41° light, 28° intermediate, 10° tan, −30° brown, below dark."
 # A mirrored recording would be re-encoded by ffmpeg; page.css mirrors the live picture alone.
 WEBCAM = gr.WebcamOptions(
     mirror=False,
@@ -65,14 +67,18 @@ class Inputs:
     inversion_steps: gr.Slider
     guidance: gr.Slider
     size: gr.Dropdown
+    own_tone: gr.Checkbox
+    skin_tone: gr.Slider
 
     def captures(self) -> list:
         """The components of which one holds the capture, and which one does."""
         return [self.camera, self.video, self.photos, self.source]
 
     def settings(self) -> list:
-        """The components behind `CreationSettings`, in the order of its fields."""
-        return [self.seed, self.steps, self.inversion_steps, self.guidance, self.size]
+        """The components that `chosen_settings` reads, in its order."""
+        return [
+            self.seed, self.steps, self.inversion_steps, self.guidance, self.size, self.own_tone, self.skin_tone
+        ]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -102,11 +108,22 @@ class Outputs:
     head_file: gr.DownloadButton
     archive_file: gr.DownloadButton
     tones: gr.HTML
+    tone_correction: gr.Slider
+    correct_tone: gr.Button
     account: gr.HTML
 
     def files(self) -> list[gr.DownloadButton]:
         """The download buttons."""
         return [self.texture_file, self.head_file, self.archive_file]
+
+
+def chosen_settings(
+    seed, steps, inversion_steps, guidance, size, own_tone: bool, skin_tone: float
+) -> CreationSettings:
+    """What the visitor chose, from the values of `Inputs.settings`."""
+    return CreationSettings(
+        int(seed), int(steps), int(inversion_steps), float(guidance), int(size), float(skin_tone) if own_tone else None
+    )
 
 
 def capture_tabs() -> list:
@@ -136,7 +153,7 @@ def capture_tabs() -> list:
 
 
 def settings_accordion() -> list:
-    """Preset, seed, upscaler steps, inversion steps, guidance and size; closed until wanted."""
+    """Preset and the components of `Inputs.settings`; closed until wanted."""
     defaults = CreationSettings()
     with gr.Accordion("Settings", open=False, elem_id="settings"):
         preset = gr.Radio(
@@ -165,7 +182,14 @@ def settings_accordion() -> list:
             [(f"{size} × {size}", size) for size in SIZES], value=defaults.size, label="Output size",
             info="Texels of the texture; 2048 takes four times as long.",
         )  # fmt: skip
-    settings = [seed, steps, inversion_steps, guidance, size]
+        own_tone = gr.Checkbox(
+            False, label="Set the skin tone", elem_id="own-tone",
+            info="Otherwise it is estimated from the capture: a phone's exposure and white balance hide it.",
+        )  # fmt: skip
+        skin_tone = gr.Slider(
+            *ITA_RANGE, 30, step=1, label="Skin tone", elem_id="skin-tone", info=f"{TONE_SCALE} Needs the tick above."
+        )
+    settings = [seed, steps, inversion_steps, guidance, size, own_tone, skin_tone]
 
     def apply(name: str) -> list:
         chosen = PRESETS[name]
@@ -209,6 +233,10 @@ def output_column() -> Outputs:
                 compare = gr.HTML(elem_id="compare")
             with gr.Column(min_width=280, scale=4):
                 tones = gr.HTML(elem_id="tones")
+                tone_correction = gr.Slider(
+                    *ITA_RANGE, 30, step=1, label="Not your tone?", elem_id="tone-correction", info=TONE_SCALE
+                )
+                correct_tone = gr.Button("Make it again in this tone", size="md", elem_id="correct-tone")
                 account = gr.HTML(elem_id="account")
     with gr.Column(visible=False, elem_id="check") as check_group:
         with gr.Row():
@@ -218,5 +246,5 @@ def output_column() -> Outputs:
                 check_pictures = gr.HTML(elem_id="check-pictures")
     return Outputs(
         status, previews, welcome, check_group, check_card, check_pictures, result_group, head, compare, downloads,
-        texture_file, head_file, archive_file, tones, account,
+        texture_file, head_file, archive_file, tones, tone_correction, correct_tone, account,
     )  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..creation import stage_title
 from ..images import unit_to_uint8
-from ..summary import SkinTone
+from ..skin_tone import SkinTone
 from .progress import RunProgress
 
 COMPLETED_TINT = np.array([0.92, 0.45, 0.16])  # sRGB; the page's accent colour
@@ -141,10 +141,14 @@ def skin_tone_rows(tones: dict[str, SkinTone]) -> str:
     rows = "".join(
         f'<div><span class="swatch" style="background:rgb{tone.rgb}" role="img" '
         f'aria-label="Skin colour rgb{tone.rgb}"></span>'
-        f"<dt>{TONE_TITLES[name]}</dt><dd>{tone.name}, ITA {tone.ita:.0f}°</dd></div>"
+        f"<dt>{TONE_TITLES[name]}</dt><dd>{tone.name}, ITA {tone.ita:.0f}°{_spread(tone)}</dd></div>"
         for name, tone in tones.items()
     )
     return f'<section class="tones"><h3>Skin tone</h3><dl>{rows}</dl></section>'
+
+
+def _spread(tone: SkinTone) -> str:
+    return f" ± {tone.ita_std:.0f}°" if any(tone.std) else ""
 
 
 def account(invented: str, timings: dict[str, float]) -> str:

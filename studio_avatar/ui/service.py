@@ -16,7 +16,8 @@ from ..errors import InvalidInputError, StudioAvatarError
 from ..files import write_atomically
 from ..images import encode_png, unit_to_uint8
 from ..results import ResultFiles, save_results
-from ..summary import SkinTone, seen_by_region, skin_tones, what_was_invented
+from ..skin_tone import SkinTone
+from ..summary import seen_by_region, what_was_invented
 from ..weights import weights_revision
 from .presentation import provenance_overlay
 from .sessions import SessionFolders
@@ -217,7 +218,7 @@ class AvatarService:
             phone_head=_write_png(folder / "phone_head.png", worn.texture),
             findings=output.capture.report.to_dict(),
             timings=dict(output.timings),
-            tones=skin_tones(output),
+            tones={"phone": output.phone_skin_tone, "studio": output.skin_tone},
             invented=what_was_invented(seen_by_region(output.avatar.head, output.provenance)),
         )
 
