@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> tuple[list[Table], dict]:
     if options.limit is not None and options.limit < 1:
         raise InvalidInputError(f"--limit must be at least 1, not {options.limit}.")
     weights = find_weights(options.weights)
-    pipeline = StudioTexturePipeline.from_pretrained(weights)
+    pipeline = methods.RememberingPipeline.from_pipe(StudioTexturePipeline.from_pretrained(weights))
     pipeline.set_progress_bar_config(disable=True)
     with prepared_folder(options, weights, pipeline.head) as folder:
         facts = {
@@ -140,15 +140,12 @@ def evaluate(
     studio = tables.studio_table(pairs, skin, rows, embed, faces)
 
     # 3. Stages left out, and studio generators trained otherwise; both at base size, before the upscaler.
-    ablation = tables.studio_table(
-        pairs, skin, [partial(methods.bases_without, pipeline)], embed, faces, "The studio base without one stage each"
-    )
+    at_base = partial(tables.studio_table, pairs, skin, embed=embed, studio_faces=faces, size=pipeline.base_resolution)
+    ablation = at_base([partial(methods.bases_without, pipeline)], title="The studio base without one stage each")
     results = [reconstruction, studio, tables.tone_table(studio, pairs, skin), ablation]
     if generators:
         compare = partial(methods.bases_of, pipeline, generators)
-        results.append(
-            tables.studio_table(pairs, skin, [compare], embed, faces, "Studio generators by their training, no carry-over")
-        )
+        results.append(at_base([compare], title="Studio generators by their training, tone and carry-over left out"))
     return results
 
 

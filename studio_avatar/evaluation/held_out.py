@@ -25,7 +25,7 @@ def prepare_sets(data: Path, out: Path, weights: str, head, workers: int = 2) ->
 
     mark = prepare.head_mark(head)
     options = Namespace(
-        data=data, out=out, head=weights, head_mark=mark, workers=workers, variants=0, lights=0
+        data=data, out=out, head=weights, head_mark=mark, workers=workers, variants=0, lights=0, texel_lights=0, panoramas=""
     )
     for stage in prepare.STAGES:
         for name, jobs in prepare.plan(stage, options).items():

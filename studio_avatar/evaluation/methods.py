@@ -3,21 +3,42 @@
 Textures are (H, W, 3) float32 sRGB in [0, 1]; `seen` is (H, W) in [0, 1].
 """
 
+import functools
+import hashlib
 from pathlib import Path
 
 import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import UNet2DModel
 
 from ..errors import InvalidInputError
+from ..inversion import shrink_observed
+from ..models import StyleGAN2Generator
+from ..pipeline import StudioTexturePipeline, to_array, to_tensor
+from ..skin_tone import set_tone
+from ..training.train_plain_unet import translate
 
 REFINEMENT_STEPS = 100  # the pipeline's default
 
 
+class RememberingPipeline(StudioTexturePipeline):
+    """Inverts each phone texture once, however many tables ask for it: that is most of the time."""
+
+    @functools.cached_property
+    def _inversions(self) -> dict:
+        return {}
+
+    def invert(self, rgb, seen, num_steps, progress):
+        """As the pipeline's own, from memory the second time."""
+        key = (hashlib.sha256(rgb.numpy().tobytes() + seen.numpy().tobytes()).digest(), num_steps)
+        if key not in self._inversions:
+            self._inversions[key] = super().invert(rgb, seen, num_steps, progress)
+        return self._inversions[key]
+
+
 def reconstruct(pipeline, rgb: np.ndarray, seen: np.ndarray, num_steps: int) -> np.ndarray:
     """The phone generator's picture of the inverted texture; all (R, R, 3) sRGB in [0, 1], seen (R, R)."""
-    import torch
-
-    from ..pipeline import to_array, to_tensor
-
     mask = torch.from_numpy(seen)[None, None]
     return to_array(pipeline.invert(to_tensor(rgb), mask, num_steps, lambda *_: None).reconstruction)
 
@@ -31,20 +52,11 @@ def studio_textures(pipeline, rgb: np.ndarray, seen: np.ndarray, seed: int) -> d
 
 def enlarge(texture: np.ndarray, size: int) -> np.ndarray:
     """(r, r, 3) in [0, 1] → (size, size, 3), bicubic, as the upscaler enlarges the base."""
-    import torch.nn.functional as F
-
-    from ..pipeline import to_array, to_tensor
-
     return to_array(F.interpolate(to_tensor(texture), size=(size, size), mode="bicubic", align_corners=False))
 
 
 def bases_without(pipeline, rgb: np.ndarray, seen: np.ndarray) -> dict[str, np.ndarray]:
-    """The studio base, enlarged, with all stages and without one each."""
-    import torch
-
-    from ..pipeline import to_array, to_tensor
-    from ..skin_tone import set_tone
-
+    """The studio base with all stages and without one each, at base size."""
     phone, mask = to_tensor(rgb), torch.from_numpy(seen)[None, None]
     weight, skin = pipeline.tone_estimator.tone_weight, pipeline.tone_estimator.skin
     with torch.no_grad():
@@ -58,15 +70,11 @@ def bases_without(pipeline, rgb: np.ndarray, seen: np.ndarray) -> dict[str, np.n
             "without carry-over": set_tone(base, weight, torch.tensor([tone.lab]), skin),
             "studio generator alone": base,
         }
-    return {name: enlarge(to_array(texture), len(rgb)) for name, texture in bases.items()}
+    return {name: to_array(texture) for name, texture in bases.items()}
 
 
 def bases_of(pipeline, generators: dict, rgb: np.ndarray, seen: np.ndarray) -> dict[str, np.ndarray]:
-    """The pictures, enlarged, that several studio generators make of the same W+ code."""
-    import torch
-
-    from ..pipeline import to_array, to_tensor
-
+    """The pictures, at base size, that several studio generators make of the same W+ code."""
     phone, mask = to_tensor(rgb), torch.from_numpy(seen)[None, None]
     with torch.no_grad():
         inversion = pipeline.invert(phone, mask, REFINEMENT_STEPS, lambda *_: None)
@@ -74,25 +82,16 @@ def bases_of(pipeline, generators: dict, rgb: np.ndarray, seen: np.ndarray) -> d
             name: pipeline.from_pipe(pipeline, studio_generator=generator).generate(inversion)
             for name, generator in generators.items()
         }
-    return {name: enlarge(to_array(texture), len(rgb)) for name, texture in pictures.items()}
+    return {name: to_array(texture) for name, texture in pictures.items()}
 
 
 def studio_generator(run: Path):
     """The studio generator of a finished run of train_studio."""
-    from ..models import StyleGAN2Generator
-
     return StyleGAN2Generator.from_pretrained(finished(run, "studio_generator"))
 
 
 def plain_unet(run: Path, resolution: int):
     """The baseline UNet of a finished run, as a function of (rgb, seen) → texture, all (H, W[, 3]) float in [0, 1]."""
-    import torch
-    from diffusers import UNet2DModel
-
-    from ..inversion import shrink_observed
-    from ..pipeline import to_array, to_tensor
-    from ..training.train_plain_unet import translate
-
     unet = UNet2DModel.from_pretrained(finished(run, "plain_unet"))
 
     def translated(rgb: np.ndarray, seen: np.ndarray) -> np.ndarray:

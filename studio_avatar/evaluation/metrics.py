@@ -4,8 +4,8 @@ Textures are numpy (H, W, 3) floats, sRGB-encoded in [0, 1]; masks are (H, W), b
 A metric over an empty mask is NaN.
 """
 
+import cv2
 import numpy as np
-from scipy import ndimage
 
 SSIM_RADIUS, SSIM_SIGMA = 5, 1.5  # an 11×11 window, Wang et al. 2004
 SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2
@@ -40,6 +40,8 @@ def ssim(a: np.ndarray, b: np.ndarray, mask: np.ndarray) -> float:
 
     Local means and covariances take masked texels only, so what lies in a hole changes nothing.
     """
+    if not mask.any():
+        return float("nan")
     box = _bounding_box(mask)  # beyond it no texel counts
     a, b, mask = a[box].astype(np.float64), b[box].astype(np.float64), mask[box]
 
@@ -57,16 +59,15 @@ def ssim(a: np.ndarray, b: np.ndarray, mask: np.ndarray) -> float:
 def _bounding_box(mask: np.ndarray) -> tuple[slice, slice]:
     """Rows and columns between the first and the last masked texel."""
     lines = [np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0)]
-    return tuple(slice(line[0], line[-1] + 1) if line.size else slice(0, 0) for line in lines)
+    return tuple(slice(line[0], line[-1] + 1) for line in lines)
 
 
 def masked_blur(values: np.ndarray, mask: np.ndarray, sigma: float, radius: int) -> np.ndarray:
     """Gaussian mean of the masked texels around each texel, (H, W[, C]) → the same; 0 where none is near."""
     weight = mask.astype(np.float64)
     sums = values * (weight if values.ndim == 2 else weight[..., None])
-    for axis in (0, 1):
-        sums = ndimage.gaussian_filter1d(sums, sigma, axis, mode="constant", radius=radius)
-        weight = ndimage.gaussian_filter1d(weight, sigma, axis, mode="constant", radius=radius)
+    taps = (2 * radius + 1, 2 * radius + 1)
+    sums, weight = (cv2.GaussianBlur(part, taps, sigma, borderType=cv2.BORDER_CONSTANT) for part in (sums, weight))
     weight = weight if values.ndim == 2 else weight[..., None]
     return np.divide(sums, weight, out=np.zeros_like(sums), where=weight > 1e-12)
 

@@ -74,6 +74,19 @@ class StudioPair:
     seen: np.ndarray
     truth: np.ndarray
 
+    def averaged(self, size: int) -> "StudioPair":
+        """The same at fewer texels, of which the seen ones make the phone texture's colours."""
+        weight = _averaged(self.seen, size)
+        rgb = _averaged(self.rgb * self.seen[..., None], size) / np.maximum(weight, 1e-6)[..., None]
+        rgb = np.where(weight[..., None] > 1e-3, rgb, _averaged(self.rgb, size))
+        return StudioPair(self.subject, rgb, weight, _averaged(self.truth, size))
+
+
+def _averaged(values: np.ndarray, size: int) -> np.ndarray:
+    """(H, W[, C]) → float32 (size, size[, C]) by area."""
+    step = len(values) // size
+    return values.astype(np.float32).reshape(size, step, size, step, -1).mean((1, 3)).reshape(size, size, *values.shape[2:])
+
 
 def reconstruction_table(
     train: PhoneTextures,
@@ -153,34 +166,39 @@ def studio_table(
     embed: Callable[[np.ndarray], np.ndarray] | None = None,
     studio_faces: np.ndarray | None = None,
     title: str = "Studio texture of held-out subjects under simulated light",
+    size: int | None = None,
 ) -> Table:
     """Each method's texture against the known studio texture.
 
     Args:
         skin: (H, W) bool, face and ears of the head.
-        methods: functions of (rgb, seen) → {row name: texture}, as from `studio_methods`.
+        methods: functions of (rgb, seen) → {row name: texture}, as from `studio_methods`; the textures are (size, size, 3).
         embed: texture (H, W, 3) → face descriptor (D,); None leaves the columns out that need it.
         studio_faces: (N, D) descriptors of the studio set, for the kernel distance.
+        size: texels at which textures are compared, a divisor of the pairs' size, which it is by default.
     """
     subjects = {pair.subject for pair in pairs}
+    size = size or len(skin)
     table = Table(
         title,
-        f"{len(subjects)} subjects never trained on, {len(pairs)} simulated captures, {skin.shape[0]}² texels. "
-        + STUDIO_CAPTION,
+        f"{len(subjects)} subjects never trained on, {len(pairs)} simulated captures, {size}² texels. " + STUDIO_CAPTION,
         tuple(c for c in STUDIO_COLUMNS if embed is not None or c.key not in FACE_COLUMNS),
     )
     faces: dict[str, list[np.ndarray]] = {}
+    skin = _averaged(skin, size) > 0.5
     for pair in pairs:
+        answer = pair.averaged(size)
+        true_face = None if embed is None else embed(pair.truth)
         for method in methods:
             started = time.perf_counter()
             textures = method(pair.rgb, pair.seen)
             seconds = time.perf_counter() - started
             for name, texture in textures.items():
-                values = studio_scores(texture, pair, skin) | {"seconds": seconds}
+                values = studio_scores(texture, answer, skin) | {"seconds": seconds}
                 if embed is not None:
                     face = embed(texture)
                     faces.setdefault(name, []).append(face)
-                    values["identity_distance"] = float(np.linalg.norm(face - embed(pair.truth)))
+                    values["identity_distance"] = float(np.linalg.norm(face - true_face))
                 table.add(name, values)
     for name, descriptors in faces.items():
         if len(descriptors) > 1:
