@@ -311,9 +311,10 @@ def test_texture_goes_on_from_a_checked_capture(client, checked):
 
     *_, phone_texture, seen = checked
     arguments = [handle_file(phone_texture), handle_file(seen), 5, 1, 2, 0.5, 256]
-    first, again = (client.predict(*arguments, api_name="/texture") for _ in range(2))
+    first, again, darker = (client.predict(*arguments, *tone, api_name="/texture") for tone in ((), (), (-50.0,)))
     assert Image.open(first).size == (256, 256)
     assert Path(first).read_bytes() == Path(again).read_bytes()
+    assert np.mean(Image.open(darker)) < np.mean(Image.open(first)) - 20
 
 
 def test_progress_reaches_the_caller_and_a_full_queue_says_so(client, server, tmp_path):

@@ -103,6 +103,18 @@ def test_one_click_from_the_example_to_the_downloads(visit, tmp_path):
     assert len(Glb(saved["head-file"]).primitive["targets"]) == 52
     look_at_the_viewer(page)
     look_at_the_clip(page, tmp_path / "clip.webm")
+    correct_the_tone(page)
+
+
+def correct_the_tone(page):
+    """The same capture again, as dark as the visitor says."""
+    page.locator("#tone-correction input[type=number]").fill("-30")
+    page.locator("#tone-correction input[type=number]").press("Enter")
+    page.locator("#correct-tone").click()
+    page.wait_for_selector("#status .running .bar")
+    page.wait_for_selector("studio-head[data-drawn]")
+    sync_api.expect(page.locator("#tones")).to_contain_text("ITA -30°")
+    assert not page.locator("#own-tone input").is_checked()  # the settings stay as they were
 
 
 def look_at_the_viewer(page):

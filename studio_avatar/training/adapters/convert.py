@@ -1,7 +1,7 @@
 """Foreign textures in head-v1, by two ways.
 
-    any textured mesh ─ place ─ photograph without light ─ our capture ─ complete ─► head-v1     (10 s a person)
-    textures that share a mesh ─ the same once: fit our head ─► layout map ─ remap ─► head-v1    (1 s a person)
+    any textured mesh ─ place ─ photograph without light ─ our capture ─ complete ─► head-v1
+    textures that share a mesh ─ the same once: fit our head ─► layout map ─ remap ─► head-v1
 """
 
 from __future__ import annotations
