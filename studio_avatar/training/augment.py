@@ -27,7 +27,8 @@ MELANIN = np.array([0.62, 0.96, 1.30], np.float32)
 HAEMOGLOBIN = np.array([0.10, 0.85, 0.70], np.float32)
 SHEET_SAMPLES = 64
 TYPOLOGY_ANGLE_RANGE = (-58.0, 62.0)  # individual typology angle of human skin [degrees]
-# CIELAB hue angle of cheeks [degrees]: the studio set's 44 to 63 and a little more. Below looks like pink paint, above green.
+# CIELAB hue angle of cheeks [degrees]: the studio set's 44 to 63 and a little more. Below it looks like pink paint,
+# above it green.
 HUE_RANGE = (38.0, 66.0)
 SRGB_TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
 NOT_SKIN = ("eyeball_left", "eyeball_right", "teeth", "tongue", "mouth")
