@@ -20,7 +20,8 @@ NEITHER_GOOD_NOR_POOR = ("skin_tone_ita", "light_azimuth")
 PREVIEW_TITLES = {"phone_texture": "What the phone saw", "base": "Studio base, 128 texels, before the detail"}
 PROMISES = """
 <div class="promises">
-<div><h3>Light goes, you stay</h3><p>Shadows, lamps and colour casts come off the skin; marks and fine detail are taken from your own capture.</p></div>
+<div><h3>Light goes, you stay</h3><p>Shadows, lamps and colour casts come off the skin; marks and fine detail are taken
+from your own capture.</p></div>
 <div><h3>Complete</h3><p>What the phone never saw is filled in, and you are shown where.</p></div>
 <div><h3>Yours to use</h3><p>A GLB with 52 ARKit expressions for Blender, Unity, Unreal and the browser.</p></div>
 </div>
