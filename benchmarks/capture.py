@@ -29,7 +29,7 @@ import json
 import resource
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +40,7 @@ from studio_avatar.capture.unwrap import Camera, unwrap
 from studio_avatar.head.layout import region_mask, texel_map
 from studio_avatar.head.model import HeadModel
 from studio_avatar.images import encode_png
-from studio_avatar.training.simulated_clip import SimulatedClip, simulate_clip
+from studio_avatar.training.clip import simulate_clip
 
 SIZE = 1024
 FACE = ("face", "lips", "brows", "eyelids")
@@ -71,15 +71,27 @@ def main() -> None:
     rows = []
     print("| subject | " + " | ".join(COLUMNS.values()) + " |")
     print("|---|" + "---:|" * len(COLUMNS))
-    for name, clip, video in _clips(head, options):
-        rows.append(measure(head, clip, video, options.pictures and options.pictures / f"{name}.png"))
+    for name, truth, video in _clips(head, options):
+        rows.append(measure(head, truth, video, options.pictures and options.pictures / f"{name}.png"))
         print(f"| {name} | " + " | ".join(f"{rows[-1][key]:.2f}" for key in COLUMNS) + " |", flush=True)
     medians = {key: np.median([row[key] for row in rows]) for key in COLUMNS}
     print(f"| **median of {len(rows)}** | " + " | ".join(f"{medians[key]:.2f}" for key in COLUMNS) + " |")
 
 
-def _clips(head, options) -> Iterator[tuple[str, SimulatedClip, Path]]:
-    """Name, clip and file of each subject; rendered unless `--clips` has it."""
+@dataclass(frozen=True)
+class Truth:
+    """What is known of the K frames of a clip; as in `SimulatedCapture`."""
+
+    frames_per_second: int
+    identity: np.ndarray
+    expression: np.ndarray
+    rotation: np.ndarray
+    translation: np.ndarray
+    focal_px: float
+
+
+def _clips(head, options) -> Iterator[tuple[str, Truth, Path]]:
+    """Name, truth and file of each subject's clip; rendered unless `--clips` has it."""
     import tempfile
 
     items = json.loads((options.prepared / "studio.json").read_text())["items"]
@@ -89,17 +101,18 @@ def _clips(head, options) -> Iterator[tuple[str, SimulatedClip, Path]]:
         for number in range(options.subjects):
             index = number * len(items) // options.subjects
             path = folder / f"{index:03d}_{options.seconds:g}s.mp4"
-            truth = path.with_suffix(".npz")
-            if not truth.exists():
+            known = path.with_suffix(".npz")
+            if not known.exists():
+                # Nothing is worn in front of the face: this measures the fit.
                 clip = simulate_clip(
                     head, _studio_texture(options.prepared, index), np.random.default_rng(1000 + index),
-                    seconds=options.seconds,
+                    options.seconds, size=(720, 1280), turn_deg=45.0, worn=False,
                 )  # fmt: skip
                 path.write_bytes(clip.video)
-                np.savez(truth, **{key: value for key, value in asdict(clip).items() if key != "video"})
-            with np.load(truth) as saved:
-                known = {f.name: saved[f.name] for f in fields(SimulatedClip) if f.name != "video"}
-            yield items[index]["id"], SimulatedClip(video=path.read_bytes(), **known), path
+                parts = {f.name: getattr(clip.capture, f.name) for f in fields(Truth) if f.name != "frames_per_second"}
+                np.savez(known, frames_per_second=clip.frames_per_second, **parts)
+            with np.load(known) as saved:
+                yield items[index]["id"], Truth(**{f.name: saved[f.name] for f in fields(Truth)}), path
 
 
 def _studio_texture(prepared: Path, index: int) -> np.ndarray:
@@ -109,7 +122,7 @@ def _studio_texture(prepared: Path, index: int) -> np.ndarray:
         return file.get_slice("rgb")[index].astype(np.float32) / 255
 
 
-def measure(head, clip: SimulatedClip, video: Path, picture: Path | None = None) -> dict[str, float]:
+def measure(head, truth: Truth, video: Path, picture: Path | None = None) -> dict[str, float]:
     """Capture one clip and compare it with the truth; the keys are those of `COLUMNS`."""
     begin = time.perf_counter()
     seen = observe(video, head, SIZE)
@@ -117,11 +130,11 @@ def measure(head, clip: SimulatedClip, video: Path, picture: Path | None = None)
     if picture is not None:
         picture.parent.mkdir(parents=True, exist_ok=True)
         picture.write_bytes(encode_png(contact_sheet(seen, head)))
-    true_views, true_shapes = _true_views(head, clip, seen)
+    true_views, true_shapes = _true_views(head, truth, seen)
     texture = seen.texture
     face = region_mask(head, SIZE, *FACE)
     with_ears = region_mask(head, SIZE, *FACE, "ears")
-    landmarks, silhouette = _geometry_errors(head, clip, seen, true_shapes)
+    landmarks, silhouette = _geometry_errors(head, truth, seen, true_shapes)
     energy, detail = _gradients(texture, true_views, face)
     return {
         "registration": _registration(seen, true_views, face & (texture.seen > 0.5)),
@@ -130,20 +143,20 @@ def measure(head, clip: SimulatedClip, video: Path, picture: Path | None = None)
         "landmarks": 100 * landmarks,
         "silhouette": 100 * silhouette,
         "coverage": 100 * (texture.seen > 0.3)[with_ears].mean(),
-        "focal": 100 * (texture.fit.focal_px / float(clip.focal_px) - 1),
+        "focal": 100 * (texture.fit.focal_px / float(truth.focal_px) - 1),
         "keyframes": len(seen.keyframes),
         "seconds": seconds,
         "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
     }
 
 
-def _true_views(head, clip: SimulatedClip, seen):
+def _true_views(head, truth: Truth, seen):
     """The key frames unwrapped by the true head and cameras, and the true shapes (K, V, 3)."""
     import torch
 
-    at = [round(keyframe.frame.time * int(clip.frames_per_second)) for keyframe in seen.keyframes]
+    at = [round(keyframe.frame.time * int(truth.frames_per_second)) for keyframe in seen.keyframes]
     shapes = head.vertices(
-        torch.from_numpy(clip.identity), torch.from_numpy(clip.expression[at])
+        torch.from_numpy(truth.identity), torch.from_numpy(truth.expression[at])
     ).numpy()
     views = [
         unwrap(
@@ -151,7 +164,7 @@ def _true_views(head, clip: SimulatedClip, seen):
             head,
             texel_map(head, SIZE),
             shape,
-            Camera(clip.rotation[k], clip.translation[k], float(clip.focal_px), keyframe.face.height_px),
+            Camera(truth.rotation[k], truth.translation[k], float(truth.focal_px), keyframe.face.height_px),
         )
         for keyframe, shape, k in zip(seen.keyframes, shapes, at)
     ]
@@ -193,7 +206,7 @@ def _forward_differences(rgb: np.ndarray) -> np.ndarray:
     return np.stack([np.diff(luma, axis=1, append=luma[:, -1:]), np.diff(luma, axis=0, append=luma[-1:])], -1)
 
 
-def _geometry_errors(head, clip: SimulatedClip, seen, true_shapes: np.ndarray) -> tuple[float, float]:
+def _geometry_errors(head, truth: Truth, seen, true_shapes: np.ndarray) -> tuple[float, float]:
     """Inner-face landmark error and silhouette error, shares of the face's height."""
     import torch
 
@@ -204,9 +217,9 @@ def _geometry_errors(head, clip: SimulatedClip, seen, true_shapes: np.ndarray) -
     loose = _vertices_of(head, "ears") + _vertices_of(head, "scalp")
     inner, outer = [], []
     for k, keyframe in enumerate(seen.keyframes):
-        at = round(keyframe.frame.time * int(clip.frames_per_second))
+        at = round(keyframe.frame.time * int(truth.frames_per_second))
         own = Camera(fit.rotation[k], fit.translation[k], fit.focal_px, 1.0)
-        true = Camera(clip.rotation[at], clip.translation[at], float(clip.focal_px), 1.0)
+        true = Camera(truth.rotation[at], truth.translation[at], float(truth.focal_px), 1.0)
         points = [
             np.concatenate([head.landmarks(shape).numpy(), shape[loose].numpy()])
             for shape in (shapes[k], true_shapes[k])

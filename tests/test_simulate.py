@@ -24,7 +24,13 @@ from studio_avatar.training.augment import (
     studio_masks,
     typology_angle,
 )
-from studio_avatar.training.clip import camera_path, expression_track, simulate_clip
+from studio_avatar.training.clip import (
+    camera_path,
+    expression_track,
+    simulate_clip,
+    turn_cameras,
+    turn_expressions,
+)
 from studio_avatar.training.environments import temperature
 from studio_avatar.training.example import FRAMES_PER_SECOND, camera_at
 from studio_avatar.training.makeup import paint_makeup
@@ -169,14 +175,26 @@ def test_a_clip_moves_smoothly(head, skin):
 
 
 def test_a_clip_is_one_person_with_the_truth_of_every_frame(head, skin):
-    clip = simulate_clip(head, skin, np.random.default_rng(1), seconds=0.6, frames_per_second=10, size=(96, 128))
-    again = simulate_clip(head, skin, np.random.default_rng(1), seconds=0.6, frames_per_second=10, size=(96, 128))
-    assert len(clip.frames) == len(clip.lights) == len(clip.vertices) == 6
-    assert all(np.array_equal(a, b) for a, b in zip(clip.frames, again.frames))
-    steps = [np.abs(a.astype(int) - b).mean() for a, b in zip(clip.frames, clip.frames[1:])]
+    settings = {"seconds": 0.6, "frames_per_second": 10, "size": (96, 128)}
+    clip, again = (simulate_clip(head, skin, np.random.default_rng(1), **settings) for _ in range(2))
+    film = clip.capture
+    assert clip.video == again.video
+    assert len(film.frames) == len(film.lights) == len(film.vertices) == 6
+    steps = [np.abs(a.astype(int) - b).mean() for a, b in zip(film.frames, film.frames[1:])]
     assert 0 < min(steps) and max(steps) < 40
     with pytest.raises(InvalidInputError, match="no frame"):
         simulate_clip(head, skin, np.random.default_rng(0), seconds=0)
+
+
+def test_a_turn_goes_to_both_sides_and_blinks(head):
+    cameras = turn_cameras(np.random.default_rng(0), 60, (180, 240), 45.0)
+    ahead = -np.array([camera.rotation[2] for camera in cameras])
+    yaw, pitch = np.degrees(np.arctan2(ahead[:, 0], ahead[:, 2])), np.degrees(np.arcsin(ahead[:, 1]))
+    assert 40 < yaw.max() < 50 and -50 < yaw.min() < -40 and abs(yaw[0]) < 5
+    assert pitch.max() > 9 and pitch.min() < -9
+    names = list(head.config.expression_names)
+    blink = turn_expressions(np.random.default_rng(0), names, 60)[:, names.index("eyeBlinkLeft")]
+    assert blink.max() > 0.6 and (blink < 0.15).mean() > 0.85
 
 
 def test_occluders_reach_texture_space(head, skin, monkeypatch):

@@ -25,7 +25,7 @@ from studio_avatar.capture.unwrap import Camera, View, unwrap
 from studio_avatar.capture.video import MAX_SAMPLES, read_frames
 from studio_avatar.errors import InvalidInputError
 
-TRACKING_SIZE = 512  # texels
+TRACKING_SIZE = 1024  # texels
 MAX_KEYFRAMES = 24
 UNWRAP_THREADS = 2  # most of the time is spent outside of Python's lock
 MIN_SIZE, MAX_SIZE = 32, 4096
@@ -53,7 +53,7 @@ def capture(
     """Make the phone texture of one person.
 
     source: path of a video (an animated GIF too) or photo, a PIL image, a uint8 array (H, W, 3) sRGB, or a list of
-        photos as any of these.
+        1 to 5 photos as any of these (arrays may be more: the frames of a clip).
     head: a `HeadModel`. size: side of the texture, texels. max_keyframes: at most 24. progress: called with a
         stage's name and [0, 1].
     mirrored: the pictures are stored as in a mirror, which some selfie cameras do without saying so in the file.

@@ -29,15 +29,19 @@ class LandmarkErrors:
     sigma: np.ndarray
 
     def save(self, path: Path) -> None:
-        """Write an .npz file in half precision."""
-        np.savez_compressed(path, **{name: value.astype(np.float16) for name, value in asdict(self).items()})
+        """Write a .safetensors file in half precision."""
+        from safetensors.numpy import save_file
+
+        save_file({name: np.ascontiguousarray(value, np.float16) for name, value in asdict(self).items()}, path)
 
 
 @lru_cache(maxsize=1)
 def landmark_errors() -> LandmarkErrors:
     """The measured errors that come with the package."""
-    with np.load(Path(__file__).with_name("landmark_errors.npz")) as file:
-        return LandmarkErrors(**{name: file[name].astype(np.float64) for name in file.files})
+    from safetensors.numpy import load_file
+
+    tensors = load_file(Path(__file__).with_name("landmark_errors.safetensors"))
+    return LandmarkErrors(**{name: tensor.astype(np.float64) for name, tensor in tensors.items()})
 
 
 def pose_terms(face: Face) -> np.ndarray:

@@ -28,7 +28,9 @@ SURE_WITHIN_DEG = 10.0
 SHARPNESS_HEIGHT_PX = 192  # faces are compared at this height, so that near frames do not win by size alone
 NOTHING_SHARP = 0.12
 BLURRED, CLOSED = 0.55, 0.35  # sharpness over the capture's median; how far eyes are open
-OCCLUDED_SHARE, OTHER_COLOUR = 0.25, 0.3  # of the face's landmarks; log units of chromaticity
+OTHER_COLOUR = 0.3  # log units of chromaticity
+# Of the face's landmarks, compared with all pictures, and with the nearest in view, which light and angle change less.
+OCCLUDED_SHARE, OCCLUDED_SHARE_BESIDE = 0.25, 0.12
 ENOUGH_TO_COMPARE = 5  # pictures; below, nothing is rejected by comparison
 REASONS = ("no_face", "too_small", "cut", "blurred", "eyes_closed", "occluded")
 
@@ -181,14 +183,13 @@ def _usable(frames: list[FaceFrame]) -> tuple[list[FaceFrame], Counter]:
     if len(large) < ENOUGH_TO_COMPARE:
         return large, rejected
     typical = np.median([f.sharpness for f in large])
-    covered = _covered_shares(large)
     kept = []
-    for seen, share in zip(large, covered, strict=True):
+    for seen, covered in zip(large, _covered(large), strict=True):
         if seen.sharpness < BLURRED * typical:
             rejected["blurred"] += 1
         elif seen.eyes_open < CLOSED:
             rejected["eyes_closed"] += 1
-        elif share > OCCLUDED_SHARE:
+        elif covered:
             rejected["occluded"] += 1
         else:
             kept.append(seen)
@@ -229,21 +230,31 @@ def _gradient_energy(gray: np.ndarray) -> float:
     return float(np.square(np.diff(gray, axis=0)).mean() + np.square(np.diff(gray, axis=1)).mean())
 
 
-def _covered_shares(frames: list[FaceFrame]) -> np.ndarray:
-    """(K,) share of each face's inner landmarks whose colour is unlike the same landmarks' in the other frames.
+def _covered(frames: list[FaceFrame]) -> np.ndarray:
+    """(K,) bool: too many of a face's inner landmarks have a colour unlike the same landmarks' in the other frames."""
+    colours, views = np.stack([_landmark_colours(seen) for seen in frames]), np.stack([seen.view for seen in frames])
 
-    Chromaticity only, over the frame's own: neither shade nor the phone's white balance is a hand.
+    def unlike(one: np.ndarray, others: np.ndarray) -> float:
+        return float((np.linalg.norm(one - np.median(others, axis=0), axis=-1) > OTHER_COLOUR).mean())
+
+    covered = np.zeros(len(frames), bool)
+    for k, colour in enumerate(colours):
+        beside = np.argsort(np.linalg.norm(views - views[k], axis=1), kind="stable")[:ENOUGH_TO_COMPARE]
+        covered[k] = (
+            unlike(colour, colours) > OCCLUDED_SHARE or unlike(colour, colours[beside]) > OCCLUDED_SHARE_BESIDE
+        )
+    return covered
+
+
+def _landmark_colours(seen: FaceFrame) -> np.ndarray:
+    """(N, 2) log chromaticity of the inner face's landmarks over the frame's own median: neither shade nor the phone's
+    white balance is a hand.
     """
     inner = np.setdiff1d(np.arange(NUM_SURFACE_LANDMARKS), FACE_OVAL)
-    colours = []
-    for seen in frames:
-        at = np.clip(seen.face.points[inner].astype(int), 0, np.array(seen.frame.rgb.shape[1::-1]) - 1)
-        red, green, blue = np.log(seen.frame.rgb[at[:, 1], at[:, 0]].astype(np.float32) + 8.0).T
-        chroma = np.stack([red - green, blue - green], axis=1)
-        colours.append(chroma - np.median(chroma, axis=0))
-    colours = np.stack(colours)  # (K, N, 2)
-    unlike = np.linalg.norm(colours - np.median(colours, axis=0), axis=-1) > OTHER_COLOUR
-    return unlike.mean(axis=1)
+    at = np.clip(seen.face.points[inner].astype(int), 0, np.array(seen.frame.rgb.shape[1::-1]) - 1)
+    red, green, blue = np.log(seen.frame.rgb[at[:, 1], at[:, 0]].astype(np.float32) + 8.0).T
+    chroma = np.stack([red - green, blue - green], axis=1)
+    return chroma - np.median(chroma, axis=0)
 
 
 def _thumbnail(rgb: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 from studio_avatar.capture.fitting import HeadFit
 from studio_avatar.capture.fusion import Fused
 from studio_avatar.capture.people import FaceFrame, Sighting
-from studio_avatar.capture.skin import OTHER_ABOVE, skin_distance
+from studio_avatar.capture.skin import OTHER_ABOVE, skin_distance, thin_marks
 
 SEEN_AT = 0.3  # trust from which a texel counts as seen
 VERDICTS = ("good", "fair", "poor")
@@ -26,12 +26,15 @@ ADVICE_BY_REASON = {
     "eyes_closed": "Keep the eyes open.",
     "occluded": "Keep hands and hair off the face.",
 }
-# MediaPipe landmarks: under and beside each eye, where rims of glasses lie; the forehead above the brows.
+# MediaPipe landmarks: from the lower lids to the cheeks, where rims of glasses lie; the forehead and the temples above
+# the brows.
 AROUND_EYES = (
-    (226, 31, 228, 229, 230, 231, 232, 233, 128, 121, 120, 119, 118, 117, 111, 35),
-    (446, 261, 448, 449, 450, 451, 452, 453, 357, 350, 349, 348, 347, 346, 340, 265),
+    (226, 31, 228, 229, 230, 231, 232, 233, 244, 245, 188, 114, 47, 100, 101, 50, 123, 116, 143, 35),
+    (446, 261, 448, 449, 450, 451, 452, 453, 464, 465, 412, 343, 277, 329, 330, 280, 352, 345, 372, 265),
 )
-FOREHEAD_AREA = ((63, 105, 66, 107, 9, 336, 296, 334, 293, 333, 299, 337, 151, 108, 69, 104),)
+FOREHEAD_AREA = (
+    (63, 105, 66, 107, 9, 336, 296, 334, 293, 301, 251, 284, 332, 297, 338, 10, 109, 67, 103, 54, 21, 71),
+)
 
 
 @dataclass(frozen=True)
@@ -169,19 +172,19 @@ def _light(head, fused: Fused) -> list[Finding]:
 
 
 def _cover(head, fused: Fused) -> list[Finding]:
-    """What is not skin where skin should be: rims around the eyes, hair on the forehead."""
+    """What is not skin where skin should be: rims around the eyes, hair on the forehead, by colour or by thinness."""
     from studio_avatar.head.layout import landmark_uv
 
     place = landmark_uv(head) * len(fused.seen)
-    unlike = skin_distance(head, fused.rgb, fused.seen) > OTHER_ABOVE
+    unlike = (skin_distance(head, fused.rgb, fused.seen) > OTHER_ABOVE) | thin_marks(fused.rgb)
     skin = _region(head, fused, "face") & (fused.seen > SEEN_AT)
     shares = []
     for outline in (AROUND_EYES, FOREHEAD_AREA):
         area = skin & _polygons(place, outline, fused.seen.shape)
         shares.append(100 * unlike[area].mean() if area.any() else 0.0)
     return [
-        _at_most("glasses", shares[0], "%", 12, 30, "Take off the glasses."),
-        _at_most("hair_on_face", shares[1], "%", 12, 30, "Hold the hair back from the forehead."),
+        _at_most("glasses", shares[0], "%", 5, 25, "Take off the glasses."),
+        _at_most("hair_on_face", shares[1], "%", 10, 25, "Hold the hair back from the forehead."),
     ]
 
 

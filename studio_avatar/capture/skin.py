@@ -10,6 +10,8 @@ SURE_TRUST = 0.7  # the face itself, seen from the front, is where the person's 
 CHROMA_FLOOR = 0.07  # log units; even light leaves skin this much variety
 LUMA_FLOOR = 0.35  # log units; the neck lies in the shadow of the chin
 SKIN_BELOW, OTHER_ABOVE = 2.2, 3.2  # Mahalanobis distances
+THIN = 1.0 / 23.0  # over the size of the texture: rims and strands are much thinner than this
+THIN_CONTRAST = 0.35  # log units of luma
 SPECK = 1.0 / 160.0  # smoothing, over the size of the texture: no decision about single texels
 COVERED_REGIONS = (
     "neck",
@@ -50,6 +52,20 @@ def skin_distance(head, rgb: np.ndarray, trust: np.ndarray) -> np.ndarray:
         asked = trust > 0.0
         distance[asked] = _distance(_features(rgb[asked]), _features(rgb[sure]))
     return distance
+
+
+def thin_marks(rgb: np.ndarray) -> np.ndarray:
+    """(H, W) bool: clearly darker or brighter than the middle of its surroundings, in a texture (H, W, 3) sRGB.
+
+    Rims of glasses and strands of hair; also the borders of brows, lids and lips.
+    """
+    import cv2
+
+    darkest, step = -6.0, 1.0 / 32.0  # OpenCV's median wants whole numbers
+    log_luma = _features(rgb.reshape(-1, 3))[:, 2].reshape(rgb.shape[:2])
+    levels = np.clip((log_luma - darkest) / step, 0, 255).astype(np.uint8)
+    around = cv2.medianBlur(levels, 2 * round(0.5 * THIN * len(rgb)) + 1)
+    return np.abs(levels.astype(np.int16) - around) > THIN_CONTRAST / step
 
 
 def _features(rgb: np.ndarray) -> np.ndarray:

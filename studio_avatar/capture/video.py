@@ -19,6 +19,7 @@ from studio_avatar.capture.photos import is_photo, on_one_canvas, read_photo
 from studio_avatar.errors import InvalidInputError, UnreadableMediaError, UnsupportedCodecError
 
 MAX_VIDEO_SIDE_PX = 1280
+MAX_PHOTOS = 5  # all are held in memory at once
 MAX_SAMPLES_PER_SECOND = 10.0
 MAX_SECONDS = 60.0
 MAX_SAMPLES = 60  # one landmark detection each; more would not add poses
@@ -31,12 +32,13 @@ UNTAGGED, HD_HEIGHT_PX = 2, 720
 def read_frames(source, mirrored: bool = False) -> Iterator[Frame]:
     """Yield the frames of a capture, in order, at most about `MAX_SAMPLES` of a clip's first `MAX_SECONDS`.
 
-    source: path of a clip (animated GIFs too) or photo, a PIL image, a uint8 array (H, W, 3) sRGB, or a list of
-        photos as these.
+    source: path of a clip (animated GIFs too) or photo, a PIL image, a uint8 array (H, W, 3) sRGB, or a list of 1 to
+        `MAX_PHOTOS` photos as these; arrays may be more, since they may be the frames of a clip.
     mirrored: the pictures were stored as in a mirror, as some selfie cameras do, and are to be turned back. What a
         file says about itself (display matrix, EXIF) is always obeyed first.
     Raises `MediaNotFoundError`, `UnreadableMediaError`, `UnsupportedCodecError`, `FaceTooSmallError` (a side below
-    64 px), `MissingDependencyError` (HEIC without its reader) or `InvalidInputError` (an unsupported type).
+    64 px), `MissingDependencyError` (HEIC without its reader) or `InvalidInputError` (an unsupported
+    type, too many photos).
     """
     for frame in _frames_of(source):
         if mirrored:
@@ -50,6 +52,11 @@ def _frames_of(source) -> Iterator[Frame]:
     if isinstance(source, Sequence) and not isinstance(source, str | bytes):
         if len(source) == 0:
             raise InvalidInputError("The list of photos is empty: give at least one photo or a video.")
+        if len(source) > MAX_PHOTOS and not all(isinstance(item, np.ndarray) for item in source):
+            raise InvalidInputError(
+                f"{len(source)} photos were given and 1 to {MAX_PHOTOS} are used: please choose the sharpest, from "
+                "different sides, or give a video."
+            )
         if len(source) > 1:
             yield from on_one_canvas([read_photo(item) for item in source])
             return

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from studio_avatar.rendering import linear_to_srgb
+from studio_avatar.video_file import decode, encode_h264
 
 BURST = 5  # frames of the little clip that ends in a coded frame: enough for predicted frames to build up errors
 SHAKE_PX_AT_720 = 5.0  # a hand's shake from frame to frame
@@ -158,24 +159,8 @@ def _jpeg(frames, quality: int):
 
 
 def _h264(frames, crf: int):
-    import io
-
-    import av
-
-    buffer = io.BytesIO()
-    with av.open(buffer, "w", format="mp4") as container:
-        # No B frames: phones do without, and libx264's choice of them differs from run to run.
-        options = {"crf": str(crf), "preset": "veryfast", "bf": "0"}
-        stream = container.add_stream("libx264", rate=30, options=options)
-        stream.height, stream.width = frames[0].shape[:2]
-        stream.pix_fmt = "yuv420p"
-        stream.codec_context.thread_count = 1
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())
-    buffer.seek(0)
-    with av.open(buffer) as container:
-        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    height, width = frames[0].shape[:2]
+    return decode(encode_h264(frames, (width, height), 30, crf, "veryfast"))
 
 
 def _motion_kernel(length: float, angle: float) -> np.ndarray:
