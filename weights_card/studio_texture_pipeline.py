@@ -17,8 +17,10 @@ from diffusers import DiffusionPipeline
 from diffusers.utils import BaseOutput
 from PIL import Image
 
+from .carry_over import carry_over
 from .errors import InvalidInputError, MissingDependencyError
 from .inversion import invert, shrink_observed
+from .skin_tone import ITA_RANGE, SkinTone, measure_tone, tone_of_ita
 from .upscale import PATCH, is_flow_matching, upscale
 
 # Share of the refined code in what G_studio gets: refinement leaves the codes that G_studio was trained on and takes light
@@ -33,10 +35,12 @@ class StudioTextureOutput(BaseOutput):
 
     Attributes:
         texture: studio texture at `output_size`.
-        base: G_studio's output at the generators' resolution.
+        base: G_studio's output with the person's tone and marks carried over, at the generators' resolution.
         reconstruction: the phone generator's picture of the same W+ code, at the same resolution.
         phone_texture: what the phone saw, at `output_size`; never observed texels are filled smoothly.
         latents: (num_ws, w_dim) float32 W+ code, refined: that of `reconstruction`.
+        skin_tone: `SkinTone` of the texture: estimated with its uncertainty, or as asked for.
+        phone_skin_tone: `SkinTone` that the phone texture shows, light and exposure included.
         provenance: (H, W) float32 in [0, 1]: 1 = seen by the phone, 0 = completed by the model.
         capture: `PhoneTexture` with fit and report, or None when a finished phone texture was given.
         avatar: `Avatar` with `.export("x.glb")`, or None without a capture.
@@ -48,6 +52,8 @@ class StudioTextureOutput(BaseOutput):
     reconstruction: Image.Image | np.ndarray
     phone_texture: Image.Image | np.ndarray
     latents: np.ndarray
+    skin_tone: SkinTone
+    phone_skin_tone: SkinTone
     provenance: np.ndarray
     capture: object | None
     avatar: object | None
@@ -71,24 +77,29 @@ def to_pil(array):
 class StudioTexturePipeline(DiffusionPipeline):
     """Studio texture and avatar from a selfie video, photos, or a finished phone texture.
 
-    Components: `phone_generator` and `studio_generator` (StyleGAN2, same W+), `encoder` (phone texture → W+), `unet` and
+    Components: `phone_generator` and `studio_generator` (StyleGAN2, same W+), `encoder` (phone texture → W+),
+    `tone_estimator` (phone texture → skin tone), `carry_over` (UNet: what the code misses of the person), `unet` and
     `scheduler` (gradient-guided flow-matching upscaler), `head` (shape, expressions and texture layout).
     """
 
-    model_cpu_offload_seq = "encoder->phone_generator->studio_generator->unet"
+    model_cpu_offload_seq = "encoder->phone_generator->studio_generator->tone_estimator->carry_over->unet"
     _callback_tensor_inputs = ["sample"]
 
-    def __init__(self, phone_generator, studio_generator, encoder, unet, scheduler, head):
+    def __init__(
+        self, phone_generator, studio_generator, encoder, tone_estimator, carry_over, unet, scheduler, head
+    ):
         super().__init__()
         self.register_modules(
             phone_generator=phone_generator,
             studio_generator=studio_generator,
             encoder=encoder,
+            tone_estimator=tone_estimator,
+            carry_over=carry_over,
             unet=unet,
             scheduler=scheduler,
             head=head,
         )
-        for network in (phone_generator, studio_generator, encoder, unet):
+        for network in (phone_generator, studio_generator, encoder, tone_estimator, carry_over, unet):
             _realign(network).eval().to(memory_format=torch.channels_last)
 
     @classmethod
@@ -124,7 +135,9 @@ class StudioTexturePipeline(DiffusionPipeline):
         """Side of the base texture in texels."""
         return self.studio_generator.config.resolution
 
-    def check_inputs(self, video, images, capture, phone_texture, seen, output_size, steps, inversion_steps, guidance):
+    def check_inputs(
+        self, video, images, capture, phone_texture, seen, output_size, steps, inversion_steps, guidance, skin_tone
+    ):
         """Raises `InvalidInputError` with one sentence on the first argument that cannot work."""
         if sum(x is not None for x in (video, images, capture, phone_texture)) != 1:
             raise InvalidInputError("Give exactly one of video, images, capture and phone_texture.")
@@ -139,6 +152,11 @@ class StudioTexturePipeline(DiffusionPipeline):
             raise InvalidInputError("num_inference_steps must be at least 1, num_inversion_steps at least 0.")
         if not 0.0 <= guidance <= 1.0:
             raise InvalidInputError(f"gradient_guidance_scale must lie in [0, 1], not {guidance}.")
+        low, high = ITA_RANGE
+        if skin_tone is not None and not low <= skin_tone <= high:
+            raise InvalidInputError(
+                f"skin_tone is an individual typology angle from {low:.0f}° (dark) to {high:.0f}° (light), not {skin_tone}."
+            )
         if capture is not None:
             phone_texture, seen = capture.rgb, capture.seen
         if phone_texture is not None:
@@ -172,6 +190,27 @@ class StudioTexturePipeline(DiffusionPipeline):
             callback=lambda step, total: progress("invert", step / total),
         )
 
+    def tone(self, rgb, seen, skin_tone):
+        """`SkinTone` of the person in a phone texture (1, 3, H, W), and the tone the texture shows; see `__call__`."""
+        rgb, seen = shrink_observed(rgb, seen, self.base_resolution)
+        lab, std = self.tone_estimator.estimate(rgb, seen)
+        if skin_tone is not None:
+            lab, std = tone_of_ita(lab[0].cpu(), skin_tone)[None], torch.zeros_like(std)
+        shown = measure_tone(rgb.float(), self.tone_estimator.tone_weight * seen.float())
+        return SkinTone(tuple(lab[0].tolist()), tuple(std[0].tolist())), SkinTone(tuple(shown[0].tolist()))
+
+    def generate(self, inversion):
+        """The studio generator's picture of an `Inversion`: (1, 3, R, R) float32 in [-1, 1]."""
+        code = torch.lerp(inversion.encoded, inversion.w_plus, REFINED_SHARE)
+        return self.studio_generator.synthesize(code, noise_mode="const").clamp(-1, 1).float()
+
+    def personalise(self, base, rgb, seen, tone):
+        """The studio generator's picture in the person's `SkinTone` and with the marks the phone texture shows."""
+        rgb, seen = shrink_observed(rgb.float(), seen.float(), self.base_resolution)
+        lab = torch.tensor([tone.lab], device=base.device)
+        masks = self.tone_estimator.tone_weight.to(base.device), self.tone_estimator.skin.to(base.device)
+        return carry_over(base, rgb, seen, lab, self.carry_over, *masks)
+
     def build_avatar(self, capture, texture):
         """Capture and studio texture (H, W, 3) in [0, 1] → `Avatar` with painted eyes and mouth; needs the package."""
         avatar = importlib.import_module("studio_avatar.avatar")
@@ -190,6 +229,7 @@ class StudioTexturePipeline(DiffusionPipeline):
         num_inversion_steps: int = 100,
         num_inference_steps: int = 4,
         gradient_guidance_scale: float = 0.5,
+        skin_tone: float | None = None,
         output_size: int = 1024,
         output_type: str = "pil",
         return_dict: bool = True,
@@ -209,6 +249,8 @@ class StudioTexturePipeline(DiffusionPipeline):
             num_inversion_steps: optimiser steps after the encoder; more is closer to the person, and slower.
             num_inference_steps: steps of the diffusion upscaler.
             gradient_guidance_scale: pull of the phone's image gradients at sampling, 0 to 1.
+            skin_tone: individual typology angle of the skin in degrees, −60 (dark) to 65 (light), where the user knows
+                better than the estimate.
             output_size: side of the texture in texels.
             output_type: "pil" or "np".
             callback_on_step_end: `f(pipe, step, timestep, {"sample": …}) -> dict`, after every upscaler step.
@@ -224,7 +266,7 @@ class StudioTexturePipeline(DiffusionPipeline):
         # 1. Check what was asked for.
         self.check_inputs(
             video, images, capture, phone_texture, seen, output_size,
-            num_inference_steps, num_inversion_steps, gradient_guidance_scale,
+            num_inference_steps, num_inversion_steps, gradient_guidance_scale, skin_tone,
         )  # fmt: skip
         progress = progress_callback or (lambda stage, fraction: None)
         preview = preview_callback or (lambda name, texture: None)
@@ -247,11 +289,11 @@ class StudioTexturePipeline(DiffusionPipeline):
             progress("invert", 0.0)
             inversion = self.invert(rgb, mask, num_inversion_steps, progress)
 
-        # 4. Studio base: the W+ code through the studio generator.
+        # 4. Studio base: the W+ code through the studio generator; tone and what is the person's own from the phone.
         with _timed(timings, "studio"):
             progress("studio", 0.0)
-            code = torch.lerp(inversion.encoded, inversion.w_plus, REFINED_SHARE)
-            base = self.studio_generator.synthesize(code, noise_mode="const").clamp(-1, 1).to(rgb.dtype)
+            tone, phone_tone = self.tone(rgb, mask, skin_tone)
+            base = self.personalise(self.generate(inversion), rgb, mask, tone).to(rgb.dtype)
             preview("base", to_array(base))
             progress("studio", 1.0)
 
@@ -291,6 +333,8 @@ class StudioTexturePipeline(DiffusionPipeline):
             reconstruction=convert(to_array(inversion.reconstruction)),
             phone_texture=convert(np.asarray(phone_texture, dtype=np.float32)),
             latents=inversion.w_plus[0].float().cpu().numpy(),
+            skin_tone=tone,
+            phone_skin_tone=phone_tone,
             provenance=np.asarray(seen, dtype=np.float32),
             capture=capture,
             avatar=avatar,

@@ -7,8 +7,8 @@ the predicted clean texture at sampling (the paper's guidance, Athar et al. 2024
 This file imports nothing of the package: it is also published on the Hub as remote code.
 
     base ─ bicubic ─► x₁ = base + κ ε ─┐
-    ∇ log-luma of the phone × base luma├─► UNet ─► clean ─► [guidance] ─► velocity ─► scheduler step ─► texture
-    seen mask ─────────────────────────┘
+    ∇ (log phone − light) × base luma ─├─► UNet ─► clean ─► [guidance] ─► velocity ─► scheduler step ─► texture
+    trust: seen, and off light's edges ┘
 """
 
 import inspect
@@ -20,6 +20,8 @@ import torch.nn.functional as F
 LUMA = (0.2126, 0.7152, 0.0722)  # Rec. 709 weights, applied to sRGB-encoded values
 NOISE_SCALE = 0.25  # κ: standard deviation of the noise added to the base, in [-1, 1] units
 MAX_GRADIENT = 0.35  # per texel, in [-1, 1] units; larger conditions are soft-limited
+LIGHT_EDGE = 0.25  # change of log light over one base texel from which on detail is not trusted
+TILE, OVERLAP = 512, 64  # texels; what the network sees at a time, and what neighbouring tiles share
 PATCH = 4  # space-to-depth factor before the UNet
 # Straight paths without fresh noise on the way; FlowMatchLCMScheduler's would not be this path's.
 FLOW_SCHEDULERS = ("FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler")
@@ -44,29 +46,55 @@ def divergence(dx, dy):
     return F.pad(dx, (0, 1)) - F.pad(dx, (1, 0)) + F.pad(dy, (0, 0, 0, 1)) - F.pad(dy, (0, 0, 1, 0))
 
 
-def phone_gradients(phone, seen, base):
-    """Detail the phone saw, at the brightness of the studio base.
+def log_luma(image):
+    """Logarithm of luma, (B, 1, H, W), of a picture in [-1, 1]: light that scales the picture becomes an offset."""
+    return torch.log((luma(image) + 1.0).clamp_min(0.0) * 0.5 + 0.05)
 
-    The gradient of log-luma does not change when smooth light scales the picture; multiplied by the base's luma it is the
-    gradient the studio texture should have. Values are soft-limited: what is steeper is a light or occlusion edge.
+
+def slow_light(ratio, seen, texel):
+    """The part of a log ratio (B, 1, H, W) that is smooth over one base texel: what light explains. Seen texels count.
+
+    texel: side of a base texel in texels of the picture, a multiple of 4.
+    """
+    step = texel // 2
+    weight = F.avg_pool2d(seen, step)
+    small = F.avg_pool2d(ratio * seen, step)
+    kernel = torch.exp(-0.5 * (torch.arange(-6, 7, device=ratio.device, dtype=ratio.dtype) / 2.0) ** 2)
+    kernel = kernel / kernel.sum()
+    for shape in ((1, 1, -1, 1), (1, 1, 1, -1)):
+        small, weight = (F.conv2d(part, kernel.view(shape), padding="same") for part in (small, weight))
+    return F.interpolate(small / weight.clamp_min(1e-3), ratio.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def detail_gradients(phone, seen, base, texel):
+    """The person's detail in the phone texture, at the brightness of the studio base, and how far to trust it.
+
+    log phone − log base is light, detail, and what the base got wrong. Its smooth part is taken for light and subtracted;
+    where that changes steeply runs the edge of a shadow or of a highlight, whose rest is no detail of the person: trust
+    sinks there. What remains, times the base's luma, is the gradient the studio texture should have, soft-limited.
 
     Args:
         phone, base: (B, 3, H, W) sRGB in [-1, 1]. seen: (B, 1, H, W) in [0, 1].
+        texel: side of a base texel in texels of the picture, a multiple of 4.
     Returns:
-        (B, 2, H, W): x and y gradient in [-1, 1] units per texel, zero where either texel is unseen.
+        gradients (B, 2, H, W): x and y, in [-1, 1] units per texel; trust (B, 1, H, W) in [0, 1], 0 where unseen.
     """
-    log_luma = torch.log((luma(phone) + 1.0).clamp_min(0.0) * 0.5 + 0.05)
+    phone_log = log_luma(phone)
+    light = slow_light(phone_log - log_luma(base), seen, texel)
+    light_x, light_y = forward_differences(light)
+    steepness = (light_x.square() + light_y.square()).sqrt() * texel  # log units a base texel
+    trust = seen * torch.exp(-((steepness / LIGHT_EDGE) ** 2))
+    dx, dy = forward_differences(phone_log - light)
+    valid_x = trust * F.pad(seen[..., :, 1:], (0, 1))
+    valid_y = trust * F.pad(seen[..., 1:, :], (0, 0, 0, 1))
     scale = luma(base) + 1.0 + 0.1
-    dx, dy = forward_differences(log_luma)
-    valid_x = seen * F.pad(seen[..., :, 1:], (0, 1))
-    valid_y = seen * F.pad(seen[..., 1:, :], (0, 0, 0, 1))
     gradients = torch.cat([dx * scale * valid_x, dy * scale * valid_y], dim=1)
-    return MAX_GRADIENT * torch.tanh(gradients / MAX_GRADIENT)
+    return MAX_GRADIENT * torch.tanh(gradients / MAX_GRADIENT), trust
 
 
-def condition(base, gradients, seen):
-    """Everything the network is told, (B, 6, H, W): base (3), gradients (2, scaled to about unit size), seen (1)."""
-    return torch.cat([base, gradients / MAX_GRADIENT * 4.0, seen * 2.0 - 1.0], dim=1)
+def condition(base, gradients, trust):
+    """Everything the network is told, (B, 6, H, W): base (3), gradients (2, scaled to about unit size), trust (1)."""
+    return torch.cat([base, gradients / MAX_GRADIENT * 4.0, trust * 2.0 - 1.0], dim=1)
 
 
 def predict_clean(unet, x, time, given):
@@ -79,11 +107,42 @@ def predict_clean(unet, x, time, given):
     return given[:, :3] + F.pixel_shuffle(unet(patches, time * 1000.0).sample, PATCH)
 
 
-def guide(clean, gradients, seen, scale, iterations=8):
-    """Pulls the luma gradients of `clean` towards `gradients` where seen: gradient descent on ½ Σ seen |∇Y − g|²."""
+def tile_starts(length, tile, overlap):
+    """First texels of tiles that cover `length` with at least `overlap` shared by neighbours, multiples of 4."""
+    if length <= tile:
+        return [0]
+    count = -(-(length - overlap) // (tile - overlap))
+    return [round(i * (length - tile) / (count - 1) / PATCH) * PATCH for i in range(count)]
+
+
+def tile_window(tile, overlap, like):
+    """(1, 1, tile, tile) weights that rise over the overlap, so that neighbouring tiles fade into each other."""
+    ramp = (torch.arange(tile, device=like.device, dtype=like.dtype) + 0.5) / overlap
+    ramp = torch.minimum(ramp, ramp.flip(0)).clamp_max(1.0)
+    return (ramp[:, None] * ramp[None, :])[None, None]
+
+
+def predict_clean_tiled(unet, x, time, given, tile=TILE, overlap=OVERLAP):
+    """`predict_clean` tile by tile: memory is that of one tile. All tiles share the noise in x, so their answers agree."""
+    height, width = x.shape[-2:]
+    if max(height, width) <= tile:
+        return predict_clean(unet, x, time, given)
+    total, weight = torch.zeros_like(x), torch.zeros_like(x[:, :1])
+    window = tile_window(tile, overlap, x)
+    for top in tile_starts(height, tile, overlap):
+        for left in tile_starts(width, tile, overlap):
+            part = (..., slice(top, top + tile), slice(left, left + tile))
+            clean = predict_clean(unet, x[part], time, given[part])
+            total[part] += clean * window[..., : clean.shape[-2], : clean.shape[-1]]
+            weight[part] += window[..., : clean.shape[-2], : clean.shape[-1]]
+    return total / weight
+
+
+def guide(clean, gradients, trust, scale, iterations=8):
+    """Pulls the luma gradients of `clean` towards `gradients` where trusted: gradient descent on ½ Σ trust |∇Y − g|²."""
     for _ in range(iterations if scale else 0):
         dx, dy = forward_differences(luma(clean))
-        error = divergence(seen * (gradients[:, :1] - dx), seen * (gradients[:, 1:] - dy))
+        error = divergence(trust * (gradients[:, :1] - dx), trust * (gradients[:, 1:] - dy))
         clean = clean - 0.2 * scale * error
     return clean
 
@@ -124,17 +183,17 @@ def upscale(
         callback: called as `callback(step, steps, sample)`; returns the sample or its replacement. `steps` are network
             calls, of which Heun's scheduler makes nearly two an inference step.
     """
-    size = phone.shape[-2:]
+    size, texel = phone.shape[-2:], phone.shape[-1] // base.shape[-1]
     base = F.interpolate(base, size, mode="bicubic", align_corners=False).clamp(-1, 1)
-    gradients = phone_gradients(phone, seen, base)
-    given = condition(base, gradients, seen)
+    gradients, trust = detail_gradients(phone, seen, base, texel)
+    given = condition(base, gradients, trust)
     noise = torch.randn(base.shape, generator=generator, dtype=base.dtype).to(base.device)
     x = base + NOISE_SCALE * noise
     set_timesteps(scheduler, num_inference_steps, base.device)
     for step, timestep in enumerate(scheduler.timesteps):
         sigma = scheduler.sigmas[step].to(x.dtype)
-        clean = predict_clean(unet, x, sigma.expand(len(x)), given)
-        clean = guide(clean, gradients, seen, gradient_guidance_scale)
+        clean = predict_clean_tiled(unet, x, sigma.expand(len(x)), given)
+        clean = guide(clean, gradients, trust, gradient_guidance_scale)
         x = scheduler.step((x - clean) / sigma, timestep, x).prev_sample
         if callback is not None:
             x = callback(step + 1, len(scheduler.timesteps), x)

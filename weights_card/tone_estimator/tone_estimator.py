@@ -1,0 +1,76 @@
+"""Skin tone estimator: phone texture and seen mask → the colour the skin has under even white light, with its uncertainty.
+
+What gives tone away under unknown light and exposure is seen by a small convolutional network: the white of the eyes, lips,
+hair, highlights, the colour of shadows. It answers with a Gaussian in L*a*b* (Nix and Weigend 1994), so that where the
+phone texture says little the mean of people comes out, with a wide spread, instead of a guess.
+This file imports nothing of the package: it is also published on the Hub as remote code.
+"""
+
+import torch
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from diffusers.utils.accelerate_utils import apply_forward_hook
+from torch import nn
+
+
+class ToneEstimator(ModelMixin, ConfigMixin):
+    """Args:
+    resolution: side of the input texture in texels, a multiple of 32.
+    channels: feature maps after each of the five halvings.
+    hidden: width of the layer before the answer.
+
+    Buffers: `lab_mean`, `lab_std` (3,), of the training set; `spread` (3,), by which the network's standard deviations are
+    multiplied, because they are too small for people it has not seen; `tone_weight` (1, 1, R, R), where tone is measured:
+    skin of the upper face; `skin` (1, 1, R, R) in [0, 1], where a change of tone acts: everything but eyes, teeth and mouth.
+    They are float32 whatever dtype the parameters are cast to.
+    """
+
+    _keep_in_fp32_modules = ["lab_mean", "lab_std", "spread", "tone_weight", "skin"]
+
+    @register_to_config
+    def __init__(
+        self, resolution: int = 128, channels: tuple[int, ...] = (32, 64, 96, 128, 128), hidden: int = 256
+    ):
+        super().__init__()
+        layers, width = [], 4
+        for out in channels:
+            layers += [nn.Conv2d(width, out, 3, stride=2, padding=1), nn.LeakyReLU(0.2)]
+            width = out
+        self.features = nn.Sequential(*layers)
+        side = resolution // 2 ** len(channels)
+        self.head = nn.Sequential(nn.Linear(width * side * side, hidden), nn.LeakyReLU(0.2), nn.Linear(hidden, 6))
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(module.weight, 0.2)
+                nn.init.zeros_(module.bias)
+        nn.init.normal_(self.head[-1].weight, std=0.01)
+        self.register_buffer("lab_mean", torch.zeros(3))
+        self.register_buffer("lab_std", torch.ones(3))
+        self.register_buffer("spread", torch.ones(3))
+        self.register_buffer("tone_weight", torch.ones(1, 1, resolution, resolution))
+        self.register_buffer("skin", torch.ones(1, 1, resolution, resolution))
+
+    def _apply(self, fn, recurse=True):
+        """Casts move the buffers but leave them float32: `_keep_in_fp32_modules` covers loading only, not `.to(dtype)`."""
+        exact = dict(self.named_buffers(recurse=False))
+        super()._apply(fn, recurse)
+        for name, buffer in exact.items():
+            moved = self.get_buffer(name)
+            if moved.dtype != buffer.dtype:
+                setattr(self, name, buffer.to(moved.device))
+        return self
+
+    def forward(self, rgb, seen):
+        """rgb (B, 3, R, R) sRGB in [-1, 1], seen (B, 1, R, R) in [0, 1] → normalised mean and log variance, (B, 3) each."""
+        answer = self.head(self.features(torch.cat([rgb * seen, seen * 2.0 - 1.0], dim=1)).flatten(1))
+        return answer[:, :3], answer[:, 3:].clamp(-4.0, 3.0)
+
+    @apply_forward_hook  # CPU offloading watches `forward` only
+    def estimate(self, rgb, seen):
+        """→ L*a*b* of the skin's mean colour and standard deviations, (B, 3) float32 each.
+
+        The mean over the texture and its mirror image, which is as good a capture of the same tone.
+        """
+        both = torch.cat([rgb, rgb.flip(-1)]), torch.cat([seen, seen.flip(-1)])
+        mean, log_variance = (part.float().view(2, len(rgb), 3).mean(0) for part in self(*both))
+        return self.lab_mean + self.lab_std * mean, self.lab_std * self.spread * torch.exp(0.5 * log_variance)
