@@ -297,10 +297,14 @@ def test_a_clip_shows_more_than_a_photo(several, single, painting, head):
     assert several.fit.reprojection_error < 0.01
     assert (several.seen > 0.3).mean() > 1.3 * (single.seen > 0.3).mean()
     face = region_mask(head, SIZE, "face") & (several.seen > 0.5)
-    fine = [image.mean(2) - cv2.GaussianBlur(image.mean(2), (0, 0), 4) for image in (several.rgb, single.rgb)]
     face &= single.seen > 0.5
-    assert fine[0][face].std() > 0.8 * fine[1][face].std()  # twelve pictures are no blurrier than one
-    assert np.corrcoef(fine[0][face], fine[1][face])[0, 1] > 0.8
+    clip_detail, photo_detail, truth = (
+        (image.mean(2) - cv2.GaussianBlur(image.mean(2), (0, 0), 4))[face]
+        for image in (several.rgb, single.rgb, painting)
+    )
+    assert clip_detail.std() > 0.8 * photo_detail.std()  # twelve pictures are no blurrier than one
+    # And their detail is nearer to its true place.
+    assert np.corrcoef(clip_detail, truth)[0, 1] > max(0.65, np.corrcoef(photo_detail, truth)[0, 1])
 
 
 def test_the_same_clip_gives_the_same_bytes(several, clip, head):

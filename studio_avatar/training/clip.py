@@ -46,7 +46,7 @@ TURN = (
 )
 TURN_PITCH_DEG = 14.0
 TURN_BLINK_AT, TURN_BLINK = 0.6, 0.04  # when, and half width; shares of the clip
-TURN_TREMBLE_DEGREES = (1.15, 0.86, 1.15)
+TURN_TREMBLE_DEGREES = (1.146, 0.859, 1.146)
 
 
 @dataclass(frozen=True)
