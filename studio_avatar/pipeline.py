@@ -24,8 +24,8 @@ from .skin_tone import ITA_RANGE, SkinTone, measure_tone, tone_of_ita
 from .upscale import PATCH, is_flow_matching, upscale
 
 # Share of the refined code in what G_studio gets: refinement leaves the codes that G_studio was trained on and takes light
-# along. How it was chosen, and on whom: docs/architecture.md, "What the held-out people were used for".
-REFINED_SHARE = 0.5
+# along. Measured on validation people: docs/architecture.md, "Why G_studio gets a quarter of the refinement".
+REFINED_SHARE = 0.25
 
 
 @dataclasses.dataclass
