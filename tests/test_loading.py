@@ -247,7 +247,10 @@ def test_every_network_call_passes_the_offload_hooks():
 
 def test_export_writes_what_loads(pipe, folder, tmp_path):
     runs = tmp_path / "runs"
-    stages = {"phone": ("phone_generator", "encoder"), "studio": ("studio_generator",), "upscaler": ("unet",)}
+    stages = {
+        "phone": ("phone_generator", "encoder"), "studio": ("studio_generator",), "tone": ("tone_estimator",),
+        "carry_over": ("carry_over",), "upscaler": ("unet",),
+    }  # fmt: skip
     for stage, names in stages.items():
         for name in names:
             getattr(pipe, name).save_pretrained(runs / stage / name)

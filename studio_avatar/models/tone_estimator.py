@@ -25,8 +25,6 @@ class ToneEstimator(ModelMixin, ConfigMixin):
     They are float32 whatever dtype the parameters are cast to.
     """
 
-    _keep_in_fp32_modules = ["lab_mean", "lab_std", "spread", "tone_weight", "skin"]
-
     @register_to_config
     def __init__(
         self, resolution: int = 128, channels: tuple[int, ...] = (32, 64, 96, 128, 128), hidden: int = 256
@@ -50,8 +48,14 @@ class ToneEstimator(ModelMixin, ConfigMixin):
         self.register_buffer("tone_weight", torch.ones(1, 1, resolution, resolution))
         self.register_buffer("skin", torch.ones(1, 1, resolution, resolution))
 
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, dtype=None, torch_dtype=None, **kwargs):
+        """As `ModelMixin.from_pretrained`, but the buffers stay float32 (its own switch for that needs accelerate)."""
+        model = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+        return model if (dtype or torch_dtype) is None else nn.Module.to(model, dtype or torch_dtype)
+
     def _apply(self, fn, recurse=True):
-        """Casts move the buffers but leave them float32: `_keep_in_fp32_modules` covers loading only, not `.to(dtype)`."""
+        """Casts move the buffers but leave them float32."""
         exact = dict(self.named_buffers(recurse=False))
         super()._apply(fn, recurse)
         for name, buffer in exact.items():
