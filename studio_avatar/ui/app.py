@@ -201,13 +201,19 @@ def _creator(page: _Page) -> Callable:
         video,
         photos,
         source,
-        *choices,
+        seed,
+        steps,
+        inversion_steps,
+        guidance,
+        size,
+        own_tone,
+        skin_tone,
+        checked,
         request: gr.Request,
     ):
-        *settings, checked = choices
         paths = _capture_of(camera, video, photos, source)
         page.service.sessions.adopt(request.session_hash, paths)
-        settings = chosen_settings(*settings)
+        settings = chosen_settings(seed, steps, inversion_steps, guidance, size, own_tone, skin_tone)
         progress = RunProgress(
             expected_seconds(settings, captured=checked is not None),
             {"invert": settings.inversion_steps, "upscale": settings.steps},
