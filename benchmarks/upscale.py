@@ -1,4 +1,4 @@
-"""What the gradient-guided upscaler adds: `python benchmarks/upscale.py --prepared DIR`.
+"""What the gradient-guided upscaler adds: `PYTHONPATH=. python benchmarks/upscale.py --prepared DIR`.
 
 DIR holds the sets of `python -m studio_avatar.training.prepare`; the held-out people's simulated captures are used. Prints
 four Markdown tables, and writes a picture if asked:
