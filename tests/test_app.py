@@ -22,6 +22,7 @@ from studio_avatar.errors import InvalidInputError, NoFaceError
 from studio_avatar.skin_tone import SkinTone
 from studio_avatar.summary import what_was_invented
 from studio_avatar.ui import presentation
+from studio_avatar.ui.layout import chosen_settings
 from studio_avatar.ui.progress import RunProgress, expected_seconds
 from studio_avatar.ui.server import ServerOptions, launch
 from studio_avatar.ui.service import UNEXPECTED, AvatarService, file_stem, user_sentence
@@ -235,6 +236,12 @@ def test_skin_tone_classes(ita, name):
     assert tone.ita == pytest.approx(ita) and tone.name == name
     html = presentation.skin_tone_rows({"phone": tone})
     assert f"rgb{tone.rgb}" in html and f"± {tone.ita_std:.0f}°" in html
+
+
+@pytest.mark.parametrize(("own", "tone"), [(True, -30.0), (False, None)])
+def test_a_skin_tone_counts_only_when_it_is_set(own, tone):
+    settings = chosen_settings(3, 4.0, 100.0, 0.5, "1024", own, -30)
+    assert settings == CreationSettings(seed=3, skin_tone=tone)
 
 
 def test_the_overlay_tints_only_what_was_completed():
