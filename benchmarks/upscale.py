@@ -29,6 +29,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from studio_avatar.evaluation import held_out, metrics
 from studio_avatar.evaluation.identity import DlibIdentity, kernel_distance
+from studio_avatar.evaluation.methods import REFINEMENT_STEPS
 from studio_avatar.evaluation.tables import SEEN, StudioPair
 from studio_avatar.head.layout import region_mask, texel_map
 from studio_avatar.images import encode_png, unit_to_uint8
@@ -86,7 +87,7 @@ def pipeline_base(pair: StudioPair, pipeline) -> torch.Tensor:
     """As `StudioTexturePipeline.__call__` makes it."""
     phone, seen = to_tensor(pair.rgb), torch.from_numpy(pair.seen)[None, None]
     tone, _ = pipeline.tone(phone, seen, None)
-    inversion = pipeline.invert(phone, seen, 100, lambda *_: None)
+    inversion = pipeline.invert(phone, seen, REFINEMENT_STEPS, lambda *_: None)
     return pipeline.personalise(pipeline.generate(inversion), phone, seen, tone)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from studio_avatar import skin_tone
 from studio_avatar.head.layout import fill_gutters, landmark_uv, region_mask, texel_map, texel_positions
 from studio_avatar.rendering import srgb_to_linear
 from studio_avatar.training.ageing import make_asymmetric, paint_wrinkles
@@ -23,7 +24,7 @@ from studio_avatar.training.makeup import paint_makeup
 from studio_avatar.training.painting import blend, blur, lay, smooth_noise, smoothstep
 
 # How melanin and haemoglobin darken red, green and blue light, as -log(linear light) per unit of dose.
-MELANIN = np.array([0.62, 0.96, 1.30], np.float32)
+MELANIN = np.array(skin_tone.MELANIN, np.float32)
 HAEMOGLOBIN = np.array([0.10, 0.85, 0.70], np.float32)
 SHEET_SAMPLES = 64
 TYPOLOGY_ANGLE_RANGE = (-58.0, 62.0)  # individual typology angle of human skin [degrees]

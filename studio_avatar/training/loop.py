@@ -136,6 +136,23 @@ def train(run, config, accelerator, modules, optimizers, step_function, emas=Non
         (run / "finished.json").write_text(json.dumps({"steps": config.steps}))
 
 
+def train_network(options, accelerator, stage, name, network, preview=None):
+    """`train` for a stage with one network, one optimiser (`stage.optimizer`) and one average (`stage.ema`).
+
+    name: of all three in the checkpoint.
+    """
+    train(
+        options.run,
+        options.config,
+        accelerator,
+        modules={name: network},
+        optimizers={name: stage.optimizer},
+        step_function=stage.step,
+        emas={f"{name}_ema": (stage.ema, network)},
+        preview=preview,
+    )
+
+
 def mean_losses(accelerator, losses):
     """Mean of each logged value over the processes."""
     if accelerator.num_processes == 1:

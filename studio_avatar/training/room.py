@@ -51,9 +51,11 @@ def sample_room(rng: np.random.Generator, panoramas: list[np.ndarray] | None = N
     kind = rng.random()
     if kind < FLASH_PROBABILITY:
         # A flash needs a dim room to be seen.
-        return replace(_dimmed(room, 0.4), lamps=(*_dimmed(room, 0.4).lamps, _flash(rng)))
+        room = _dimmed(room, 0.4)
+        return replace(room, lamps=(*room.lamps, _flash(rng)))
     if kind < FLASH_PROBABILITY + BACK_LIGHT_PROBABILITY:
-        return replace(_dimmed(room, 0.6), lamps=(*_dimmed(room, 0.6).lamps, _rim(rng, rng.uniform(1.0, 3.0), 120)))
+        room = _dimmed(room, 0.6)
+        return replace(room, lamps=(*room.lamps, _rim(rng, rng.uniform(1.0, 3.0), 120)))
     if kind < FLASH_PROBABILITY + BACK_LIGHT_PROBABILITY + COLOURED_PROBABILITY:
         return replace(room, lamps=(*room.lamps, _coloured(rng)))
     return room

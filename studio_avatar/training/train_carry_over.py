@@ -19,7 +19,7 @@ from . import losses
 from .config import CarryOverConfig
 from .datasets import to_float, to_mask
 from .face_crop import FaceCrop
-from .loop import EMA, Draws, make_accelerator, optimizer_step, sheet, train
+from .loop import EMA, Draws, make_accelerator, optimizer_step, sheet, train_network
 from .networks import build_unet
 from .options import parse_stage_options
 from .pairs import load_pairs, pair_batch
@@ -106,16 +106,7 @@ def main(arguments=None):
     options = parse_stage_options("carry_over", __doc__, arguments, INPUTS)
     accelerator = make_accelerator(options.run, options.config.seed)
     stage = CarryOverStage(options, accelerator)
-    train(
-        options.run,
-        options.config,
-        accelerator,
-        modules={"unet": stage.unet},
-        optimizers={"unet": stage.optimizer},
-        step_function=stage.step,
-        emas={"unet_ema": (stage.ema, stage.unet)},
-        preview=stage.preview,
-    )
+    train_network(options, accelerator, stage, "unet", stage.unet, stage.preview)
     if accelerator.is_main_process:
         stage.ema.module.save_pretrained(options.run / "carry_over")
 

@@ -13,7 +13,7 @@ from ..carry_over import PATCH
 from . import losses
 from .config import PlainUNetConfig
 from .datasets import to_float, to_mask
-from .loop import EMA, make_accelerator, optimizer_step, sheet, train
+from .loop import EMA, make_accelerator, optimizer_step, sheet, train_network
 from .networks import build_unet
 from .options import parse_stage_options
 from .pairs import load_pairs, pair_batch
@@ -56,16 +56,7 @@ def main(arguments=None):
     options = parse_stage_options("plain_unet", __doc__, arguments)
     accelerator = make_accelerator(options.run, options.config.seed)
     stage = PlainUNetStage(options, accelerator)
-    train(
-        options.run,
-        options.config,
-        accelerator,
-        modules={"unet": stage.unet},
-        optimizers={"unet": stage.optimizer},
-        step_function=stage.step,
-        emas={"unet_ema": (stage.ema, stage.unet)},
-        preview=stage.preview,
-    )
+    train_network(options, accelerator, stage, "unet", stage.unet, stage.preview)
     if accelerator.is_main_process:
         stage.ema.module.save_pretrained(options.run / "plain_unet")
 

@@ -14,7 +14,7 @@ from ..skin_tone import linear_to_lab, mean_linear, measure_tone
 from . import losses
 from .config import ToneConfig
 from .datasets import drop_regions, to_float, to_mask
-from .loop import EMA, Draws, make_accelerator, optimizer_step, train
+from .loop import EMA, Draws, make_accelerator, optimizer_step, train_network
 from .options import parse_stage_options
 from .pairs import load_pairs, pair_batch, tone_masks
 
@@ -72,15 +72,7 @@ def main(arguments=None):
     options = parse_stage_options("tone", __doc__, arguments, (("head", "the baked head's folder"),))
     accelerator = make_accelerator(options.run, options.config.seed)
     stage = ToneStage(options, accelerator)
-    train(
-        options.run,
-        options.config,
-        accelerator,
-        modules={"net": stage.net},
-        optimizers={"net": stage.optimizer},
-        step_function=stage.step,
-        emas={"net_ema": (stage.ema, stage.net)},
-    )
+    train_network(options, accelerator, stage, "net", stage.net)
     if accelerator.is_main_process:
         stage.fit_spread()
         stage.ema.module.save_pretrained(options.run / "tone_estimator")

@@ -14,7 +14,7 @@ from ..upscale import NOISE_SCALE, PATCH, condition, detail_gradients, predict_c
 from . import losses
 from .config import UpscalerConfig
 from .datasets import load_textures, mirror, to_float, to_mask
-from .loop import EMA, Draws, make_accelerator, optimizer_step, sheet, train
+from .loop import EMA, Draws, make_accelerator, optimizer_step, sheet, train_network
 from .networks import build_unet
 from .options import parse_stage_options
 from .relight import light_ratio, relight
@@ -144,16 +144,7 @@ def main(arguments=None):
     options = parse_stage_options("upscaler", __doc__, arguments)
     accelerator = make_accelerator(options.run, options.config.seed)
     stage = UpscalerStage(options, accelerator)
-    train(
-        options.run,
-        options.config,
-        accelerator,
-        modules={"unet": stage.unet},
-        optimizers={"unet": stage.optimizer},
-        step_function=stage.step,
-        emas={"unet_ema": (stage.ema, stage.unet)},
-        preview=stage.preview,
-    )
+    train_network(options, accelerator, stage, "unet", stage.unet, stage.preview)
     if accelerator.is_main_process:
         stage.ema.module.save_pretrained(options.run / "unet")
 
