@@ -1,7 +1,7 @@
 """Capture: a selfie video or photos become a `PhoneTexture`.
 
 video ─ read_frames ─► frames ─ follow_person ─► usable faces ─ choose_keyframes ─► 1-24 keyframes
-      ─ fit_head ─► HeadFit ─ unwrap, track_points ─► HeadFit ─ unwrap ─► one view per keyframe
+      ─ fit_head ─► HeadFit ─ unwrap, track_points, register_points ─► HeadFit ─ unwrap ─► one view per keyframe
       ─ fuse ─► PhoneTexture + CaptureReport
 """
 
@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from studio_avatar.capture.contact_sheet import contact_sheet
-from studio_avatar.capture.fitting import HeadFit, fit_head
+from studio_avatar.capture.fitting import HeadFit, Tracks, fit_head
 from studio_avatar.capture.fusion import fuse
 from studio_avatar.capture.keyframes import choose_keyframes
 from studio_avatar.capture.landmarks import FaceLandmarker
 from studio_avatar.capture.people import FaceFrame, follow_person
 from studio_avatar.capture.phone_texture import PhoneTexture
+from studio_avatar.capture.registration import register_points
 from studio_avatar.capture.report import CaptureReport, Finding, make_report
 from studio_avatar.capture.skin import without_cover
 from studio_avatar.capture.tracking import track_points
@@ -49,6 +50,7 @@ def capture(
     max_keyframes: int = 12,
     progress: Callable[[str, float], None] | None = None,
     mirrored: bool = False,
+    registrar=None,
 ) -> PhoneTexture:
     """Make the phone texture of one person.
 
@@ -57,10 +59,11 @@ def capture(
     head: a `HeadModel`. size: side of the texture, texels. max_keyframes: at most 24. progress: called with a
         stage's name and [0, 1].
     mirrored: the pictures are stored as in a mirror, which some selfie cameras do without saying so in the file.
+    registrar: the weights' `Registrar`, which places the face more exactly than landmarks alone; None goes without.
     Raises a `CaptureError` (no such file, unreadable, encrypted, coded in an unknown way, no face, several faces, too
     small, never frontal, nothing sharp), an `InvalidInputError` or a `MissingDependencyError`.
     """
-    return observe(source, head, size, max_keyframes, progress, mirrored).texture
+    return observe(source, head, size, max_keyframes, progress, mirrored, registrar).texture
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ def observe(
     max_keyframes: int = 12,
     progress: Callable[[str, float], None] | None = None,
     mirrored: bool = False,
+    registrar=None,
 ) -> Observation:
     """`capture` that also hands over the key frames and views, for contact sheets and measurements."""
     if not 1 <= max_keyframes <= MAX_KEYFRAMES:
@@ -109,7 +113,7 @@ def observe(
         tell("landmarks", 1.0)
 
     # 3. Fit one head to all of them.
-    fit = fit_frames(head, keyframes, lambda fraction: tell("fit", fraction))
+    fit = fit_frames(head, keyframes, registrar, lambda fraction: tell("fit", fraction))
 
     # 4. Bring each of them into texture space.
     views = _views_of(keyframes, head, fit, size, lambda fraction: tell("unwrap", fraction))
@@ -125,9 +129,9 @@ def observe(
 
 
 def fit_frames(
-    head, keyframes: list[FaceFrame], tell: Callable[[float], None] = lambda fraction: None
+    head, keyframes: list[FaceFrame], registrar=None, tell: Callable[[float], None] = lambda fraction: None
 ) -> HeadFit:
-    """Fit to landmarks; several frames then also to the points that can be followed from frame to frame."""
+    """Fit to landmarks, then also to points of the skin: followed from frame to frame, and placed by the registrar."""
     from studio_avatar.head.layout import texel_map
 
     tell(0.0)
@@ -139,10 +143,13 @@ def fit_frames(
         [keyframe.frame.time for keyframe in keyframes],
     )
     fit = fit_head(*known)
-    if len(keyframes) > 1:
+    if len(keyframes) > 1 or registrar is not None:
         tell(0.2)
+        texels = texel_map(head, TRACKING_SIZE)
         views = _views_of(keyframes, head, fit, TRACKING_SIZE, lambda fraction: tell(0.2 + 0.3 * fraction))
-        tracks = track_points(head, texel_map(head, TRACKING_SIZE), views)
+        tracks = track_points(head, texels, views)
+        if registrar is not None:
+            tracks = Tracks.joined(tracks, register_points(registrar, head, texels, views))
         tell(0.6)
         fit = fit_head(*known, tracks, start=fit, tell=lambda fraction: tell(0.6 + 0.4 * fraction))
     tell(1.0)

@@ -45,12 +45,18 @@ def fuse(
     aligned = align(views, lambda fraction: tell(0.6 * fraction))
     best = _best_view(aligned, quality)
     tell(0.65)
-    rgb, trust = average(aligned)
-    fallback = fill_unseen(rgb, trust)
-    tell(0.7)
-    blended = _blend_bands(aligned, best, fallback, lambda fraction: tell(0.7 + 0.25 * fraction))
-    seen = np.max([view.trust for view in aligned], axis=0)  # many poor views do not make a good one
-    return Fused(fill_unseen(blended, seen), seen, best, aligned)
+    rgb, seen = blend(aligned, best, lambda fraction: tell(0.65 + 0.3 * fraction))
+    return Fused(rgb, seen, best, aligned)
+
+
+def blend(
+    views: list[View], best: np.ndarray, tell: Callable[[float], None] = lambda fraction: None
+) -> tuple[np.ndarray, np.ndarray]:
+    """One texture of K aligned views, each leading where it is the `best` (H, W): rgb (H, W, 3) and seen (H, W)."""
+    rgb, trust = average(views)
+    blended = _blend_bands(views, best, fill_unseen(rgb, trust), tell)
+    seen = np.max([view.trust for view in views], axis=0)  # many poor views do not make a good one
+    return fill_unseen(blended, seen), seen
 
 
 def _best_view(views: list[View], quality: Sequence[float]) -> np.ndarray:
