@@ -8,6 +8,7 @@ video ─ read_frames ─► frames ─ follow_person ─► usable faces ─ ch
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from studio_avatar.capture.video import MAX_SAMPLES, read_frames
 from studio_avatar.errors import InvalidInputError
 
 TRACKING_SIZE = 1024  # texels
+REGISTRATION_SIZE = 352  # texels, of which the registrar's window has 256
 MAX_KEYFRAMES = 24
 UNWRAP_THREADS = 2  # most of the time is spent outside of Python's lock
 MIN_SIZE, MAX_SIZE = 32, 4096
@@ -131,9 +133,7 @@ def observe(
 def fit_frames(
     head, keyframes: list[FaceFrame], registrar=None, tell: Callable[[float], None] = lambda fraction: None
 ) -> HeadFit:
-    """Fit to landmarks, then also to points of the skin: followed from frame to frame, and placed by the registrar."""
-    from studio_avatar.head.layout import texel_map
-
+    """Fit to landmarks, then also to points of the skin: placed by the registrar, and followed from frame to frame."""
     tell(0.0)
     first = keyframes[0].frame.rgb
     known = (
@@ -143,17 +143,30 @@ def fit_frames(
         [keyframe.frame.time for keyframe in keyframes],
     )
     fit = fit_head(*known)
-    if len(keyframes) > 1 or registrar is not None:
-        tell(0.2)
-        texels = texel_map(head, TRACKING_SIZE)
-        views = _views_of(keyframes, head, fit, TRACKING_SIZE, lambda fraction: tell(0.2 + 0.3 * fraction))
-        tracks = track_points(head, texels, views)
-        if registrar is not None:
-            tracks = Tracks.joined(tracks, register_points(registrar, head, texels, views))
-        tell(0.6)
-        fit = fit_head(*known, tracks, start=fit, tell=lambda fraction: tell(0.6 + 0.4 * fraction))
+    followed = len(keyframes) > 1
+    sizes = [REGISTRATION_SIZE] * (registrar is not None) * (1 if followed else 2) + [TRACKING_SIZE] * followed
+    for number, size in enumerate(sizes):
+
+        def tell_round(fraction: float, number=number) -> None:
+            tell((number + fraction) / len(sizes))
+
+        views = _views_of(keyframes, head, fit, size, lambda fraction: tell_round(0.5 * fraction))
+        tracks = _points_in(views, head, registrar)
+        fit = fit_head(*known, tracks, start=fit, tell=lambda fraction: tell_round(0.6 + 0.4 * fraction))
     tell(1.0)
     return fit
+
+
+def _points_in(views: list[View], head, registrar) -> Tracks:
+    """What K views add to their landmarks; corners are followed at the size at which there are any."""
+    from studio_avatar.head.layout import texel_map
+
+    size, parts = len(views[0].trust), []
+    if registrar is not None:
+        parts.append(register_points(registrar, head, texel_map(head, size), views))
+    if size == TRACKING_SIZE:
+        parts.append(track_points(head, texel_map(head, size), views))
+    return reduce(Tracks.joined, parts)
 
 
 def _views_of(keyframes: list[FaceFrame], head, fit: HeadFit, size: int, tell) -> list[View]:

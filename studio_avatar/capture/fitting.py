@@ -83,8 +83,13 @@ def fit_head(
     timestamps: K, seconds; tracks: points to be explained as well; start: a fit of the same frames to improve;
     tell: called after each step with the share that is done.
     """
-    problem = FitProblem(head, faces, image_size, tracks)
-    state = _minimise(problem, problem.start() if start is None else problem.resume(start), tell)
+    import scipy.linalg  # noqa: F401 (its BLAS must be there to be told)
+    from threadpoolctl import threadpool_limits
+
+    # The matrices are so small that BLAS's threads would wait for each other longer than they compute.
+    with threadpool_limits(1, "blas"):
+        problem = FitProblem(head, faces, image_size, tracks)
+        state = _minimise(problem, problem.start() if start is None else problem.resume(start), tell)
     error = problem.pixel_errors(state) / problem.face_height[:, None]  # (K, 468)
     return HeadFit(
         identity=state.identity.astype(np.float32),

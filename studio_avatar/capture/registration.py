@@ -14,11 +14,11 @@ from studio_avatar.capture.unwrap import SKIN, View, triangle_material
 
 STRIDE = 1.0 / 44.0  # distance of neighbouring points over the size of the texture
 MIN_TRUST = 0.3  # of a view, where a point may be looked for in it
-SPARE_TURNS = 3  # fixed-point iterations of turning the offsets around
-NEIGHBOURS = 3.0  # points err together with so many others, in standard deviations: each counts less
+TURNS = 3  # fixed-point iterations of turning the offsets around
+NEIGHBOURS = 2.0  # points err together with so many others, in standard deviations: each counts less
 FACE_HEIGHT = 0.6  # over the size of the texture
 UNKNOWN = 1e4  # texels: sigma where the registrar does not look
-SLIDE_SIGMA_M = 0.0015  # the registrar errs alike in all views: how far a point may lie beside its place, metres
+SLIDE_SIGMA_M = 0.0005  # the registrar errs alike in all views: how far a point may lie beside its place, metres
 
 
 def register_points(registrar, head, texels, views: Sequence[View]) -> Tracks:
@@ -85,7 +85,7 @@ def _found(view: View, offset, sigma, rows, cols) -> tuple[np.ndarray, np.ndarra
 
     place = np.stack([cols, rows], axis=1).astype(np.float32)
     at = place.copy()
-    for _ in range(SPARE_TURNS):  # a texel t shows the place t + offset(t)
+    for _ in range(TURNS):  # a texel t shows the place t + offset(t)
         at = place - cv2.remap(offset, at[None], None, cv2.INTER_LINEAR)[0]
     pixel, trust, spread = (
         cv2.remap(image, at[None], None, cv2.INTER_LINEAR)[0] for image in (view.pixel, view.trust, sigma)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from studio_avatar.capture.fitting import Tracks
+from studio_avatar.capture.smoothing import blur
 from studio_avatar.capture.unwrap import SKIN, View, triangle_material
 
 CORNERS_A_VIEW = 80
@@ -91,7 +92,7 @@ def _pattern(view: View) -> np.ndarray:
     sigma = PATTERN * len(seen)
 
     def mean(image: np.ndarray, sigma: float) -> np.ndarray:
-        return cv2.GaussianBlur(image * seen, (0, 0), sigma) / (cv2.GaussianBlur(seen, (0, 0), sigma) + 1e-3)
+        return blur(image * seen, sigma) / (blur(seen, sigma) + 1e-3)
 
     luma = cv2.cvtColor(view.rgb, cv2.COLOR_RGB2GRAY)
     detail = (luma - mean(luma, sigma)) * seen

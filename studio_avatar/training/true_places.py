@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..capture import Observation
+from ..capture.alignment import Average
 from ..capture.fusion import blend
 from ..capture.unwrap import Camera, View, unwrap
 from ..head.layout import texel_map
@@ -81,6 +82,8 @@ def registered_texture(head, made: SimulatedCapture, seen: Observation) -> np.nd
         place = grid + size * np.where(known[..., None] > 0, offset, around)
         rgb = cv2.remap(truth, place, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         flat.append(replace(view, rgb=np.clip(rgb, 0, 1)))
-    rgb, trust = blend(flat, seen.best_view)
-    share = np.clip(4 * trust, 0, 1)[..., None]
+    average = Average(flat[0])
+    for view in flat[1:]:
+        average.add(view)
+    rgb, share = blend(flat, average, seen.best_view), np.clip(4 * average.trust, 0, 1)[..., None]
     return share * rgb + (1 - share) * truth
