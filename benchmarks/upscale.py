@@ -8,7 +8,8 @@ detail: the upscaler alone (its base is the true texture's average over base tex
     (`training/true_places.py`), which is where the phone texture's detail lies, and, in the columns `own place`, with every
     texel at its own place, where a registration that is some texels off counts as wrong detail. `other person`: the
     gradients come from the capture of the next subject. `correlation`: of luma gradients with the true texture's; `with
-    the other's`: with the true texture of the person whose gradients were given. KID: see `studio_avatar.evaluation`.
+    the other's`: with the true texture of the person whose gradients were given. KID: see `studio_avatar.evaluation`. The
+    blurred truth says what the columns could reach if the capture were perfect but for the blur of phone and codec.
 light: hard lamps from both sides shine on the true textures, once with and once without the shadows the head casts on
     itself. What the two results differ by is light that leaked. `energy`: of the gradients of that difference at the
     shadows' edges, as a share of the same in the two phone textures. Measured with the upscaler alone, base clean.
@@ -27,6 +28,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 from torch.utils.flop_counter import FlopCounterMode
 
 from studio_avatar.evaluation import held_out, metrics
@@ -142,8 +144,11 @@ def variants(pipeline, case: Case) -> dict[str, np.ndarray]:
         "other person's gradients": run(pipeline, case.base, case.other.rgb, case.other.seen),
         "guidance 0": run(pipeline, case.base, pair.rgb, pair.seen, guidance=0.0),
         "guidance 1": run(pipeline, case.base, pair.rgb, pair.seen, guidance=1.0),
+        "guidance 0.25": run(pipeline, case.base, pair.rgb, pair.seen, guidance=0.25),
         "1 step (turbo)": run(pipeline, case.base, pair.rgb, pair.seen, steps=1),
         "8 steps (best)": run(pipeline, case.base, pair.rgb, pair.seen, steps=8),
+        "the truth, blurred by 1 texel": gaussian_filter(pair.truth, (1, 1, 0)),
+        "the truth, blurred by 2 texels": gaussian_filter(pair.truth, (2, 2, 0)),
     }
 
 

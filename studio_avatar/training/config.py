@@ -122,9 +122,8 @@ class UpscalerConfig(LoopConfig):
     base_resolution: int = 128
     channels: tuple[int, ...] = (64, 96, 160)
     gradient_dropout: float = 0.15  # share of crops without any gradient condition
-    gradient_weight: float = 1.0
+    gradient_weight: float = 4.0
     true_base: float = 0.3  # share of crops whose base is the true texture's average, not the networks' picture
-    start: str = ""  # folder of a trained UNet to go on from; empty: none
     validation_interval: int = 100
 
 

@@ -3,8 +3,8 @@
 Crops of simulated captures that went through the real capture code at the output size. Target: the true studio texture
 through the capture's own registration (`true_places.py`), so that the detail to be made lies where the phone texture shows
 it; what the phone texture shows besides (shadows, highlights, glasses, noise) is not in it. The base is the one the networks
-before this stage make of the same capture, or the true texture's average. Part of the crops get no gradients, so that one
-network serves unseen skin too.
+before this stage make of the same capture, or the true texture's average; where its tone is off, the target's is moved to
+it. Part of the crops get no gradients, so that one network serves unseen skin too.
 
     accelerate launch -m studio_avatar.training.train_upscaler --data RUNS/data --phone RUNS/phone --studio RUNS/studio \
         --tone RUNS/tone --carry-over RUNS/carry_over --run RUNS/upscaler
@@ -34,6 +34,7 @@ from .networks import build_unet
 from .options import parse_stage_options
 
 MARGIN = 4  # base texels around a crop: what bicubic interpolation and the light's estimate see beyond it
+CENTRES = ((0.22, 0.15), (0.66, 0.7))  # the crops' middles, rows and columns over the size: from, and how far; the face
 VALIDATION_CROPS = 24
 
 
@@ -46,8 +47,6 @@ class UpscalerStage:
         self.captures = Captures(options.data, "train", config, makers)
         self.validation = Captures(options.data, "validation", config, makers)
         self.unet = build_unet(config.channels, inputs=9, patch=PATCH)
-        if config.start:
-            self.unet.load_state_dict(UNet2DModel.from_pretrained(config.start).state_dict())
         self.unet.to(accelerator.device, memory_format=torch.channels_last)
         self.ema = EMA(self.unet, config.ema_decay)
         self.optimizer = torch.optim.AdamW(self.unet.parameters(), lr=config.learning_rate, weight_decay=1e-4)
@@ -57,11 +56,14 @@ class UpscalerStage:
         config, texel = self.config, self.texel
         cells = config.crop // texel + 2 * MARGIN
         rows = draws.randint(len(captures.bases), (batch,)).tolist()
-        corners = draws.randint(config.base_resolution - cells + 1, (batch, 2)).tolist()
+        centres = torch.tensor(CENTRES[0]) + draws.rand(batch, 2) * torch.tensor(CENTRES[1])
+        corners = (centres * config.base_resolution - cells / 2).round().long()
+        corners = corners.clamp(0, config.base_resolution - cells).tolist()
         from_truth = (draws.rand(batch) < config.true_base).tolist()
         parts = [captures.crop(*choice, cells) for choice in zip(rows, corners, from_truth)]
-        target, phone, seen, base = (torch.stack(part) for part in zip(*parts))
-        target, phone, seen, base = mirror(target, phone, seen, base, flip=draws.rand(batch) < 0.5)
+        parts = mirror(*(torch.stack(part) for part in zip(*parts)), flip=draws.rand(batch) < 0.5)
+        target, phone, seen, base, average = parts
+        target = (target + F.interpolate(slow(base - average), scale_factor=texel, mode="bilinear")).clamp(-1, 1)
         phone, seen = self.degrade(phone, seen, draws)
         base = F.interpolate(base, scale_factor=texel, mode="bicubic", align_corners=False).clamp(-1, 1)
         gradients, trust = detail_gradients(phone, seen, base, texel)
@@ -159,13 +161,19 @@ class Captures:
         self.bases, self.averages = torch.cat(bases), torch.cat(averages)
 
     def crop(self, row, corner, from_truth, cells):
-        """(target, phone, seen, base) at `corner` (row, column) and `cells` wide, in base texels."""
+        """(target, phone, seen, base, the target's average) at `corner` (row, column) and `cells` wide, in base texels."""
         fine, coarse = (
             tuple(slice(v * unit, (v + cells) * unit) for v in corner) for unit in (self.texel, 1)
         )
-        base = (self.averages if from_truth else self.bases)[(row, slice(None), *coarse)]
+        average = self.averages[(row, slice(None), *coarse)]
+        base = average if from_truth else self.bases[(row, slice(None), *coarse)]
         target, phone = (to_float(part[(row, slice(None), *fine)]) for part in (self.set.target, self.set.rgb))
-        return target, phone, to_mask(self.set.seen[(row, slice(None), *fine)]), base
+        return target, phone, to_mask(self.set.seen[(row, slice(None), *fine)]), base, average
+
+
+def slow(difference):
+    """The part of a difference at base size (B, 3, h, w) that is tone, not detail, and no business of the upscaler."""
+    return F.avg_pool2d(difference, 5, stride=1, padding=2, count_include_pad=False)
 
 
 def gain_db(clean, base, target):
