@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from studio_avatar.inversion import invert, shrink_observed
+from studio_avatar.inversion import invert, minimise, shrink_observed
 from studio_avatar.models import InversionEncoder, StyleGAN2Generator
 
 
@@ -53,6 +53,18 @@ def test_unseen_texels_do_not_matter(networks):
     )
 
 
+def test_unseen_texels_are_pulled_to_the_encoders_completion(networks):
+    generator, encoder, picture = networks
+    seen = torch.ones(1, 1, 64, 64)
+    seen[..., 32:] = 0
+    encoded = invert(picture, seen, encoder, generator, num_steps=0).reconstruction
+    far, near = (
+        invert(picture, seen, encoder, generator, num_steps=30, completion_weight=weight).reconstruction
+        for weight in (0.0, 1.0)
+    )
+    assert error(near, encoded, 1 - seen) < 0.5 * error(far, encoded, 1 - seen)
+
+
 def test_a_stronger_pull_stays_closer_to_the_training_codes(networks):
     generator, encoder, picture = networks
     seen = torch.ones(1, 1, 64, 64)
@@ -61,6 +73,37 @@ def test_a_stronger_pull_stays_closer_to_the_training_codes(networks):
         for weight in (0.0, 1.0)
     )
     assert encoder.code_distance(near) < encoder.code_distance(far)
+
+
+def test_one_step_is_one_picture(networks, monkeypatch):
+    generator, encoder, picture = networks
+    made, synthesize = [], generator.synthesize
+    monkeypatch.setattr(generator, "synthesize", lambda *a, **k: made.append(1) or synthesize(*a, **k))
+    invert(picture, torch.ones(1, 1, 64, 64), encoder, generator, num_steps=7)
+    assert len(made) == 1 + 7 + 1  # the encoder's completion, the steps, the reconstruction
+
+
+def test_minimise_follows_curvature_through_a_narrow_valley():
+    scales = torch.logspace(0, 3, 20)
+    answer = minimise(lambda x: (0.5 * (scales * x.square()).sum(), scales * x), torch.ones(20), 60, first_step=0.1)
+    assert answer.abs().max() < 1e-3  # gradient descent, at the longest stable step, would leave 0.9 of the flattest
+
+
+def test_minimise_returns_from_where_there_is_no_number():
+    def objective(x):  # least at 1; the first step leads out of its domain
+        return (x - x.log()).sum(), 1.0 - 1.0 / x
+
+    answer = minimise(objective, torch.full((3,), 2.0), 30, first_step=5.0)
+    assert torch.allclose(answer, torch.ones(3), atol=1e-3)
+
+
+def test_minimise_never_ends_higher_than_it_started():
+    def objective(x):  # steep walls: full first steps overshoot
+        return x.square().square().sum(), 4.0 * x**3
+
+    start = torch.tensor([1.0, -0.2])
+    values = [objective(minimise(objective, start, count, first_step=3.0))[0] for count in (1, 2, 4, 8, 16)]
+    assert values[0] == objective(start)[0] and values == sorted(values, reverse=True) and values[-1] < 0.1 * values[0]
 
 
 def test_callback_counts_and_gradients_stay_off_the_networks(networks):

@@ -1,8 +1,9 @@
-"""Phone texture → W+: the encoder's code, then a few optimiser steps on the phone generator (§3.1 of the paper).
+"""Phone texture → W+: the encoder's code, refined by L-BFGS through the phone generator (§3.1 of the paper).
 
 This file imports nothing of the package: it is also published on the Hub as remote code.
 """
 
+import collections
 import dataclasses
 
 import torch
@@ -10,6 +11,10 @@ import torch.nn.functional as F
 
 # Gradients of a mean over a picture are too small for float16; a power of two changes no digit of float32.
 GRADIENT_SCALE = 1024.0
+
+MEMORY = 50  # pairs of steps and gradient changes that L-BFGS keeps
+SUFFICIENT = 1e-4  # share of the decrease that the slope promises which a step must bring (Armijo)
+SHORTER = 0.3  # factor on a step that did not
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,26 +37,58 @@ def shrink_observed(rgb, seen, resolution):
     return torch.where(weight > 1e-3, observed, F.adaptive_avg_pool2d(rgb, resolution)), weight
 
 
-def _masked_mean(values, mask):
-    return (values * mask).sum() / (mask.sum() * values.shape[1]).clamp_min(1.0)
-
-
 def reconstruction_loss(picture, rgb, seen):
-    """Masked squared error + L1 + image gradients, all in [-1, 1] units."""
-    difference = picture - rgb
-    inner = -F.max_pool2d(-seen, 3, stride=1, padding=1)
-    dx = (difference[..., :, 1:] - difference[..., :, :-1]).abs()
-    dy = (difference[..., 1:, :] - difference[..., :-1, :]).abs()
-    gradients = _masked_mean(dx, inner[..., :, 1:]) + _masked_mean(dy, inner[..., 1:, :])
-    return (
-        4.0 * _masked_mean(difference.square(), seen) + 0.5 * _masked_mean(difference.abs(), seen) + 0.25 * gradients
-    )
+    """Squared error in [-1, 1] units, a mean over the seen texels and all channels. All (1, C, R, R)."""
+    return ((picture - rgb).square() * seen).sum() / (seen.sum() * rgb.shape[1]).clamp_min(1.0)
 
 
-def feature_distance(encoder, picture, target_maps, seen):
-    """Mean L1, in float32, of the encoder's two finest feature stages between `picture` and the phone texture."""
-    maps = [m.float() for m in encoder.features(picture, seen)[1:3]]
-    return sum((a - b).abs().mean() / b.std().clamp_min(1e-3) for a, b in zip(maps, target_maps))
+def _direction(gradient, memory, first_step):
+    """Two-loop recursion of L-BFGS (Nocedal & Wright, Numerical Optimization, 2006, algorithm 7.4): (D,) → (D,).
+
+    With no memory yet: down the gradient, by `first_step` in the root mean square.
+    """
+    direction = -gradient
+    if not memory:
+        return direction * (first_step / gradient.square().mean().sqrt().clamp_min(1e-12))
+    shares = []
+    for step, change, curvature in reversed(memory):
+        shares.append(step.dot(direction) / curvature)
+        direction = direction - shares[-1] * change
+    _, change, curvature = memory[-1]
+    direction = direction * (curvature / change.dot(change))
+    for (step, change, curvature), share in zip(memory, reversed(shares)):
+        direction = direction + (share - change.dot(direction) / curvature) * step
+    return direction
+
+
+def minimise(objective, start, num_evaluations, first_step):
+    """L-BFGS (algorithm 7.5 of the book) with exactly so many evaluations, for a budget is what a user chooses.
+
+    Full steps are nearly always good ones, so the line search only asks for a decrease; one evaluation, one step.
+
+    Args:
+        objective: (D,) → (value, gradient (D,)). start: (D,).
+        num_evaluations: at least 1; the first looks at `start`.
+        first_step: root mean square of the first step, whose size no curvature tells yet.
+    Returns:
+        the best point (D,) that was evaluated.
+    """
+    point, (value, gradient) = start, objective(start)
+    memory = collections.deque(maxlen=MEMORY)
+    direction, length = _direction(gradient, memory, first_step), 1.0
+    for _ in range(num_evaluations - 1):
+        step = length * direction
+        new_value, new_gradient = objective(point + step)
+        if not new_value <= value + SUFFICIENT * gradient.dot(step):  # also when it is not a number
+            length *= SHORTER
+            continue
+        change = new_gradient - gradient
+        curvature = step.dot(change)
+        if curvature > 1e-8 * change.dot(change):  # else the direction might lead uphill
+            memory.append((step, change, curvature))
+        point, value, gradient = point + step, new_value, new_gradient
+        direction, length = _direction(gradient, memory, first_step), 1.0
+    return point
 
 
 def invert(
@@ -61,39 +98,44 @@ def invert(
     generator,
     num_steps=100,
     learning_rate=0.12,
-    feature_weight=0.002,
-    manifold_weight=0.02,
+    completion_weight=0.03,
+    manifold_weight=0.003,
     callback=None,
 ) -> Inversion:
     """Finds the W+ code whose phone texture agrees with what was seen.
 
+    All errors are squared, so smooth: L1 and features brought nothing, and L-BFGS cannot follow their kinks.
+
     Args:
         rgb: (1, 3, R, R) phone texture at the generator's resolution, sRGB in [-1, 1], in the networks' dtype. The code
-            itself is optimised in float32, and losses are taken in it: Adam's small numbers vanish in float16.
+            itself is optimised in float32, and losses are taken in it: small differences vanish in float16.
         seen: (1, 1, R, R) in [0, 1]; unseen texels do not count.
-        num_steps: Adam steps after the encoder; 0 returns the encoder's code.
-        manifold_weight: pull to the Gaussian of the training codes, which keeps unseen parts plausible.
+        num_steps: pictures made on the way, the first of the encoder's code; 0 and 1 return that code.
+        learning_rate: root mean square of the first move of the code; later ones follow the curvature found.
+        completion_weight: pull of unseen texels to the encoder's completion, which is plausible and free of blotches.
+        manifold_weight: pull to the Gaussian of the training codes.
         callback: called as `callback(step, num_steps)` after every step.
     """
     with torch.no_grad():
         start = encoder(rgb, seen).float()
-        target_maps = [m.float() for m in encoder.features(rgb, seen)[1:3]]
-        target, weight = rgb.float(), seen.float()
-    with torch.enable_grad():
-        w_plus = start.detach().clone().requires_grad_(True)
-        optimizer = torch.optim.Adam([w_plus], lr=learning_rate, betas=(0.9, 0.99))
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, num_steps), learning_rate * 0.05)
-        for step in range(num_steps):
-            picture = generator.synthesize(w_plus, noise_mode="const")
-            loss = reconstruction_loss(picture.float(), target, weight)
-            loss = loss + feature_weight * feature_distance(encoder, picture, target_maps, seen)
+        encoded = generator.synthesize(start, noise_mode="const")
+        if num_steps == 0:
+            return Inversion(start, start, encoded)
+        target, completed, weight = rgb.float(), encoded.float(), seen.float()
+    steps = iter(range(1, num_steps + 1))
+
+    def objective(code):
+        with torch.enable_grad():
+            w_plus = code.view_as(start).requires_grad_(True)
+            picture = generator.synthesize(w_plus, noise_mode="const").float()
+            loss = reconstruction_loss(picture, target, weight)
+            loss = loss + completion_weight * ((picture - completed).square() * (1.0 - weight)).mean()
             loss = loss + manifold_weight * encoder.code_distance(w_plus).mean()
             (gradient,) = torch.autograd.grad(GRADIENT_SCALE * loss, [w_plus])
-            w_plus.grad = gradient / GRADIENT_SCALE
-            optimizer.step()
-            schedule.step()
-            if callback is not None:
-                callback(step + 1, num_steps)
+        if callback is not None:
+            callback(next(steps), num_steps)
+        return loss.detach(), gradient.flatten() / GRADIENT_SCALE
+
     with torch.no_grad():
-        w_plus = w_plus.detach()
+        w_plus = minimise(objective, start.flatten(), num_steps, learning_rate).view_as(start)
         return Inversion(w_plus, start, generator.synthesize(w_plus, noise_mode="const"))
