@@ -240,7 +240,7 @@ def test_every_network_call_passes_the_offload_hooks():
     texture(hooked)
     assert seen[0] == "encoder" and set(seen) == set(NETWORKS) - {"registrar"}  # which the capture uses
     assert (
-        seen.count("phone_generator") == FAST["num_inversion_steps"] + 1
+        seen.count("phone_generator") == FAST["num_inversion_steps"] + 2
         and seen.count("studio_generator") == 1
     )
 

@@ -123,6 +123,8 @@ class UpscalerConfig(LoopConfig):
     channels: tuple[int, ...] = (64, 96, 160)
     gradient_dropout: float = 0.15  # share of crops without any gradient condition
     gradient_weight: float = 4.0
+    better_phones: float = 0.6  # share of crops whose phone texture is mixed with a sharper one's
+    start: str = ""  # folder of a trained UNet to go on from; empty: none
     true_base: float = 0.3  # share of crops whose base is the true texture's average, not the networks' picture
     validation_interval: int = 100
 

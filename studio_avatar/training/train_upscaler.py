@@ -4,7 +4,8 @@ Crops of simulated captures that went through the real capture code at the outpu
 through the capture's own registration (`true_places.py`), so that the detail to be made lies where the phone texture shows
 it; what the phone texture shows besides (shadows, highlights, glasses, noise) is not in it. The base is the one the networks
 before this stage make of the same capture, or the true texture's average; where its tone is off, the target's is moved to
-it. Part of the crops get no gradients, so that one network serves unseen skin too.
+it. The phones are of every quality: the simulated one, or mixed with a sharper one. Part of the crops get no gradients, so
+that one network serves unseen skin too.
 
     accelerate launch -m studio_avatar.training.train_upscaler --data RUNS/data --phone RUNS/phone --studio RUNS/studio \
         --tone RUNS/tone --carry-over RUNS/carry_over --run RUNS/upscaler
@@ -32,9 +33,11 @@ from .datasets import TextureSet, load_textures, mirror, to_float, to_mask
 from .loop import EMA, Draws, make_accelerator, optimizer_step, sheet, train_network
 from .networks import build_unet
 from .options import parse_stage_options
+from .relight import light_ratio, relight
 
 MARGIN = 4  # base texels around a crop: what bicubic interpolation and the light's estimate see beyond it
 CENTRES = ((0.22, 0.15), (0.66, 0.7))  # the crops' middles, rows and columns over the size: from, and how far; the face
+LIGHT_BLUR = 3  # texels: what a capture's light is averaged over where a better phone is imitated
 VALIDATION_CROPS = 24
 
 
@@ -47,6 +50,8 @@ class UpscalerStage:
         self.captures = Captures(options.data, "train", config, makers)
         self.validation = Captures(options.data, "validation", config, makers)
         self.unet = build_unet(config.channels, inputs=9, patch=PATCH)
+        if config.start:
+            self.unet.load_state_dict(UNet2DModel.from_pretrained(config.start).state_dict())
         self.unet.to(accelerator.device, memory_format=torch.channels_last)
         self.ema = EMA(self.unet, config.ema_decay)
         self.optimizer = torch.optim.AdamW(self.unet.parameters(), lr=config.learning_rate, weight_decay=1e-4)
@@ -64,12 +69,24 @@ class UpscalerStage:
         parts = mirror(*(torch.stack(part) for part in zip(*parts)), flip=draws.rand(batch) < 0.5)
         target, phone, seen, base, average = parts
         target = (target + F.interpolate(slow(base - average), scale_factor=texel, mode="bilinear")).clamp(-1, 1)
+        phone = self.better_phone(phone, seen, parts[0], draws)
         phone, seen = self.degrade(phone, seen, draws)
         base = F.interpolate(base, scale_factor=texel, mode="bicubic", align_corners=False).clamp(-1, 1)
         gradients, trust = detail_gradients(phone, seen, base, texel)
         edge = MARGIN * texel
         cut = (..., slice(edge, -edge), slice(edge, -edge))
         return target[cut], base[cut], gradients[cut], trust[cut]
+
+    def better_phone(self, phone, seen, truth, draws):
+        """Captures of every quality: some crops are mixed with what a sharp phone shows of the truth in the same light.
+
+        The simulated phones lose much of the detail. A network that saw only them would trust no phone.
+        """
+        batch = len(phone)
+        sharp = relight(truth, light_ratio(phone, truth, seen, LIGHT_BLUR))
+        sharp = blur_samples(sharp, 1.6 * draws.rand(batch) ** 2)
+        share = draws.rand(batch, 1, 1, 1) * (draws.rand(batch, 1, 1, 1) < self.config.better_phones)
+        return torch.lerp(phone, sharp, share.sqrt())
 
     def degrade(self, phone, seen, draws):
         """More noise than the simulated phone's for some crops, and none of the phone texture for others."""
@@ -100,7 +117,7 @@ class UpscalerStage:
     def fixed_crops(self):
         """The same crops of validation people every time."""
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
+            torch.manual_seed(1)
             return self.crops(self.validation, VALIDATION_CROPS, torch)
 
     @torch.no_grad()
@@ -174,6 +191,17 @@ class Captures:
 def slow(difference):
     """The part of a difference at base size (B, 3, h, w) that is tone, not detail, and no business of the upscaler."""
     return F.avg_pool2d(difference, 5, stride=1, padding=2, count_include_pad=False)
+
+
+def blur_samples(images, sigmas):
+    """Gaussian blur of (B, C, H, W), one sigma [texels] a sample; one grouped convolution for the batch."""
+    batch, channels, height, width = images.shape
+    offsets = torch.arange(-5, 6).float()
+    kernels = torch.exp(-0.5 * (offsets / sigmas.clamp_min(0.05)[:, None]) ** 2)
+    kernels = (kernels / kernels.sum(1, keepdim=True)).repeat_interleave(channels, 0).to(images)
+    flat = F.pad(images.reshape(1, batch * channels, height, width), (5, 5, 5, 5), mode="reflect")
+    flat = F.conv2d(flat, kernels[:, None, None, :], groups=batch * channels)
+    return F.conv2d(flat, kernels[:, None, :, None], groups=batch * channels).view_as(images)
 
 
 def gain_db(clean, base, target):
