@@ -43,7 +43,7 @@ from studio_avatar.upscale import TILE, luma, predict_clean_tiled, upscale
 from studio_avatar.weights import find_weights
 
 REGIONS = ("face", "ears", "lips", "brows")
-STEPS, GUIDANCE = 4, 0.5  # the pipeline's defaults
+STEPS, GUIDANCE = 4, 0.0  # the pipeline's defaults
 WITH_GRADIENTS = "with gradients (default)"
 SHADOW_EDGE = 0.02  # per texel: a luma gradient of the cast shadow from which on a texel is on its edge
 LAMPS = ((-60.0, 15.0), (60.0, 15.0), (0.0, 65.0))  # azimuth, elevation [degrees]
@@ -142,9 +142,8 @@ def variants(pipeline, case: Case) -> dict[str, np.ndarray]:
     pair = case.pair
     return textures(pipeline, case) | {
         "other person's gradients": run(pipeline, case.base, case.other.rgb, case.other.seen),
-        "guidance 0": run(pipeline, case.base, pair.rgb, pair.seen, guidance=0.0),
-        "guidance 1": run(pipeline, case.base, pair.rgb, pair.seen, guidance=1.0),
-        "guidance 0.25": run(pipeline, case.base, pair.rgb, pair.seen, guidance=0.25),
+        "guidance 0.1": run(pipeline, case.base, pair.rgb, pair.seen, guidance=0.1),
+        "guidance 0.5": run(pipeline, case.base, pair.rgb, pair.seen, guidance=0.5),
         "1 step (turbo)": run(pipeline, case.base, pair.rgb, pair.seen, steps=1),
         "8 steps (best)": run(pipeline, case.base, pair.rgb, pair.seen, steps=8),
         "the truth, blurred by 1 texel": gaussian_filter(pair.truth, (1, 1, 0)),

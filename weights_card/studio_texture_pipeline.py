@@ -231,7 +231,7 @@ class StudioTexturePipeline(DiffusionPipeline):
         generator: torch.Generator | None = None,
         num_inversion_steps: int = 100,
         num_inference_steps: int = 4,
-        gradient_guidance_scale: float = 0.5,
+        gradient_guidance_scale: float = 0.0,
         skin_tone: float | None = None,
         output_size: int = 1024,
         output_type: str = "pil",
