@@ -126,7 +126,8 @@ def test_half_stored_weights_give_the_same_bytes_in_every_variant(tmp_path):
 def test_half_precision_computes_close_to_float32(pipe, variants):
     half = StudioTexturePipeline.from_pretrained(variants, dtype=torch.float16)
     half.set_progress_bar_config(disable=True)
-    arguments = {**phone(), **FAST, "num_inversion_steps": 10, "seed": 0, "output_type": "np"}
+    # Few steps: L-BFGS lives on differences of gradients, in which rounding soon makes two ways of one.
+    arguments = {**phone(), **FAST, "num_inversion_steps": 5, "seed": 0, "output_type": "np"}
     exact, close = pipe(**arguments), half(**arguments)
     assert np.abs(exact.reconstruction - close.reconstruction).max() < 0.02
     assert np.abs(exact.texture - close.texture).mean() < 0.01
