@@ -1,15 +1,16 @@
-"""How well a simulated selfie is captured: `python benchmarks/capture.py --prepared DIR --subjects 24`.
+"""How well a simulated selfie is captured: `python benchmarks/capture.py --prepared DIR --clips 24`.
 
-DIR holds `studio.safetensors` and `studio.json` of `python -m studio_avatar.training.prepare`. Each subject is filmed
-once (720 x 1280, a turn of 45 degrees to both sides; a random head, room and phone with blur, noise, H.264, changing
-expression and a blink) and captured by `studio_avatar.capture`; since head, texture and cameras are known, so is
-where every texel should have come from. Prints one row a subject and the medians as Markdown.
+DIR holds `studio.safetensors` and `studio.json` of `python -m studio_avatar.training.prepare`. The held-out people, whom no
+network and no calibration has seen, are filmed in turn (720 x 1280, a turn of 45 degrees to both sides; every time another
+head, room and phone with blur, noise, H.264, changing expression and a blink) and captured by `studio_avatar.capture`;
+since head, texture and cameras are known, so is
+where every texel should have come from. Prints one row a clip and the medians as Markdown.
 
 What is measured, at 1024²:
 
 registration: texels. A texel of the fused texture shows a place in a key frame (that of the view from which its
-    finest detail comes). Its distance to the place of that frame where the texel truly is, divided by the true
-    texture's local scale there, is how far the texture is off. Median over face, lips, brows and eyelids where `seen` > 0.5.
+    finest detail comes). How far that is from the texel's own place, in texels (`training/true_places.py`), is how far
+    the texture is off. Median over face, lips, brows and eyelids where `seen` > 0.5.
 gradient energy: %. Energy = mean squared forward difference of luma. The fused texture's, over that of the true
     texture as the best frame sees it: the key frame unwrapped by the true geometry, each texel from the frame that
     sees it best, gradients taken within that frame. Same texels in both: face, lips, brows and eyelids that both have
@@ -40,7 +41,9 @@ from studio_avatar.capture.unwrap import Camera, unwrap
 from studio_avatar.head.layout import region_mask, texel_map
 from studio_avatar.head.model import HeadModel
 from studio_avatar.images import encode_png
+from studio_avatar.models import Registrar
 from studio_avatar.training.clip import simulate_clip
+from studio_avatar.training.true_places import true_offsets
 
 SIZE = 1024
 FACE = ("face", "lips", "brows", "eyelids")
@@ -61,18 +64,23 @@ COLUMNS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--prepared", type=Path, required=True, help="folder with studio.safetensors and studio.json")
-    parser.add_argument("--subjects", type=int, default=24, help="how many, spread over the studio set")
+    parser.add_argument("--clips", type=int, default=24, help="how many, over the held-out people in turn")
     parser.add_argument("--seconds", type=float, default=3.0, help="length of the clips")
-    parser.add_argument("--clips", type=Path, help="folder that keeps the rendered clips for the next run")
-    parser.add_argument("--head", default="weights_card", help="folder or Hub id with the subfolder `head`")
-    parser.add_argument("--pictures", type=Path, help="folder for a contact sheet of each subject")
+    parser.add_argument("--keep", type=Path, help="folder that keeps the rendered clips for the next run")
+    parser.add_argument("--split", default="held_out", help="whose people are filmed")
+    parser.add_argument("--head", default="weights_card", help="folder or Hub id with `head` and `registrar`")
+    parser.add_argument("--registrar", help="another folder with `registrar`; none: landmarks and tracks alone")
+    parser.add_argument("--pictures", type=Path, help="folder for a contact sheet of each clip")
     options = parser.parse_args()
     head = HeadModel.from_pretrained(options.head, subfolder="head")
+    registrar = None
+    if options.registrar != "none":
+        registrar = Registrar.from_pretrained(options.registrar or options.head, subfolder="registrar")
     rows = []
-    print("| subject | " + " | ".join(COLUMNS.values()) + " |")
+    print("| clip | " + " | ".join(COLUMNS.values()) + " |")
     print("|---|" + "---:|" * len(COLUMNS))
     for name, truth, video in _clips(head, options):
-        rows.append(measure(head, truth, video, options.pictures and options.pictures / f"{name}.png"))
+        rows.append(measure(head, registrar, truth, video, options.pictures and options.pictures / f"{name}.png"))
         print(f"| {name} | " + " | ".join(f"{rows[-1][key]:.2f}" for key in COLUMNS) + " |", flush=True)
     medians = {key: np.median([row[key] for row in rows]) for key in COLUMNS}
     print(f"| **median of {len(rows)}** | " + " | ".join(f"{medians[key]:.2f}" for key in COLUMNS) + " |")
@@ -95,24 +103,25 @@ def _clips(head, options) -> Iterator[tuple[str, Truth, Path]]:
     import tempfile
 
     items = json.loads((options.prepared / "studio.json").read_text())["items"]
+    people = [index for index, item in enumerate(items) if item["split"] == options.split]
     with tempfile.TemporaryDirectory() as temporary:
-        folder = options.clips or Path(temporary)
+        folder = options.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        for number in range(options.subjects):
-            index = number * len(items) // options.subjects
-            path = folder / f"{index:03d}_{options.seconds:g}s.mp4"
+        for number in range(options.clips):
+            index = people[number % len(people)]
+            path = folder / f"{number:03d}_{index:03d}_{options.seconds:g}s.mp4"
             known = path.with_suffix(".npz")
             if not known.exists():
                 # Nothing is worn in front of the face: this measures the fit.
                 clip = simulate_clip(
-                    head, _studio_texture(options.prepared, index), np.random.default_rng(1000 + index),
+                    head, _studio_texture(options.prepared, index), np.random.default_rng(1000 + number),
                     options.seconds, size=(720, 1280), turn_deg=45.0, worn=False,
                 )  # fmt: skip
                 path.write_bytes(clip.video)
                 parts = {f.name: getattr(clip.capture, f.name) for f in fields(Truth) if f.name != "frames_per_second"}
                 np.savez(known, frames_per_second=clip.frames_per_second, **parts)
             with np.load(known) as saved:
-                yield items[index]["id"], Truth(**{f.name: saved[f.name] for f in fields(Truth)}), path
+                yield f"{number:02d} {items[index]['id']}", Truth(**{f.name: saved[f.name] for f in fields(Truth)}), path
 
 
 def _studio_texture(prepared: Path, index: int) -> np.ndarray:
@@ -122,10 +131,10 @@ def _studio_texture(prepared: Path, index: int) -> np.ndarray:
         return file.get_slice("rgb")[index].astype(np.float32) / 255
 
 
-def measure(head, truth: Truth, video: Path, picture: Path | None = None) -> dict[str, float]:
+def measure(head, registrar, truth: Truth, video: Path, picture: Path | None = None) -> dict[str, float]:
     """Capture one clip and compare it with the truth; the keys are those of `COLUMNS`."""
     begin = time.perf_counter()
-    seen = observe(video, head, SIZE)
+    seen = observe(video, head, SIZE, registrar=registrar)
     seconds = time.perf_counter() - begin
     if picture is not None:
         picture.parent.mkdir(parents=True, exist_ok=True)
@@ -174,17 +183,10 @@ def _true_views(head, truth: Truth, seen):
 def _registration(seen, true_views, where: np.ndarray) -> float:
     """Median distance in texels between where the texture was sampled and where it should have been."""
     error = np.full(where.shape, np.nan, np.float32)
-    for k, (view, true) in enumerate(zip(seen.views, true_views)):
-        mine = where & (seen.best_view == k) & (true.trust > 0.05)
-        by_u = np.gradient(true.pixel, axis=1)  # (H, W, 2) pixels a texel
-        by_v = np.gradient(true.pixel, axis=0)
-        jacobian = np.stack([by_u[mine], by_v[mine]], axis=-1)
-        offset = (view.pixel - true.pixel)[mine]
-        determinant = np.linalg.det(jacobian)
-        texels = np.linalg.norm(
-            np.linalg.solve(jacobian + 1e-9 * np.eye(2), offset[..., None])[..., 0], axis=-1
-        )
-        error[mine] = np.where(np.abs(determinant) > 1e-3, texels, np.nan)
+    for k, (view, true_view) in enumerate(zip(seen.views, true_views)):
+        offset, known = true_offsets(view, true_view)
+        mine = where & known & (seen.best_view == k)
+        error[mine] = SIZE * np.linalg.norm(offset[mine], axis=-1)
     return float(np.nanmedian(error[where]))
 
 

@@ -18,9 +18,11 @@ MEASURE = """
 import json, resource, sys, time
 from studio_avatar.capture import capture
 from studio_avatar.head.model import HeadModel
+from studio_avatar.models import Registrar
 head = HeadModel.from_pretrained("weights_card", subfolder="head")
+registrar = Registrar.from_pretrained("weights_card", subfolder="registrar")
 begin, used = time.perf_counter(), time.process_time()
-texture = capture(sys.argv[1], head, size=1024)
+texture = capture(sys.argv[1], head, size=1024, registrar=registrar)
 print(json.dumps({
     "seconds": time.perf_counter() - begin,
     "cpu_seconds": time.process_time() - used,

@@ -1,12 +1,15 @@
 """What the gradient-guided upscaler adds: `PYTHONPATH=. python benchmarks/upscale.py --prepared DIR`.
 
 DIR holds the sets of `python -m studio_avatar.training.prepare`; the held-out people's simulated captures are used. Prints
-four Markdown tables, and writes a picture if asked:
+Markdown tables, and writes a picture if asked:
 
-detail: the upscaler alone (its base is the true texture's average over base texels) and after the whole pipeline,
-    against the true studio texture at the captures' size, over the seen face, ears, lips and brows. `other person`: the
+detail: the upscaler alone (its base is the true texture's average over base texels) and after the whole pipeline, over the
+    seen face, ears, lips and brows, against the true studio texture at the captures' size: as the capture registers it
+    (`training/true_places.py`), which is where the phone texture's detail lies, and, in the columns `own place`, with every
+    texel at its own place, where a registration that is some texels off counts as wrong detail. `other person`: the
     gradients come from the capture of the next subject. `correlation`: of luma gradients with the true texture's; `with
-    the other's`: with the true texture of the person whose gradients were given. KID: see `studio_avatar.evaluation`.
+    the other's`: with the true texture of the person whose gradients were given. KID: see `studio_avatar.evaluation`. The
+    blurred truth says what the columns could reach if the capture were perfect but for the blur of phone and codec.
 light: hard lamps from both sides shine on the true textures, once with and once without the shadows the head casts on
     itself. What the two results differ by is light that leaked. `energy`: of the gradients of that difference at the
     shadows' edges, as a share of the same in the two phone textures. Measured with the upscaler alone, base clean.
@@ -18,13 +21,14 @@ speed: seconds a step, memory, and the time that the network's multiplications w
 import argparse
 import resource
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 from torch.utils.flop_counter import FlopCounterMode
 
 from studio_avatar.evaluation import held_out, metrics
@@ -39,7 +43,7 @@ from studio_avatar.upscale import TILE, luma, predict_clean_tiled, upscale
 from studio_avatar.weights import find_weights
 
 REGIONS = ("face", "ears", "lips", "brows")
-STEPS, GUIDANCE = 4, 0.5  # the pipeline's defaults
+STEPS, GUIDANCE = 4, 0.0  # the pipeline's defaults
 WITH_GRADIENTS = "with gradients (default)"
 SHADOW_EDGE = 0.02  # per texel: a luma gradient of the cast shadow from which on a texel is on its edge
 LAMPS = ((-60.0, 15.0), (60.0, 15.0), (0.0, 65.0))  # azimuth, elevation [degrees]
@@ -48,9 +52,13 @@ CROP = ((300, 556), (380, 636))  # of 1024: what the picture shows, rows and col
 
 @dataclass(frozen=True)
 class Case:
-    """A capture and the studio base to start from, (1, 3, r, r); `other`: the capture that lends its gradients."""
+    """A capture with its truth as it registers it, and the same truth at its own place (H, W, 3).
+
+    base: the studio base to start from, (1, 3, r, r); other: the capture that lends its gradients.
+    """
 
     pair: StudioPair
+    own_place: np.ndarray
     base: torch.Tensor
     other: StudioPair
 
@@ -60,19 +68,27 @@ def main() -> None:
     parser.add_argument("--prepared", type=Path, required=True, help="folder written by studio_avatar.training.prepare")
     parser.add_argument("--weights", help="weights folder or Hub id (default: the embedded weights)")
     parser.add_argument("--captures", type=int, default=8, help="how many, over the held-out people in turn")
+    parser.add_argument("--validation", action="store_true", help="only the first table, of validation people: for settings")
     parser.add_argument("--picture", type=Path, help="PNG to write: base, bicubic, without and with gradients, truth")
     options = parser.parse_args()
     pipeline = StudioTexturePipeline.from_pretrained(find_weights(options.weights))
     pipeline.set_progress_bar_config(disable=True)
-    pairs = held_out.studio_pairs(options.prepared, options.captures)
+    if options.validation:
+        pairs = held_out.validation_details(options.prepared, options.captures)
+        own_places = [pair.truth for pair in pairs]
+    else:
+        pairs = held_out.studio_pairs(options.prepared, options.captures, "registered")
+        own_places = [pair.truth for pair in held_out.studio_pairs(options.prepared, options.captures)]
     embed = DlibIdentity(pipeline.head).embed
     faces = held_out.studio_faces(options.prepared, embed)
     with torch.no_grad():
-        alone = [Case(p, true_base(p, pipeline), other_of(p, pairs)) for p in pairs]
+        alone = [Case(p, own, true_base(p, pipeline), other_of(p, pairs)) for p, own in zip(pairs, own_places)]
         print_detail("Detail, the upscaler alone", detail(pipeline, alone, variants, embed, faces))
-        whole = [Case(c.pair, pipeline_base(c.pair, pipeline), c.other) for c in alone]
+        if options.validation:
+            return
+        whole = [replace(case, base=pipeline_base(case.pair, pipeline)) for case in alone]
         print_detail("Detail, after the whole pipeline", detail(pipeline, whole, textures, embed, faces))
-        print_light(pipeline, {pair.subject: pair.truth for pair in pairs})
+        print_light(pipeline, {case.pair.subject: case.own_place for case in alone})
         print_tiles(pipeline)
         print_speed(pipeline, whole[0])
         if options.picture:
@@ -126,10 +142,12 @@ def variants(pipeline, case: Case) -> dict[str, np.ndarray]:
     pair = case.pair
     return textures(pipeline, case) | {
         "other person's gradients": run(pipeline, case.base, case.other.rgb, case.other.seen),
-        "guidance 0": run(pipeline, case.base, pair.rgb, pair.seen, guidance=0.0),
-        "guidance 1": run(pipeline, case.base, pair.rgb, pair.seen, guidance=1.0),
+        "guidance 0.1": run(pipeline, case.base, pair.rgb, pair.seen, guidance=0.1),
+        "guidance 0.5": run(pipeline, case.base, pair.rgb, pair.seen, guidance=0.5),
         "1 step (turbo)": run(pipeline, case.base, pair.rgb, pair.seen, steps=1),
         "8 steps (best)": run(pipeline, case.base, pair.rgb, pair.seen, steps=8),
+        "the truth, blurred by 1 texel": gaussian_filter(pair.truth, (1, 1, 0)),
+        "the truth, blurred by 2 texels": gaussian_filter(pair.truth, (2, 2, 0)),
     }
 
 
@@ -145,6 +163,9 @@ def detail(pipeline, cases: list[Case], rows, embed, faces) -> dict[str, dict[st
                 "PSNR [dB]": metrics.psnr(texture, pair.truth, seen),
                 "SSIM": metrics.ssim(texture, pair.truth, seen),
                 "correlation": metrics.gradient_correlation(texture, pair.truth, seen),
+                "own place: PSNR [dB]": metrics.psnr(texture, case.own_place, seen),
+                "own place: SSIM": metrics.ssim(texture, case.own_place, seen),
+                "own place: correlation": metrics.gradient_correlation(texture, case.own_place, seen),
                 "with the other's": metrics.gradient_correlation(texture, case.other.truth, both),
             }
             for column, value in scores.items():

@@ -34,7 +34,7 @@ class CreationSettings:
     seed: int = 0  # same seed, machine and weights: same bytes
     steps: int = 4  # denoising steps of the upscaler
     inversion_steps: int = 100  # optimiser steps that refine W+
-    guidance: float = 0.5  # pull towards the capture's image gradients, 0 to 1
+    guidance: float = 0.0  # pull towards the capture's image gradients, 0 to 1
     size: int = 1024  # width and height of the texture [texels]
     skin_tone: float | None = None  # individual typology angle that the user gives [degrees]; None: estimated
 

@@ -12,7 +12,7 @@ from diffusers import schedulers as diffusers_schedulers
 from .download import INDEX_FILE, download_weights
 from .errors import InvalidInputError, WeightsError
 from .head.model import HeadModel
-from .models import InversionEncoder, StyleGAN2Generator, ToneEstimator
+from .models import InversionEncoder, Registrar, StyleGAN2Generator, ToneEstimator
 from .weight_files import component_variants
 
 CLASSES = {
@@ -20,6 +20,7 @@ CLASSES = {
     "studio_generator": StyleGAN2Generator,
     "encoder": InversionEncoder,
     "head": HeadModel,
+    "registrar": Registrar,
     "tone_estimator": ToneEstimator,
     "carry_over": UNet2DModel,
     "unet": UNet2DModel,

@@ -79,14 +79,15 @@ class StudioTexturePipeline(DiffusionPipeline):
 
     Components: `phone_generator` and `studio_generator` (StyleGAN2, same W+), `encoder` (phone texture → W+),
     `tone_estimator` (phone texture → skin tone), `carry_over` (UNet: what the code misses of the person), `unet` and
-    `scheduler` (gradient-guided flow-matching upscaler), `head` (shape, expressions and texture layout).
+    `scheduler` (gradient-guided flow-matching upscaler), `head` (shape, expressions and texture layout), `registrar` (places
+    the face on the head, used by the capture).
     """
 
-    model_cpu_offload_seq = "encoder->phone_generator->studio_generator->tone_estimator->carry_over->unet"
+    model_cpu_offload_seq = "registrar->encoder->phone_generator->studio_generator->tone_estimator->carry_over->unet"
     _callback_tensor_inputs = ["sample"]
 
     def __init__(
-        self, phone_generator, studio_generator, encoder, tone_estimator, carry_over, unet, scheduler, head
+        self, phone_generator, studio_generator, encoder, tone_estimator, carry_over, unet, scheduler, head, registrar
     ):
         super().__init__()
         self.register_modules(
@@ -98,8 +99,9 @@ class StudioTexturePipeline(DiffusionPipeline):
             unet=unet,
             scheduler=scheduler,
             head=head,
+            registrar=registrar,
         )
-        for network in (phone_generator, studio_generator, encoder, tone_estimator, carry_over, unet):
+        for network in (phone_generator, studio_generator, encoder, tone_estimator, carry_over, unet, registrar):
             _realign(network).eval().to(memory_format=torch.channels_last)
 
     @classmethod
@@ -176,7 +178,8 @@ class StudioTexturePipeline(DiffusionPipeline):
                 "Capturing from video or photos needs the studio-avatar package (pip install studio-avatar); "
                 "without it, pass phone_texture and seen."
             ) from error
-        return module.capture(video if video is not None else images, self.head, size=size, progress=progress)
+        source = video if video is not None else images
+        return module.capture(source, self.head, size=size, progress=progress, registrar=self.registrar)
 
     def invert(self, rgb, seen, num_steps, progress):
         """Phone texture (1, 3, H, W) in [-1, 1] and seen (1, 1, H, W) → `Inversion` at the generators' resolution."""
@@ -228,7 +231,7 @@ class StudioTexturePipeline(DiffusionPipeline):
         generator: torch.Generator | None = None,
         num_inversion_steps: int = 100,
         num_inference_steps: int = 4,
-        gradient_guidance_scale: float = 0.5,
+        gradient_guidance_scale: float = 0.0,
         skin_tone: float | None = None,
         output_size: int = 1024,
         output_type: str = "pil",

@@ -17,7 +17,7 @@ from studio_avatar.capture.keyframes import choose_keyframes
 from studio_avatar.capture.landmark_errors import landmark_errors, pose_terms, rolled
 from studio_avatar.capture.landmarks import Face
 from studio_avatar.capture.people import FaceFrame
-from studio_avatar.capture.unwrap import Camera, View, unwrap
+from studio_avatar.capture.unwrap import Camera, View, _nearest, unwrap
 
 torch = pytest.importorskip("torch")
 cv2 = pytest.importorskip("cv2")
@@ -180,6 +180,20 @@ def test_what_is_behind_or_turned_away_is_not_seen(head, texels, painting):
     assert view.trust[normals[..., 2] < 0.0].max() == 0.0
     assert view.trust[region_mask(head, SIZE, "tongue", "mouth", "eye_sockets")].max() < 0.05
     assert view.trust[texels.triangle < 0].max() == 0.0
+
+
+def test_the_depth_buffer_holds_what_is_nearest():
+    """Two squares, the second nearer and to the right: both are given with their depths, nothing elsewhere."""
+    square = np.array([[0, 0], [4, 0], [4, 4], [0, 4]], np.float32)
+    at = np.concatenate([square + (1, 1), square + (3, 1)])
+    depth = np.repeat(np.float32([0.6, 0.5]), 4)
+    faces = np.array([[0, 1, 2], [0, 2, 3], [4, 5, 6], [4, 6, 7]])
+    buffer, number = _nearest(at, depth, faces, np.array([10, 8]))
+    expected = np.full((8, 10), np.inf, np.float32)
+    expected[1:5, 1:3], expected[1:5, 3:7] = 0.6, 0.5
+    np.testing.assert_allclose(buffer, expected, atol=1e-5)
+    assert set(number[1:5, 1:3].flat) == {0, 1} and set(number[1:5, 3:7].flat) == {2, 3}
+    assert (number[np.isinf(expected)] == -1).all()
 
 
 def test_outside_the_picture_is_not_seen(head, texels, painting):

@@ -127,7 +127,8 @@ def test_half_stored_weights_give_the_same_bytes_in_every_variant(tmp_path):
 def test_half_precision_computes_close_to_float32(pipe, variants):
     half = StudioTexturePipeline.from_pretrained(variants, dtype=torch.float16)
     half.set_progress_bar_config(disable=True)
-    arguments = {**phone(), **FAST, "num_inversion_steps": 3, "seed": 0, "output_type": "np"}
+    # Few steps: L-BFGS lives on differences of gradients, in which rounding soon makes two ways of one.
+    arguments = {**phone(), **FAST, "num_inversion_steps": 5, "seed": 0, "output_type": "np"}
     exact, close = pipe(**arguments), half(**arguments)
     assert np.abs(exact.reconstruction - close.reconstruction).max() < 0.02
     assert np.abs(exact.texture - close.texture).mean() < 0.01
@@ -135,7 +136,7 @@ def test_half_precision_computes_close_to_float32(pipe, variants):
 
 
 def test_half_precision_refines_as_well(pipe, variants):
-    """L-BFGS takes gradient changes for curvature, so rounding leads it along another path, to a picture just as near."""
+    """Along another path, but to a picture just as near."""
     half = StudioTexturePipeline.from_pretrained(variants, dtype=torch.float16)
     rgb, seen = to_tensor(phone()["phone_texture"]), torch.from_numpy(phone()["seen"])[None, None].float()
     target, mask = shrink_observed(rgb, seen, pipe.base_resolution)
@@ -249,9 +250,9 @@ def test_every_network_call_passes_the_offload_hooks():
 
         hook.hook.pre_forward = pre_forward
     texture(hooked)
-    assert seen[0] == "encoder" and set(seen) == set(NETWORKS)
+    assert seen[0] == "encoder" and set(seen) == set(NETWORKS) - {"registrar"}  # which the capture uses
     assert (
-        seen.count("phone_generator") == FAST["num_inversion_steps"] + 1
+        seen.count("phone_generator") == FAST["num_inversion_steps"] + 2
         and seen.count("studio_generator") == 1
     )
 
@@ -259,7 +260,8 @@ def test_every_network_call_passes_the_offload_hooks():
 def test_export_writes_what_loads(pipe, folder, tmp_path):
     runs = tmp_path / "runs"
     stages = {
-        "phone": ("phone_generator", "encoder"), "studio": ("studio_generator",), "tone": ("tone_estimator",),
+        "registrar": ("registrar",), "phone": ("phone_generator", "encoder"), "studio": ("studio_generator",),
+        "tone": ("tone_estimator",),
         "carry_over": ("carry_over",), "upscaler": ("unet",),
     }  # fmt: skip
     for stage, names in stages.items():

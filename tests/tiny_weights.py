@@ -10,7 +10,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 from studio_avatar import carry_over, upscale
 from studio_avatar.head.model import HeadModel
 from studio_avatar.hub.repository import complete_repository
-from studio_avatar.models import InversionEncoder, StyleGAN2Generator, ToneEstimator
+from studio_avatar.models import InversionEncoder, Registrar, StyleGAN2Generator, ToneEstimator
 from studio_avatar.pipeline import StudioTexturePipeline
 from studio_avatar.training.networks import build_unet
 
@@ -47,7 +47,8 @@ def tiny_pipeline(head=None, resolution=64):
         torch.nn.init.normal_(network.conv_out.weight, std=0.1)
     head = head or HeadModel.from_pretrained(WEIGHTS, subfolder="head")
     scheduler = FlowMatchEulerDiscreteScheduler()
-    pipe = StudioTexturePipeline(phone, studio, encoder, tone_estimator, carrier, unet, scheduler, head)
+    registrar = Registrar(resolution=32, channels=(8, 8, 8, 8, 8), hidden=8)
+    pipe = StudioTexturePipeline(phone, studio, encoder, tone_estimator, carrier, unet, scheduler, head, registrar)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 

@@ -1,23 +1,25 @@
 """Capture: a selfie video or photos become a `PhoneTexture`.
 
 video ─ read_frames ─► frames ─ follow_person ─► usable faces ─ choose_keyframes ─► 1-24 keyframes
-      ─ fit_head ─► HeadFit ─ unwrap, track_points ─► HeadFit ─ unwrap ─► one view per keyframe
+      ─ fit_head ─► HeadFit ─ unwrap, track_points, register_points ─► HeadFit ─ unwrap ─► one view per keyframe
       ─ fuse ─► PhoneTexture + CaptureReport
 """
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 
 from studio_avatar.capture.contact_sheet import contact_sheet
-from studio_avatar.capture.fitting import HeadFit, fit_head
+from studio_avatar.capture.fitting import HeadFit, Tracks, fit_head
 from studio_avatar.capture.fusion import fuse
 from studio_avatar.capture.keyframes import choose_keyframes
 from studio_avatar.capture.landmarks import FaceLandmarker
 from studio_avatar.capture.people import FaceFrame, follow_person
 from studio_avatar.capture.phone_texture import PhoneTexture
+from studio_avatar.capture.registration import register_points
 from studio_avatar.capture.report import CaptureReport, Finding, make_report
 from studio_avatar.capture.skin import without_cover
 from studio_avatar.capture.tracking import track_points
@@ -26,6 +28,7 @@ from studio_avatar.capture.video import MAX_SAMPLES, read_frames
 from studio_avatar.errors import InvalidInputError
 
 TRACKING_SIZE = 1024  # texels
+REGISTRATION_SIZE = 352  # texels, of which the registrar's window has 256
 MAX_KEYFRAMES = 24
 UNWRAP_THREADS = 2  # most of the time is spent outside of Python's lock
 MIN_SIZE, MAX_SIZE = 32, 4096
@@ -49,6 +52,7 @@ def capture(
     max_keyframes: int = 12,
     progress: Callable[[str, float], None] | None = None,
     mirrored: bool = False,
+    registrar=None,
 ) -> PhoneTexture:
     """Make the phone texture of one person.
 
@@ -57,10 +61,11 @@ def capture(
     head: a `HeadModel`. size: side of the texture, texels. max_keyframes: at most 24. progress: called with a
         stage's name and [0, 1].
     mirrored: the pictures are stored as in a mirror, which some selfie cameras do without saying so in the file.
+    registrar: the weights' `Registrar`, which places the face more exactly than landmarks alone; None goes without.
     Raises a `CaptureError` (no such file, unreadable, encrypted, coded in an unknown way, no face, several faces, too
     small, never frontal, nothing sharp), an `InvalidInputError` or a `MissingDependencyError`.
     """
-    return observe(source, head, size, max_keyframes, progress, mirrored).texture
+    return observe(source, head, size, max_keyframes, progress, mirrored, registrar).texture
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,7 @@ def observe(
     max_keyframes: int = 12,
     progress: Callable[[str, float], None] | None = None,
     mirrored: bool = False,
+    registrar=None,
 ) -> Observation:
     """`capture` that also hands over the key frames and views, for contact sheets and measurements."""
     if not 1 <= max_keyframes <= MAX_KEYFRAMES:
@@ -109,7 +115,7 @@ def observe(
         tell("landmarks", 1.0)
 
     # 3. Fit one head to all of them.
-    fit = fit_frames(head, keyframes, lambda fraction: tell("fit", fraction))
+    fit = fit_frames(head, keyframes, registrar, lambda fraction: tell("fit", fraction))
 
     # 4. Bring each of them into texture space.
     views = _views_of(keyframes, head, fit, size, lambda fraction: tell("unwrap", fraction))
@@ -125,11 +131,9 @@ def observe(
 
 
 def fit_frames(
-    head, keyframes: list[FaceFrame], tell: Callable[[float], None] = lambda fraction: None
+    head, keyframes: list[FaceFrame], registrar=None, tell: Callable[[float], None] = lambda fraction: None
 ) -> HeadFit:
-    """Fit to landmarks; several frames then also to the points that can be followed from frame to frame."""
-    from studio_avatar.head.layout import texel_map
-
+    """Fit to landmarks, then also to points of the skin: placed by the registrar, and followed from frame to frame."""
     tell(0.0)
     first = keyframes[0].frame.rgb
     known = (
@@ -139,14 +143,30 @@ def fit_frames(
         [keyframe.frame.time for keyframe in keyframes],
     )
     fit = fit_head(*known)
-    if len(keyframes) > 1:
-        tell(0.2)
-        views = _views_of(keyframes, head, fit, TRACKING_SIZE, lambda fraction: tell(0.2 + 0.3 * fraction))
-        tracks = track_points(head, texel_map(head, TRACKING_SIZE), views)
-        tell(0.6)
-        fit = fit_head(*known, tracks, start=fit, tell=lambda fraction: tell(0.6 + 0.4 * fraction))
+    followed = len(keyframes) > 1
+    sizes = [REGISTRATION_SIZE] * (registrar is not None) * (1 if followed else 2) + [TRACKING_SIZE] * followed
+    for number, size in enumerate(sizes):
+
+        def tell_round(fraction: float, number=number) -> None:
+            tell((number + fraction) / len(sizes))
+
+        views = _views_of(keyframes, head, fit, size, lambda fraction: tell_round(0.5 * fraction))
+        tracks = _points_in(views, head, registrar)
+        fit = fit_head(*known, tracks, start=fit, tell=lambda fraction: tell_round(0.6 + 0.4 * fraction))
     tell(1.0)
     return fit
+
+
+def _points_in(views: list[View], head, registrar) -> Tracks:
+    """What K views add to their landmarks; corners are followed at the size at which there are any."""
+    from studio_avatar.head.layout import texel_map
+
+    size, parts = len(views[0].trust), []
+    if registrar is not None:
+        parts.append(register_points(registrar, head, texel_map(head, size), views))
+    if size == TRACKING_SIZE:
+        parts.append(track_points(head, texel_map(head, size), views))
+    return reduce(Tracks.joined, parts)
 
 
 def _views_of(keyframes: list[FaceFrame], head, fit: HeadFit, size: int, tell) -> list[View]:

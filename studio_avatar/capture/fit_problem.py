@@ -23,7 +23,6 @@ FOCAL_SIGMA = 0.3  # log units
 CONTOUR_WEIGHT = 0.7  # the detector draws forehead, temples and jaw less surely than eyes, nose and lips
 HIDDEN_WEIGHT = 0.05  # on the far side of a turned head landmarks are guesses that slide along the silhouette
 TRACK_SIGMA = 0.004  # over face height
-SLIDE_SIGMA_M = 0.008  # how far a tracked point may lie beside its assigned place, metres
 
 
 @dataclass(frozen=True)
@@ -147,7 +146,7 @@ class FitProblem:
         total += ((state.log_focal - self.log_focal_prior) / FOCAL_SIGMA) ** 2
         if self.tracked is not None:
             slid, slide = self._slides(state, weights.tracks)
-            total += (weights.tracks[..., None] * slid**2).sum() + np.square(slide / SLIDE_SIGMA_M).sum()
+            total += (weights.tracks[..., None] * slid**2).sum() + np.square(slide / self.tracks.slide_m[:, None]).sum()
         return 0.5 * total
 
     def normal_equations(self, state: FitState, weights: Weights) -> tuple[np.ndarray, np.ndarray]:
@@ -258,6 +257,11 @@ class FitProblem:
 
     # --- tracked points
 
+    @cached_property
+    def _slide_prior(self) -> np.ndarray:
+        """(N, 2, 2): precision of the slides, 1 / metres²."""
+        return np.eye(2) / np.square(self.tracks.slide_m)[:, None, None]
+
     def _track_residual(self, state: FitState, k: int) -> np.ndarray:
         sigma = TRACK_SIGMA * self.face_height[k]
         return (self._project(self.tracked, state, k) - self.tracks.pixel[k]) / sigma
@@ -272,7 +276,7 @@ class FitProblem:
         by_slide = np.stack(
             [self._slide_jacobian(self.tracked.by_head(state, k)[0], k) for k in self._frames]
         )  # (K, N, 2, 2)
-        curvature = np.einsum("kn,knia,knib->nab", weights, by_slide, by_slide) + np.eye(2) / SLIDE_SIGMA_M**2
+        curvature = np.einsum("kn,knia,knib->nab", weights, by_slide, by_slide) + self._slide_prior
         slope = np.einsum("kn,knia,kni->na", weights, by_slide, residual)
         slide = -np.linalg.solve(curvature, slope[..., None])[..., 0]
         return residual + np.einsum("knia,na->kni", by_slide, slide), slide
@@ -281,7 +285,7 @@ class FitProblem:
         """Tracked points with their slides eliminated."""
         num_points = len(self.tracked.neutral)
         coupling = np.zeros((self._size, num_points, 2))
-        curvature = np.tile(np.eye(2) / SLIDE_SIGMA_M**2, (num_points, 1, 1))
+        curvature = self._slide_prior.copy()
         slope = np.zeros((num_points, 2))
         i, e, _ = self._counts
         for k in self._frames:

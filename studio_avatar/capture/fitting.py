@@ -8,7 +8,7 @@ each frame.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -51,14 +51,22 @@ class Tracks:
     """N points of the head's surface followed by their looks through K frames.
 
     triangle: (N,) index into the head's faces; barycentric: (N, 3); pixel: (K, N, 2) where each frame shows the point;
-    trust: (K, N) in [0, 1], 0 = not seen. The point is the same in all frames, but it may lie a little beside the
-    place on the head that it is assigned to.
+    trust: (K, N) in [0, 1], 0 = not seen. slide_m: (N,) metres, standard deviation of how far the point, the same in all
+    frames, may lie beside the place on the head that it is assigned to.
     """
 
     triangle: np.ndarray
     barycentric: np.ndarray
     pixel: np.ndarray
     trust: np.ndarray
+    slide_m: np.ndarray
+
+    @classmethod
+    def joined(cls, one: "Tracks", other: "Tracks") -> "Tracks":
+        """The points of both."""
+        axes = {"pixel": 1, "trust": 1}
+        names = (field.name for field in fields(cls))
+        return cls(*(np.concatenate([getattr(one, n), getattr(other, n)], axes.get(n, 0)) for n in names))
 
 
 def fit_head(
@@ -75,8 +83,13 @@ def fit_head(
     timestamps: K, seconds; tracks: points to be explained as well; start: a fit of the same frames to improve;
     tell: called after each step with the share that is done.
     """
-    problem = FitProblem(head, faces, image_size, tracks)
-    state = _minimise(problem, problem.start() if start is None else problem.resume(start), tell)
+    import scipy.linalg  # noqa: F401 (its BLAS must be there to be told)
+    from threadpoolctl import threadpool_limits
+
+    # The matrices are so small that BLAS's threads would wait for each other longer than they compute.
+    with threadpool_limits(1, "blas"):
+        problem = FitProblem(head, faces, image_size, tracks)
+        state = _minimise(problem, problem.start() if start is None else problem.resume(start), tell)
     error = problem.pixel_errors(state) / problem.face_height[:, None]  # (K, 468)
     return HeadFit(
         identity=state.identity.astype(np.float32),

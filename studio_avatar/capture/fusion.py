@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from studio_avatar.capture.alignment import align, average
+from studio_avatar.capture.alignment import Average, align
+from studio_avatar.capture.smoothing import blur
 from studio_avatar.capture.unwrap import View
 
 COHERENCE = 1.0 / 128.0  # over the size of the texture: the best view changes in patches, not in specks
@@ -42,25 +43,27 @@ def fuse(
     if len(views) == 1:
         rgb, seen = fill_unseen(views[0].rgb, views[0].trust), views[0].trust
         return Fused(rgb, seen, np.zeros(seen.shape, int), list(views))
-    aligned = align(views, lambda fraction: tell(0.6 * fraction))
+    aligned, average = align(views, lambda fraction: tell(0.6 * fraction))
     best = _best_view(aligned, quality)
     tell(0.65)
-    rgb, trust = average(aligned)
-    fallback = fill_unseen(rgb, trust)
-    tell(0.7)
-    blended = _blend_bands(aligned, best, fallback, lambda fraction: tell(0.7 + 0.25 * fraction))
-    seen = np.max([view.trust for view in aligned], axis=0)  # many poor views do not make a good one
-    return Fused(fill_unseen(blended, seen), seen, best, aligned)
+    rgb = blend(aligned, average, best, lambda fraction: tell(0.65 + 0.3 * fraction))
+    return Fused(rgb, average.trust, best, aligned)  # many poor views do not make a good one
+
+
+def blend(
+    views: list[View], average: Average, best: np.ndarray, tell: Callable[[float], None] = lambda fraction: None
+) -> np.ndarray:
+    """One texture (H, W, 3) of K aligned views and their `average`, each view leading where it is the `best` (H, W)."""
+    fallback = fill_unseen(average.rgb, average.trust)
+    return fill_unseen(_blend_bands(views, best, fallback, tell), average.trust)
 
 
 def _best_view(views: list[View], quality: Sequence[float]) -> np.ndarray:
     """(H, W) index of the view with the most detail to show: trusted, near, facing the camera, sharp."""
-    import cv2
-
     sigma = COHERENCE * len(views[0].trust)
     most, best = None, None
     for k, (view, sharp) in enumerate(zip(views, quality, strict=True)):
-        worth = cv2.GaussianBlur(view.trust * view.scale * np.float32(sharp), (0, 0), sigma)
+        worth = blur(view.trust * view.scale * np.float32(sharp), sigma)
         worth *= np.minimum(4.0 * view.trust, 1.0)  # the blur must not carry it to where nothing is seen
         if most is None:
             most, best = worth, np.zeros(worth.shape, int)

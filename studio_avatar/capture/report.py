@@ -176,8 +176,8 @@ def _cover(head, fused: Fused) -> list[Finding]:
     from studio_avatar.head.layout import landmark_uv
 
     place = landmark_uv(head) * len(fused.seen)
-    unlike = (skin_distance(head, fused.rgb, fused.seen) > OTHER_ABOVE) | thin_marks(fused.rgb)
     skin = _region(head, fused, "face") & (fused.seen > SEEN_AT)
+    unlike = (skin_distance(head, fused.rgb, fused.seen, skin) > OTHER_ABOVE) | thin_marks(fused.rgb)
     shares = []
     for outline in (AROUND_EYES, FOREHEAD_AREA):
         area = skin & _polygons(place, outline, fused.seen.shape)
@@ -193,15 +193,16 @@ def light_direction(head, fused: Fused) -> tuple[np.ndarray, float]:
 
     Least squares of luma = mean + slope . normal over the seen skin of the face.
     """
-    from studio_avatar.head.layout import texel_map, texel_normals
+    from studio_avatar.head.layout import TexelMap, texel_map, texel_normals
 
-    size = len(fused.seen)
-    normals = texel_normals(texel_map(head, size), head, head.neutral.cpu().numpy())
     where = _region(head, fused, "face") & (fused.seen > SEEN_AT)
     if where.sum() < 100:
         return np.array([0.0, 0.0, 1.0]), 0.0
+    texels = texel_map(head, len(fused.seen))
+    seen = TexelMap(texels.triangle[where][None], texels.barycentric[where][None])
+    normals = texel_normals(seen, head, head.neutral.cpu().numpy())[0]
     luma = fused.rgb[where] @ np.array([0.2126, 0.7152, 0.0722], np.float32)
-    terms = np.c_[np.ones(len(luma)), normals[where]]
+    terms = np.c_[np.ones(len(luma)), normals]
     mean, *slope = np.linalg.lstsq(terms, luma, rcond=None)[0]
     # What faces the camera is seen in every light: only the slope across the face tells of its direction.
     across = np.linalg.norm(slope[:2]) / max(float(luma.mean()), 1e-3)

@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from studio_avatar.capture.smoothing import blur
 from studio_avatar.capture.unwrap import View, smoothstep
 
 SURE_TRUST = 0.7  # the face itself, seen from the front, is where the person's skin colours are learnt
+ENOUGH_SKIN = 20_000  # texels to learn them from
 CHROMA_FLOOR = 0.07  # log units; even light leaves skin this much variety
 LUMA_FLOOR = 0.35  # log units; the neck lies in the shadow of the chin
 SKIN_BELOW, OTHER_ABOVE = 2.2, 3.2  # Mahalanobis distances
@@ -24,33 +26,33 @@ def without_cover(view: View, head) -> View:
 
     The skin's colours are those of the frontal face in the same view, so that colour casts do not matter.
     """
-    import cv2
-
     from studio_avatar.head.layout import region_mask
 
     size = view.trust.shape[0]
     asked = region_mask(head, size, *COVERED_REGIONS) & (view.trust > 0.0)
     if not asked.any():
         return view
-    distance = np.where(asked, skin_distance(head, view.rgb, view.trust), 0.0).astype(np.float32)
-    weight = cv2.GaussianBlur(asked.astype(np.float32), (0, 0), SPECK * size)
-    smooth = cv2.GaussianBlur(distance, (0, 0), SPECK * size) / np.maximum(weight, 1e-3)
-    other = smoothstep(smooth, SKIN_BELOW, OTHER_ABOVE)
-    return replace(view, trust=np.where(asked, view.trust * (1.0 - other), view.trust).astype(np.float32))
+    distance = skin_distance(head, view.rgb, view.trust, asked)
+    weight = blur(asked.astype(np.float32), SPECK * size)[asked]
+    smooth = blur(distance, SPECK * size)[asked] / np.maximum(weight, 1e-3)
+    trust = view.trust.copy()
+    trust[asked] *= 1.0 - smoothstep(smooth, SKIN_BELOW, OTHER_ABOVE)
+    return replace(view, trust=trust)
 
 
-def skin_distance(head, rgb: np.ndarray, trust: np.ndarray) -> np.ndarray:
-    """(H, W) float32 Mahalanobis distance of each texel with trust > 0 to the colours of this face's own skin.
+def skin_distance(head, rgb: np.ndarray, trust: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """(H, W) float32 Mahalanobis distance of each `asked` texel to the colours of this face's own skin, 0 elsewhere.
 
-    rgb: (H, W, 3) sRGB in [0, 1]; trust: (H, W). Zero everywhere when too little of the face is seen to know it.
+    rgb: (H, W, 3) sRGB in [0, 1]; trust: (H, W); asked: (H, W) bool. Zero everywhere when too little of the face is
+    seen to know it.
     """
     from studio_avatar.head.layout import region_mask
 
-    sure = region_mask(head, len(trust), "face") & (trust > SURE_TRUST)
+    sure = np.flatnonzero(region_mask(head, len(trust), "face") & (trust > SURE_TRUST))
     distance = np.zeros_like(trust)
-    if sure.sum() >= 50:
-        asked = trust > 0.0
-        distance[asked] = _distance(_features(rgb[asked]), _features(rgb[sure]))
+    if len(sure) >= 50:
+        skin = rgb.reshape(-1, 3)[sure[:: max(len(sure) // ENOUGH_SKIN, 1)]]
+        distance[asked] = _distance(_features(rgb[asked]), _features(skin))
     return distance
 
 
@@ -72,7 +74,8 @@ def _features(rgb: np.ndarray) -> np.ndarray:
     """(N, 3) sRGB -> (N, 3): two log chromaticities, which light hardly changes, and log luma."""
     linear = np.power(np.maximum(rgb, 0.0), 2.2) + 0.002
     red, green, blue = np.log(linear).T
-    return np.stack([red - green, blue - green, np.log(linear @ (0.2126, 0.7152, 0.0722))], axis=1)
+    luma = np.log(linear @ np.array((0.2126, 0.7152, 0.0722), linear.dtype))
+    return np.stack([red - green, blue - green, luma], axis=1)
 
 
 def _distance(colours: np.ndarray, skin: np.ndarray) -> np.ndarray:
@@ -82,5 +85,5 @@ def _distance(colours: np.ndarray, skin: np.ndarray) -> np.ndarray:
     core = skin[near <= np.quantile(near, 0.8)]  # without brows, beard, glasses and highlights
     floor = np.diag([CHROMA_FLOOR**2, CHROMA_FLOOR**2, LUMA_FLOOR**2])
     inverse = np.linalg.inv(np.cov(core.T) + floor)
-    offset = colours - core.mean(0)
-    return np.sqrt(np.einsum("ni,ij,nj->n", offset, inverse, offset)).astype(np.float32)
+    whitened = (colours - core.mean(0)) @ np.linalg.cholesky(inverse).astype(np.float32)
+    return np.sqrt(np.einsum("ni,ni->n", whitened, whitened))

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from studio_avatar.capture.fitting import Tracks
+from studio_avatar.capture.smoothing import blur
 from studio_avatar.capture.unwrap import SKIN, View, triangle_material
 
 CORNERS_A_VIEW = 80
@@ -16,6 +17,7 @@ CORNER_TRUST, MIN_TRUST = 0.5, 0.3  # where corners are looked for, and may be f
 # Over the size of the texture.
 CORNER_DISTANCE = 1.0 / 60.0
 MAX_SHIFT = 1.0 / 50.0  # a larger one is a wrong match, not a fitting error
+SLIDE_SIGMA_M = 0.008  # how far a corner may lie beside the place that the fit so far gives it, metres
 MAX_RETURN = 0.4 / 1024.0  # distance of there and back again from the beginning
 PATTERN = 1.0 / 85.0  # slow changes over more than this are light
 CORNER_QUALITY, CORNER_BLOCK, WINDOW, LEVELS = 0.01, 9, (31, 31), 2  # of OpenCV; texels
@@ -40,9 +42,11 @@ def track_points(head, texels, views: Sequence[View]) -> Tracks:
         place = rows[kept], cols[kept]
         parts.append((texels.triangle[place], texels.barycentric[place], pixel[:, kept], trust[:, kept]))
     triangle, barycentric, pixel, trust = zip(*parts, strict=True)
+    triangle = np.concatenate(triangle)
     return Tracks(
-        np.concatenate(triangle), np.concatenate(barycentric), np.concatenate(pixel, 1), np.concatenate(trust, 1)
-    )
+        triangle, np.concatenate(barycentric), np.concatenate(pixel, 1), np.concatenate(trust, 1),
+        np.full(len(triangle), SLIDE_SIGMA_M),
+    )  # fmt: skip
 
 
 def _corners(pattern: np.ndarray, where: np.ndarray) -> np.ndarray:
@@ -88,7 +92,7 @@ def _pattern(view: View) -> np.ndarray:
     sigma = PATTERN * len(seen)
 
     def mean(image: np.ndarray, sigma: float) -> np.ndarray:
-        return cv2.GaussianBlur(image * seen, (0, 0), sigma) / (cv2.GaussianBlur(seen, (0, 0), sigma) + 1e-3)
+        return blur(image * seen, sigma) / (blur(seen, sigma) + 1e-3)
 
     luma = cv2.cvtColor(view.rgb, cv2.COLOR_RGB2GRAY)
     detail = (luma - mean(luma, sigma)) * seen

@@ -58,10 +58,17 @@ class Camera:
 
     def project(self, points: np.ndarray, image_size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
         """Head points (..., 3) metres to pixels (..., 2) and depths (...) metres."""
-        camera = points @ self.rotation.T.astype(np.float32) + self.translation.astype(np.float32)
-        depth = np.maximum(camera[..., 2], 1e-3)
+        return self.in_picture(self.see(points), image_size)
+
+    def see(self, points: np.ndarray) -> np.ndarray:
+        """Head points (..., 3) to camera points (..., 3), metres."""
+        return points @ self.rotation.T.astype(np.float32) + self.translation.astype(np.float32)
+
+    def in_picture(self, points: np.ndarray, image_size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """Camera points (..., 3) metres to pixels (..., 2) and depths (...) metres."""
+        depth = np.maximum(points[..., 2], 1e-3)
         centre = 0.5 * np.asarray(image_size, np.float32)
-        return self.focal_px * camera[..., :2] / depth[..., None] + centre, depth
+        return self.focal_px * points[..., :2] / depth[..., None] + centre, depth
 
 
 def unwrap(frame: Frame, head, texels, vertices: np.ndarray, camera: Camera) -> View:
@@ -77,12 +84,12 @@ def unwrap(frame: Frame, head, texels, vertices: np.ndarray, camera: Camera) -> 
 
     # 1. The N texels that may be seen at all: about half of them face away.
     may_face = np.append((cosine[faces] > GRAZING_COSINE).any(1), False)  # the last is for triangle -1
-    rows, cols = np.nonzero(may_face[texels.triangle])
-    triangle, shares = texels.triangle[rows, cols], texels.barycentric[rows, cols]
+    place = np.flatnonzero(may_face[texels.triangle])
+    triangle, shares = texels.triangle.ravel()[place], texels.barycentric.reshape(-1, 3)[place]
 
     # 2. Where they are in the frame, and whether the camera sees them there.
-    values = _interpolate(np.c_[vertices, cosine], faces[triangle], shares)  # (N, 4)
-    pixel, depth = camera.project(values[:, :3], image_size)
+    values = _interpolate(np.c_[camera.see(vertices), cosine], faces, triangle, shares)  # (N, 4)
+    pixel, depth = camera.in_picture(values[:, :3], image_size)
     trust = smoothstep(values[:, 3], GRAZING_COSINE, FACING_COSINE) * _inside(pixel, frame.picture)
     buffer_height = min(MAX_ZBUFFER_FACE_HEIGHT_PX, ZBUFFER_PX_PER_TEXEL * len(texels.triangle))
     scale = min(1.0, buffer_height / camera.face_height_px)
@@ -91,10 +98,10 @@ def unwrap(frame: Frame, head, texels, vertices: np.ndarray, camera: Camera) -> 
     # 3. What the frame shows there.
     detail = _pixels_per_texel(head, vertices, camera, image_size, texels.triangle.shape[0])[triangle]
     view = View(*(np.zeros((*texels.triangle.shape, *channels), np.float32) for channels in ((3,), (), (2,), ())))
-    view.rgb[rows, cols] = _sample(frame.rgb, pixel, detail)
-    view.trust[rows, cols] = trust
-    view.pixel[rows, cols] = pixel
-    view.scale[rows, cols] = detail
+    view.rgb.reshape(-1, 3)[place] = _sample(frame.rgb, pixel, detail)
+    view.trust.ravel()[place] = trust
+    view.pixel.reshape(-1, 2)[place] = pixel
+    view.scale.ravel()[place] = detail
     return view
 
 
@@ -119,10 +126,10 @@ def _facing(head, vertices: np.ndarray, camera: Camera) -> np.ndarray:
     return (normal * sight).sum(1) / np.linalg.norm(sight, axis=1)
 
 
-def _interpolate(values: np.ndarray, corners: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Vertex values (V, C) at N points: corners (N, 3) vertices, shares (N, 3) barycentric -> (N, C) float32."""
-    values = values.astype(np.float32)
-    return sum(values[corners[:, i]] * shares[:, i, None] for i in range(3))
+def _interpolate(values: np.ndarray, faces: np.ndarray, triangle: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Vertex values (V, C) at N points: triangle (N,) of `faces` (F, 3), shares (N, 3) barycentric -> (N, C) float32."""
+    corners = values.astype(np.float32)[faces]  # (F, 3, C)
+    return np.einsum("ncv,nc->nv", np.take(corners, triangle, axis=0), shares)
 
 
 def _inside(pixel: np.ndarray, picture: tuple[int, int, int, int]) -> np.ndarray:
@@ -153,14 +160,14 @@ def _visible(head, vertices, camera: Camera, rgb, scale: float, triangle, pixel,
     region = np.append(head.face_region.cpu().numpy(), -1)[shown_triangle]
     person = person_mask(rgb[top:bottom, left:right], region, head.config.region_names, camera.face_height_px)
 
-    def off(others: np.ndarray, low_high: tuple[float, float]) -> np.ndarray:
+    def off(others: np.ndarray, low_high: tuple[float, float], at: np.ndarray) -> np.ndarray:
         distance = cv2.distanceTransform((~others).astype(np.uint8), cv2.DIST_L2, 3)
         return smoothstep(_lookup(distance, at, cv2.INTER_LINEAR) / unit, *low_high)
 
-    trust *= off(shown == BACKGROUND, TRUST_FROM_SILHOUETTE) * off(~person, TRUST_FROM_BACKGROUND)
+    trust *= off(shown == BACKGROUND, TRUST_FROM_SILHOUETTE, at) * off(~person, TRUST_FROM_BACKGROUND, at)
     for one, low_high in TRUST_FROM_OTHER_MATERIAL.items():
-        others = (shown != one) & (shown != BACKGROUND)
-        trust[own == one] *= off(others, low_high)[own == one]
+        others, mine = (shown != one) & (shown != BACKGROUND), np.flatnonzero(own == one)
+        trust[mine] *= off(others, low_high, at[mine])
     return trust
 
 
@@ -170,23 +177,40 @@ def _depth_buffer(head, vertices, camera: Camera, image_size, scale: float):
     Returns the part's first and one-past-last corner (x, y) in pixels of the picture, depth (h, w) float32 metres,
     inf where nothing is, and triangle (h, w) int32, -1 there.
     """
-    from studio_avatar.head.layout import rasterise
-
     pixel, depth = camera.project(vertices, image_size)
     margin = BACKGROUND_MARGIN * camera.face_height_px
     low = np.clip(np.floor(pixel.min(0) - margin), 0, np.array(image_size) - 8).astype(int)
     high = np.clip(np.ceil(pixel.max(0) + margin), low + 8, image_size).astype(int)
-    width, height = np.ceil((high - low) * scale).astype(int)
+    size = np.ceil((high - low) * scale).astype(int)
+    at = (pixel - low) * scale
     faces = head.faces.cpu().numpy()
-    corners = (pixel[faces] - low) * scale
-    towards = np.flatnonzero(_doubled_area(corners) > 0.0)  # a closed surface is hidden by its front alone
-    nearness = 1.0 / depth.astype(np.float64)  # linear in the picture, unlike depth
-    found, shares = rasterise(corners[towards], height, width, -nearness[faces[towards]])
-    triangle = np.append(towards, -1)[found].astype(np.int32)
-    buffer = np.full((height, width), np.inf, np.float32)
-    hit = found >= 0
-    buffer[hit] = 1.0 / np.einsum("nc,nc->n", nearness[faces[triangle[hit]]], shares[hit])
-    return low, high, buffer, triangle
+    towards = np.flatnonzero(_doubled_area(at[faces]) > 0.0)  # a closed surface is hidden by its front alone
+    buffer, triangle = _nearest(at, depth, faces[towards], size)
+    return low, high, buffer, np.append(towards, -1)[triangle].astype(np.int32)
+
+
+def _nearest(at: np.ndarray, depth: np.ndarray, faces: np.ndarray, size) -> tuple[np.ndarray, np.ndarray]:
+    """Depth (h, w) and index (h, w) int of the nearest of `faces` (F, 3) in a picture of `size` (w, h); inf, -1 if none.
+
+    at: (V, 2) pixels of that picture; depth: (V,) metres.
+    """
+    import cv2
+
+    # OpenCV's camera looks along -Z with Y up; with a right angle of view it sees half the height at distance 1.
+    across = (at - 0.5 * size) / (0.5 * size[1]) * depth[:, None]
+    points = np.c_[across[:, 0], -across[:, 1], -depth].astype(np.float32)
+    # Every triangle has corners of its own, whose colour is the triangle's number.
+    numbers = np.repeat(np.arange(len(faces), dtype=np.float32), 3)[:, None].repeat(3, axis=1)
+    settings = cv2.TriangleRasterizeSettings()
+    settings.setShadingType(cv2.RASTERIZE_SHADING_FLAT).setCullingMode(cv2.RASTERIZE_CULLING_NONE)
+    near, far = 0.5 * float(depth.min()), 2.0 * float(depth.max())
+    number, buffer = np.full((*size[::-1], 3), -1.0, np.float32), np.full(size[::-1], far, np.float32)
+    cv2.triangleRasterize(
+        points[faces].reshape(-1, 3), np.arange(3 * len(faces), dtype=np.int32).reshape(-1, 3), numbers,
+        number, buffer, np.eye(4, dtype=np.float32), 0.5 * np.pi, near, far, settings,
+    )  # fmt: skip
+    number = number[..., 0].astype(int)
+    return np.where(number < 0, np.float32(np.inf), buffer), number
 
 
 def _pixels_per_texel(head, vertices, camera: Camera, image_size, size: int) -> np.ndarray:
@@ -218,8 +242,9 @@ def _sample(rgb: np.ndarray, pixel: np.ndarray, pixels_per_texel: np.ndarray) ->
             size = tuple(max(n // 2, 1) for n in image.shape[1::-1])
             image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         share = np.clip(1.0 - np.abs(np.minimum(level, top) - k), 0.0, 1.0)
-        at = pixel * (np.array(image.shape[1::-1], np.float32) / full) - 0.5
-        out += share[:, None] * _lookup(image, at, cv2.INTER_CUBIC if k == 0 else cv2.INTER_LINEAR)
+        some = np.flatnonzero(share)
+        at = pixel[some] * (np.array(image.shape[1::-1], np.float32) / full) - 0.5
+        out[some] += share[some, None] * _lookup(image, at, cv2.INTER_CUBIC if k == 0 else cv2.INTER_LINEAR)
     return np.clip(out / 255.0, 0.0, 1.0)
 
 

@@ -45,9 +45,12 @@ def run(options: argparse.Namespace) -> int:
         bar("load", 0.0)
         from ..capture import contact_sheet, observe
         from ..head.model import HeadModel
+        from ..models import Registrar
 
-        head = HeadModel.from_pretrained(weights, subfolder="head")
-        observation = observe(source, head, options.size, options.max_keyframes, bar, options.mirrored)
+        head, registrar = (
+            cls.from_pretrained(weights, subfolder=name) for cls, name in ((HeadModel, "head"), (Registrar, "registrar"))
+        )
+        observation = observe(source, head, options.size, options.max_keyframes, bar, options.mirrored, registrar)
         sheet = contact_sheet(observation, head)
     with new_folder(options.output) as folder:
         _save(observation.texture, sheet, folder)

@@ -39,7 +39,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         "--guidance",
         type=float,
         default=defaults.guidance,
-        help="how strongly the capture's own detail is kept from 0 to 1 (default: %(default)s)",
+        help="how much harder than the network does to pull towards the capture's own detail, 0 to 1 (default: %(default)s)",
     )
     add("--size", type=int, default=defaults.size, help="texture width and height (default: %(default)s)")
     add(

@@ -25,7 +25,8 @@ def prepare_sets(data: Path, out: Path, weights: str, head, workers: int = 2) ->
 
     mark = prepare.head_mark(head)
     options = Namespace(
-        data=data, out=out, head=weights, head_mark=mark, workers=workers, variants=0, lights=0, texel_lights=0, panoramas=""
+        data=data, out=out, head=weights, registrar=weights, head_mark=mark, workers=workers,
+        variants=0, fits=0, details=0, lights=0, texel_lights=0, panoramas="",
     )
     for stage in prepare.STAGES:
         for name, jobs in prepare.plan(stage, options).items():
@@ -70,12 +71,24 @@ def studio_faces(prepared: Path, embed) -> np.ndarray:
     return np.array([embed(_unit(tensors["rgb"][row])) for row in rows])
 
 
-def studio_pairs(prepared: Path, limit: int | None = None) -> list[StudioPair]:
-    """Simulated captures of held-out subjects with their true studio textures, at the stored size."""
-    tensors, items = _open(prepared, "captures_held_out")
+def studio_pairs(prepared: Path, limit: int | None = None, truth: str = "target") -> list[StudioPair]:
+    """Simulated captures of held-out subjects with their true studio textures, at the stored size.
+
+    truth: "target", every texel at its own place, or "registered", where the capture's registration puts it.
+    """
+    return _pairs(prepared, "captures_held_out", "held_out", truth, limit)
+
+
+def validation_details(prepared: Path, limit: int | None = None) -> list[StudioPair]:
+    """The same of validation subjects, the truth registered: what settings of the upscaler are chosen on."""
+    return _pairs(prepared, "details", "validation", "target", limit)
+
+
+def _pairs(prepared: Path, name: str, split: str, truth: str, limit: int | None) -> list[StudioPair]:
+    tensors, items = _open(prepared, name)
+    rows = [row for row, item in enumerate(items) if item["split"] == split][:limit]
     return [
-        StudioPair(item["subject"], *(_unit(tensors[key][row]) for key in ("rgb", "seen", "target")))
-        for row, item in list(enumerate(items))[:limit]
+        StudioPair(items[row]["subject"], *(_unit(tensors[key][row]) for key in ("rgb", "seen", truth))) for row in rows
     ]
 
 

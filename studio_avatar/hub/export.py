@@ -7,11 +7,11 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, UNet2DModel
 
 from ..loading import CLASSES
-from ..models import InversionEncoder, StyleGAN2Generator, ToneEstimator
+from ..models import InversionEncoder, Registrar, StyleGAN2Generator, ToneEstimator
 from ..weight_files import HALF_VARIANT
 from .repository import complete_repository, require_head
 
-NETWORKS = ("phone_generator", "studio_generator", "encoder", "tone_estimator", "carry_over", "unet")
+NETWORKS = ("registrar", "phone_generator", "studio_generator", "encoder", "tone_estimator", "carry_over", "unet")
 CONFIG_FILE = "config.json"
 
 
@@ -33,6 +33,7 @@ def export(runs: Path, folder: Path) -> None:
     """
     require_head(folder)
     sources = {
+        "registrar": (Registrar, runs / "registrar" / "registrar"),
         "phone_generator": (StyleGAN2Generator, runs / "phone" / "phone_generator"),
         "encoder": (InversionEncoder, runs / "phone" / "encoder"),
         "studio_generator": (StyleGAN2Generator, runs / "studio" / "studio_generator"),

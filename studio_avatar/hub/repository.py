@@ -27,6 +27,7 @@ REMOTE_CODE = {
     "phone_generator/stylegan2.py": "models/stylegan2.py",
     "studio_generator/stylegan2.py": "models/stylegan2.py",
     "encoder/inversion_encoder.py": "models/inversion_encoder.py",
+    "registrar/registrar.py": "models/registrar.py",
     "tone_estimator/tone_estimator.py": "models/tone_estimator.py",
     "head/head_model.py": "head/model.py",
 }
@@ -37,6 +38,7 @@ INDEX = {
     "encoder": ["inversion_encoder", "InversionEncoder"],
     "head": ["head_model", "HeadModel"],
     "phone_generator": ["stylegan2", "StyleGAN2Generator"],
+    "registrar": ["registrar", "Registrar"],
     "scheduler": ["diffusers", "FlowMatchEulerDiscreteScheduler"],
     "studio_generator": ["stylegan2", "StyleGAN2Generator"],
     "tone_estimator": ["tone_estimator", "ToneEstimator"],

@@ -6,7 +6,7 @@ Random heads with blends of two skins of the prepared studio set are rendered fr
 are compared with the true ones. What repeats over heads at a given yaw and pitch is the bias; what is left is described
 by its principal components (neighbouring landmarks err together) and the rest. Rooms and phones are simple here (a lamp
 and light from all around, a little noise): what the detector makes of a head depends on its shape far more than on them.
-The 24 subjects that benchmarks/capture.py films are left out.
+Validation and held-out people are left out.
 """
 
 import argparse
@@ -23,7 +23,6 @@ from studio_avatar.rendering import Camera, Lamp, Light, look_at, render
 from studio_avatar.training.room import direction
 from studio_avatar.training.simulate import HEAD_HEIGHT, sample_expression, sample_identity, shaped_mesh
 
-BENCHMARK_SUBJECTS = 24
 PICTURE = (384, 512)  # pixels; the detector itself looks at 256
 HEAD_PX = 283  # chin to crown
 MAX_YAW_DEG, MAX_PITCH_DEG, ROLL_DEG = 52.0, 20.0, 4.0
@@ -81,14 +80,13 @@ def _resting(head) -> np.ndarray:
 
 
 def _skins(prepared: Path) -> np.ndarray:
-    """(N, S, S, 3) uint8, half the size they are stored in, without those that the benchmark films."""
+    """(N, S, S, 3) uint8 of the training people, half the size they are stored in."""
     from safetensors import safe_open
 
-    count = len(json.loads((prepared / "studio.json").read_text())["items"])
-    filmed = {number * count // BENCHMARK_SUBJECTS for number in range(BENCHMARK_SUBJECTS)}
+    items = json.loads((prepared / "studio.json").read_text())["items"]
     with safe_open(prepared / "studio.safetensors", "np") as file:
         stored = file.get_slice("rgb")
-        return np.stack([stored[index][::2, ::2] for index in sorted(set(range(count)) - filmed)])
+        return np.stack([stored[i][::2, ::2] for i, item in enumerate(items) if item["split"] == "train"])
 
 
 def _camera(rng: np.random.Generator) -> Camera:

@@ -23,6 +23,19 @@ class LoopConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class RegistrarConfig(LoopConfig):
+    """The capture's registrar: where on the head the texels of a view truly lie."""
+
+    steps: int = 3000
+    batch_size: int = 16
+    learning_rate: float = 2e-3
+    ema_decay: float = 0.99
+    weight_decay: float = 1e-2
+    warp: float = 0.6  # standard deviation of the random smooth warps, in the registrar's units (1/256 of the texture)
+    validation_interval: int = 100
+
+
+@dataclasses.dataclass(frozen=True)
 class PhoneConfig(LoopConfig):
     """Stage 1: phone generator and inversion encoder."""
 
@@ -108,12 +121,17 @@ class UpscalerConfig(LoopConfig):
     resolution: int = 1024
     base_resolution: int = 128
     channels: tuple[int, ...] = (64, 96, 160)
-    gradient_dropout: float = 0.2  # share of crops without any gradient condition
-    max_misalignment: float = 3.0  # texels at the output resolution
+    gradient_dropout: float = 0.15  # share of crops without any gradient condition
+    gradient_weight: float = 4.0
+    better_phones: float = 0.6  # share of crops whose phone texture is mixed with a sharper one's
+    start: str = ""  # folder of a trained UNet to go on from; empty: none
+    true_base: float = 0.3  # share of crops whose base is the true texture's average, not the networks' picture
+    validation_interval: int = 100
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig:
+    registrar: RegistrarConfig = RegistrarConfig()
     phone: PhoneConfig = PhoneConfig()
     studio: StudioConfig = StudioConfig()
     tone: ToneConfig = ToneConfig()

@@ -3,14 +3,19 @@ RUNS/data`.
 
     portraits ─ capture ───────────────────────────► portraits.safetensors         rgb, seen         256²
     studio set ─ resample or capture, complete ────► studio.safetensors            rgb              1024²
+                       ├─ simulate, capture ───────► details.safetensors           rgb, seen, target 1024²
                        └─ augment ─────────────────► studio_augmented.safetensors  rgb               512²
                              ├─ light texels ──────► texel_captures.safetensors    rgb, seen, target 128²
+                             ├─ simulate, fit ─────► views.safetensors             rgb, trust, offset, known
                              └─ simulate, capture ─► captures.safetensors          rgb, seen, target 512²
-                                (held-out people) ─► captures_held_out.safetensors rgb, seen, target 1024²
+                                (held-out people) ─► captures_held_out.safetensors the same, registered 1024²
 
-Each NAME.safetensors has uint8 arrays with one row an item, and NAME.json lists the items: id, subject, split
-("train", "validation" or "held_out"), and what was skipped and why. Finished items stay in `parts/`, so a stopped run goes
-on where it was.
+The target of `captures` is the true texture, that of `details` the true texture through the capture's own registration
+(`true_places.py`), which captures of held-out people have as `registered`.
+
+Each NAME.safetensors has arrays (uint8, offsets float16) with one row an item, and NAME.json lists the items: id, subject,
+split ("train", "validation" or "held_out"), and what was skipped and why. Finished items stay in `parts/`, so a stopped run
+goes on where it was.
 """
 
 from __future__ import annotations
@@ -36,11 +41,17 @@ from studio_avatar.head.model import HeadModel
 
 HELD_OUT_PORTRAITS, VALIDATION_PORTRAITS = 40, 20  # the last by name, and those before them
 HELD_OUT_LIGHTS, VALIDATION_LIGHTS = 6, 2  # simulated captures a subject
+VALIDATION_FITS = 4  # fitted captures a validation subject, for the registrar
 PORTRAIT_CAPTURE_SIZE, PORTRAIT_SIZE = 512, 256
 STUDIO_SIZE, SMALL_SIZE, TEXEL_SIZE = 1024, 512, 128
 TRAIN_VIEWS, TRAIN_FRAME = 3, (720, 960)
+DETAIL_VIEWS, DETAIL_FRAME = 3, (864, 1152)
 HELD_OUT_VIEWS, HELD_OUT_FRAME = 5, (1080, 1440)
-STAGES = ("portraits", "studio", "texels", "captures")
+STAGES = ("studio", "views", "portraits", "texels", "details", "captures")
+
+
+# Made without the registrar: what it learns from.
+BEFORE_REGISTRAR = ("studio", "studio_augmented", "views")
 
 
 @dataclass(frozen=True)
@@ -74,9 +85,14 @@ def main(argv=None) -> int:
     parser.add_argument(
         "--head", default="weights_card", help="folder or Hub id whose subfolder `head` has the head"
     )
+    parser.add_argument(
+        "--registrar", default="weights_card", help="folder or Hub id whose subfolder `registrar` has the capture's own"
+    )
     parser.add_argument("--workers", type=int, default=2, help="processes, one core each; 1: this one")
     parser.add_argument("--variants", type=int, default=24, help="augmented textures a studio subject")
     parser.add_argument("--lights", type=int, default=4, help="simulated captures a training subject")
+    parser.add_argument("--fits", type=int, default=12, help="fitted captures a training subject, for the registrar")
+    parser.add_argument("--details", type=int, default=2, help="simulated captures at full size a training subject")
     parser.add_argument("--texel-lights", type=int, default=100, help="the same in texture space")
     parser.add_argument(
         "--environments", type=Path, help="folder of .hdr or .exr panoramas that light the simulated captures, too"
@@ -172,6 +188,10 @@ def plan(stage: str, options) -> dict[str, list[Job]]:
     if stage == "studio":
         base = [Job(stage, s.id, s.id, s.split, **where) for s in subjects]
         return {stage: base, "studio_augmented": jobs("studio_augmented", trained, options.variants)}
+    if stage == "views":
+        return {stage: jobs(stage, trained, options.fits) + jobs(stage, validation, VALIDATION_FITS)}
+    if stage == "details":
+        return {stage: jobs(stage, trained, options.details) + jobs(stage, validation, 1)}
     if stage == "texels":
         return {"texel_captures": jobs("texel_captures", trained, options.texel_lights)}
     return {
@@ -197,14 +217,15 @@ def run(jobs: list[Job], options) -> None:
     if not todo:
         return
     todo[0].part.parent.mkdir(parents=True, exist_ok=True)
+    sources = options.head, "" if todo[0].set in BEFORE_REGISTRAR else options.registrar
     if options.workers == 1:
-        _start(options.head)
+        _start(*sources)
         _count(map(_do, todo), len(todo))
         return
     # One core a process: inner thread pools would fight over the cores.
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = "1"
-    with ProcessPoolExecutor(options.workers, get_context("spawn"), _start, (options.head,)) as pool:
+    with ProcessPoolExecutor(options.workers, get_context("spawn"), _start, sources) as pool:
         _count(pool.map(_do, todo), len(todo))
 
 
@@ -226,7 +247,7 @@ def pack(out: Path, name: str, jobs: list[Job]) -> Counter:
     for row, job in enumerate(ready):
         with np.load(job.part) as part:
             for key in _COLUMNS[name]:
-                columns.setdefault(key, np.empty((len(ready), *part[key].shape), np.uint8))[row] = part[key]
+                columns.setdefault(key, np.empty((len(ready), *part[key].shape), part[key].dtype))[row] = part[key]
     staging = out / f".{name}.safetensors"
     save_file(columns, staging)
     os.replace(staging, out / f"{name}.safetensors")
@@ -240,17 +261,21 @@ def pack(out: Path, name: str, jobs: list[Job]) -> Counter:
 # Inside a worker process
 # ------------------------------------------------------------------------------------------------
 
-_HEAD = None
+_HEAD = _REGISTRAR = None
 
 
-def _start(head_folder: str) -> None:
-    global _HEAD
+def _start(head: str, registrar: str) -> None:
+    global _HEAD, _REGISTRAR
     import cv2
     import torch
 
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    _HEAD = HeadModel.from_pretrained(head_folder, subfolder="head")
+    _HEAD = HeadModel.from_pretrained(head, subfolder="head")
+    if registrar:
+        from studio_avatar.models import Registrar
+
+        _REGISTRAR = Registrar.from_pretrained(registrar, subfolder="registrar")
 
 
 def _do(job: Job) -> Job:
@@ -268,7 +293,8 @@ def _do(job: Job) -> Job:
 def _portrait(job: Job, head) -> dict:
     from studio_avatar.capture import capture
 
-    phone = capture(Path(job.data) / "portraits" / f"{job.id}.jpg", head, size=PORTRAIT_CAPTURE_SIZE)
+    photo = Path(job.data) / "portraits" / f"{job.id}.jpg"
+    phone = capture(photo, head, size=PORTRAIT_CAPTURE_SIZE, registrar=_REGISTRAR)
     return _phone_arrays(phone, PORTRAIT_SIZE)
 
 
@@ -289,6 +315,15 @@ def _augmented(job: Job, head) -> dict:
     return {"rgb": _uint8(augmented_texture(job, head))}
 
 
+def _views(job: Job, head) -> dict:
+    from studio_avatar.models import Registrar
+    from studio_avatar.training.registration_views import registration_views
+
+    texture = augmented_texture(job, head)
+    views = registration_views(head, texture.astype(np.float32), job.rng, Registrar().config, _panoramas(job.environments))
+    return {key: np.stack([getattr(view, key) for view in views]) for key in _COLUMNS["views"]}
+
+
 def _texel_capture(job: Job, head) -> dict:
     from studio_avatar.training.texel_capture import capture_texels
 
@@ -304,21 +339,34 @@ def _texel_capture(job: Job, head) -> dict:
 def _capture_small(job: Job, head) -> dict:
     """Training subjects as augmented textures, validation subjects as they are."""
     texture = augmented_texture(job, head) if job.split == "train" else _shrink(_studio_rgb(job), SMALL_SIZE)
-    return _simulated(job, head, texture, TRAIN_VIEWS, TRAIN_FRAME)
+    phone, truth = _photographed(job, head, texture, TRAIN_VIEWS, TRAIN_FRAME)
+    return {**_phone_arrays(phone.texture, SMALL_SIZE), "target": _uint8(truth.texture)}
+
+
+def _detail(job: Job, head) -> dict:
+    from studio_avatar.training.true_places import registered_texture
+
+    phone, truth = _photographed(job, head, _studio_rgb(job), DETAIL_VIEWS, DETAIL_FRAME)
+    arrays = _phone_arrays(phone.texture, STUDIO_SIZE)
+    return {**arrays, "target": _uint8(registered_texture(head, truth, phone))}
 
 
 def _capture_held_out(job: Job, head) -> dict:
-    return _simulated(job, head, _studio_rgb(job), HELD_OUT_VIEWS, HELD_OUT_FRAME)
+    from studio_avatar.training.true_places import registered_texture
+
+    phone, truth = _photographed(job, head, _studio_rgb(job), HELD_OUT_VIEWS, HELD_OUT_FRAME)
+    arrays = _phone_arrays(phone.texture, STUDIO_SIZE)
+    return {**arrays, "target": _uint8(truth.texture), "registered": _uint8(registered_texture(head, truth, phone))}
 
 
-def _simulated(job: Job, head, texture, num_views: int, frame: tuple[int, int]) -> dict:
-    from studio_avatar.capture import capture
+def _photographed(job: Job, head, texture, num_views: int, frame: tuple[int, int]):
+    """A simulated capture, made into an `Observation` at the texture's size, and its truth."""
+    from studio_avatar.capture import observe
     from studio_avatar.training.simulate import simulate
 
     panoramas = _panoramas(job.environments)
     truth = simulate(head, texture.astype(np.float32), job.rng, num_views, frame, panoramas=panoramas)
-    phone = capture(truth.frames, head, size=texture.shape[0])
-    return {**_phone_arrays(phone, texture.shape[0]), "target": _uint8(texture)}
+    return observe(truth.frames, head, size=texture.shape[0], registrar=_REGISTRAR), truth
 
 
 @functools.lru_cache(maxsize=1)
@@ -408,7 +456,9 @@ _MAKERS = {
     "portraits": _portrait,
     "studio": _studio,
     "studio_augmented": _augmented,
+    "views": _views,
     "texel_captures": _texel_capture,
+    "details": _detail,
     "captures": _capture_small,
     "captures_held_out": _capture_held_out,
 }
@@ -416,9 +466,11 @@ _COLUMNS = {
     "portraits": ("rgb", "seen"),
     "studio": ("rgb",),
     "studio_augmented": ("rgb",),
+    "views": ("rgb", "trust", "offset", "known"),
     "texel_captures": ("rgb", "seen", "target"),
+    "details": ("rgb", "seen", "target"),
     "captures": ("rgb", "seen", "target"),
-    "captures_held_out": ("rgb", "seen", "target"),
+    "captures_held_out": ("rgb", "seen", "target", "registered"),
 }
 
 if __name__ == "__main__":

@@ -1,30 +1,199 @@
 """Stage 5: the gradient-guided diffusion upscaler (`studio_avatar/upscale.py` has the method).
 
-Targets are crops of studio textures at the output size. The base is the texture at base size, softened as G_studio's
-outputs are; the gradients are those of the same crop relit by a simulated capture's light, then blurred, shifted, made
-noisy and holed as phone textures are. Part of the crops get no gradients, so that one network serves unseen skin too.
+Crops of simulated captures that went through the real capture code at the output size. Target: the true studio texture
+through the capture's own registration (`true_places.py`), so that the detail to be made lies where the phone texture shows
+it; what the phone texture shows besides (shadows, highlights, glasses, noise) is not in it. The base is the one the networks
+before this stage make of the same capture, or the true texture's average; where its tone is off, the target's is moved to
+it. The phones are of every quality: the simulated one, or mixed with a sharper one. Part of the crops get no gradients, so
+that one network serves unseen skin too.
 
-    accelerate launch -m studio_avatar.training.train_upscaler --data RUNS/data --run RUNS/upscaler --config small
+    accelerate launch -m studio_avatar.training.train_upscaler --data RUNS/data --phone RUNS/phone --studio RUNS/studio \
+        --tone RUNS/tone --carry-over RUNS/carry_over --run RUNS/upscaler
 """
 
 import torch
 import torch.nn.functional as F
+from diffusers import UNet2DModel
 
-from ..upscale import NOISE_SCALE, PATCH, condition, detail_gradients, predict_clean
+from ..carry_over import carry_over
+from ..inversion import shrink_observed
+from ..models import InversionEncoder, StyleGAN2Generator, ToneEstimator
+from ..upscale import (
+    NOISE_SCALE,
+    PATCH,
+    condition,
+    detail_gradients,
+    forward_differences,
+    luma,
+    predict_clean,
+)
 from . import losses
 from .config import UpscalerConfig
-from .datasets import load_textures, mirror, to_float, to_mask
+from .datasets import TextureSet, load_textures, mirror, to_float, to_mask
 from .loop import EMA, Draws, make_accelerator, optimizer_step, sheet, train_network
 from .networks import build_unet
 from .options import parse_stage_options
 from .relight import light_ratio, relight
 
-LIGHT_RESOLUTION = 512
-LIGHT_BLUR = 2  # texels at LIGHT_RESOLUTION
-BASE_MARGIN = 4  # base texels around a crop, so that bicubic interpolation sees its neighbours
+MARGIN = 4  # base texels around a crop: what bicubic interpolation and the light's estimate see beyond it
+CENTRES = ((0.22, 0.15), (0.66, 0.7))  # the crops' middles, rows and columns over the size: from, and how far; the face
+LIGHT_BLUR = 3  # texels: what a capture's light is averaged over where a better phone is imitated
+VALIDATION_CROPS = 24
 
 
-def _blur_samples(images, sigmas):
+class UpscalerStage:
+    def __init__(self, options, accelerator):
+        config: UpscalerConfig = options.config
+        self.config, self.accelerator, self.draws = config, accelerator, Draws(accelerator)
+        self.texel = config.resolution // config.base_resolution
+        makers = BaseMaker(options.weights, accelerator.device)
+        self.captures = Captures(options.data, "train", config, makers)
+        self.validation = Captures(options.data, "validation", config, makers)
+        self.unet = build_unet(config.channels, inputs=9, patch=PATCH)
+        if config.start:
+            self.unet.load_state_dict(UNet2DModel.from_pretrained(config.start).state_dict())
+        self.unet.to(accelerator.device, memory_format=torch.channels_last)
+        self.ema = EMA(self.unet, config.ema_decay)
+        self.optimizer = torch.optim.AdamW(self.unet.parameters(), lr=config.learning_rate, weight_decay=1e-4)
+
+    def crops(self, captures, batch, draws):
+        """Random (target, base, gradients, trust) crops, (batch, C, crop, crop) in [-1, 1]; trust in [0, 1]."""
+        config, texel = self.config, self.texel
+        cells = config.crop // texel + 2 * MARGIN
+        rows = draws.randint(len(captures.bases), (batch,)).tolist()
+        centres = torch.tensor(CENTRES[0]) + draws.rand(batch, 2) * torch.tensor(CENTRES[1])
+        corners = (centres * config.base_resolution - cells / 2).round().long()
+        corners = corners.clamp(0, config.base_resolution - cells).tolist()
+        from_truth = (draws.rand(batch) < config.true_base).tolist()
+        parts = [captures.crop(*choice, cells) for choice in zip(rows, corners, from_truth)]
+        parts = mirror(*(torch.stack(part) for part in zip(*parts)), flip=draws.rand(batch) < 0.5)
+        target, phone, seen, base, average = parts
+        target = (target + F.interpolate(slow(base - average), scale_factor=texel, mode="bilinear")).clamp(-1, 1)
+        phone = self.better_phone(phone, seen, parts[0], draws)
+        phone, seen = self.degrade(phone, seen, draws)
+        base = F.interpolate(base, scale_factor=texel, mode="bicubic", align_corners=False).clamp(-1, 1)
+        gradients, trust = detail_gradients(phone, seen, base, texel)
+        edge = MARGIN * texel
+        cut = (..., slice(edge, -edge), slice(edge, -edge))
+        return target[cut], base[cut], gradients[cut], trust[cut]
+
+    def better_phone(self, phone, seen, truth, draws):
+        """Captures of every quality: some crops are mixed with what a sharp phone shows of the truth in the same light.
+
+        The simulated phones lose much of the detail. A network that saw only them would trust no phone.
+        """
+        batch = len(phone)
+        sharp = relight(truth, light_ratio(phone, truth, seen, LIGHT_BLUR))
+        sharp = blur_samples(sharp, 1.6 * draws.rand(batch) ** 2)
+        share = draws.rand(batch, 1, 1, 1) * (draws.rand(batch, 1, 1, 1) < self.config.better_phones)
+        return torch.lerp(phone, sharp, share.sqrt())
+
+    def degrade(self, phone, seen, draws):
+        """More noise than the simulated phone's for some crops, and none of the phone texture for others."""
+        batch = len(phone)
+        phone = phone + 0.03 * draws.randn(*phone.shape) * draws.rand(batch, 1, 1, 1) ** 3
+        keep = (draws.rand(batch, 1, 1, 1) >= self.config.gradient_dropout).float()
+        return phone.clamp(-1, 1), seen * keep
+
+    def step(self, step):
+        config, device = self.config, self.accelerator.device
+        batch = config.batch_size // self.accelerator.num_processes
+        parts = self.crops(self.captures, batch, self.draws)
+        target, base, gradients, trust = (part.to(device) for part in parts)
+        given = condition(base, gradients, trust)
+        start = base + NOISE_SCALE * self.draws.randn(*base.shape).to(device)
+        time = 1.0 - 0.98 * self.draws.rand(len(base)).to(device) ** 1.5  # denser near the start of sampling
+        x = torch.lerp(target, start, time.view(-1, 1, 1, 1))
+        clean = predict_clean(self.unet, x, time, given)
+        ones = torch.ones_like(trust)
+        loss = losses.masked_l1(clean, target, ones)
+        loss = loss + config.gradient_weight * losses.gradient_loss(clean, target, ones, levels=2)
+        optimizer_step(self.accelerator, self.optimizer, loss)
+        log = {"loss": loss.item(), "gain_db": gain_db(clean.detach(), base, target)}
+        if step % config.validation_interval == 0 or step + 1 == config.steps:
+            log |= self.validate()
+        return log
+
+    def fixed_crops(self):
+        """The same crops of validation people every time."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(1)
+            return self.crops(self.validation, VALIDATION_CROPS, torch)
+
+    @torch.no_grad()
+    def validate(self):
+        """How much nearer than bicubic one step brings validation people, and its gradients' correlation with the truth."""
+        target, base, gradients, trust = self.fixed_crops()
+        clean = self.predict(base, gradients, trust)
+        return {
+            "validation_gain_db": gain_db(clean, base, target),
+            "validation_correlation": gradient_correlation(clean, target, trust),
+            "bicubic_correlation": gradient_correlation(base, target, trust),
+        }
+
+    def predict(self, base, gradients, trust):
+        """One step of the averaged network from the start of sampling; on the CPU."""
+        device, answers = self.accelerator.device, []
+        noise = torch.randn(base.shape, generator=torch.Generator().manual_seed(0))
+        for rows in torch.arange(len(base)).split(8):
+            given = condition(base[rows], gradients[rows], trust[rows]).to(device)
+            start = (base[rows] + NOISE_SCALE * noise[rows]).to(device)
+            answers.append(predict_clean(self.ema.module, start, torch.ones(len(rows), device=device), given).cpu())
+        return torch.cat(answers)
+
+    @torch.no_grad()
+    def preview(self, step):
+        target, base, gradients, trust = (part[:6] for part in self.fixed_crops())
+        return sheet(2.0 * gradients[:, :1].expand(-1, 3, -1, -1), base, self.predict(base, gradients, trust), target)
+
+
+class BaseMaker:
+    """The networks before this stage, from their run folders."""
+
+    def __init__(self, runs, device):
+        self.device = device
+        self.encoder = InversionEncoder.from_pretrained(runs["phone"] / "encoder").to(device).eval()
+        self.generator = StyleGAN2Generator.from_pretrained(runs["studio"] / "studio_generator").to(device)
+        self.tone = ToneEstimator.from_pretrained(runs["tone"] / "tone_estimator").to(device)
+        self.unet = UNet2DModel.from_pretrained(runs["carry-over"] / "carry_over").to(device).eval()
+
+    @torch.no_grad()
+    def bases(self, rgb, seen):
+        """Phone textures (B, 3, H, W) and seen masks (B, 1, H, W), floats → studio bases (B, 3, R, R)."""
+        rgb, seen = shrink_observed(rgb.to(self.device), seen.to(self.device), self.generator.config.resolution)
+        base = self.generator.synthesize(self.encoder(rgb, seen), noise_mode="const").clamp(-1, 1)
+        lab, _ = self.tone.estimate(rgb, seen)
+        return carry_over(base, rgb, seen, lab, self.unet, self.tone.tone_weight, self.tone.skin).cpu()
+
+
+class Captures:
+    """Simulated captures of one split at the output size with their studio bases."""
+
+    def __init__(self, data, split, config, makers: BaseMaker):
+        self.set: TextureSet = load_textures(data / "details.safetensors", config.resolution, split)
+        self.texel = config.resolution // config.base_resolution
+        rows = torch.arange(len(self.set)).split(4)
+        bases = [makers.bases(to_float(self.set.rgb[r]), to_mask(self.set.seen[r])) for r in rows]
+        averages = [F.avg_pool2d(to_float(self.set.target[r]), self.texel) for r in rows]
+        self.bases, self.averages = torch.cat(bases), torch.cat(averages)
+
+    def crop(self, row, corner, from_truth, cells):
+        """(target, phone, seen, base, the target's average) at `corner` (row, column) and `cells` wide, in base texels."""
+        fine, coarse = (
+            tuple(slice(v * unit, (v + cells) * unit) for v in corner) for unit in (self.texel, 1)
+        )
+        average = self.averages[(row, slice(None), *coarse)]
+        base = average if from_truth else self.bases[(row, slice(None), *coarse)]
+        target, phone = (to_float(part[(row, slice(None), *fine)]) for part in (self.set.target, self.set.rgb))
+        return target, phone, to_mask(self.set.seen[(row, slice(None), *fine)]), base, average
+
+
+def slow(difference):
+    """The part of a difference at base size (B, 3, h, w) that is tone, not detail, and no business of the upscaler."""
+    return F.avg_pool2d(difference, 5, stride=1, padding=2, count_include_pad=False)
+
+
+def blur_samples(images, sigmas):
     """Gaussian blur of (B, C, H, W), one sigma [texels] a sample; one grouped convolution for the batch."""
     batch, channels, height, width = images.shape
     offsets = torch.arange(-5, 6).float()
@@ -35,113 +204,28 @@ def _blur_samples(images, sigmas):
     return F.conv2d(flat, kernels[:, None, :, None], groups=batch * channels).view_as(images)
 
 
-def _shift_samples(images, shifts):
-    """Moves each (C, H, W) of the batch by `shifts` (B, 2) texels (x, y), bilinear, edges reflected."""
-    size = torch.tensor([images.shape[-1], images.shape[-2]])
-    theta = torch.eye(2, 3).repeat(len(images), 1, 1)
-    theta[:, :, 2] = -2.0 * shifts / size
-    grid = F.affine_grid(theta, images.shape, align_corners=False).to(images)
-    return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+def gain_db(clean, base, target):
+    """By how much the squared error falls, in decibels."""
+    return (10 * torch.log10((base - target).square().mean() / (clean - target).square().mean())).item()
 
 
-class UpscalerStage:
-    def __init__(self, options, accelerator):
-        config: UpscalerConfig = options.config
-        self.config, self.accelerator, self.draws = config, accelerator, Draws(accelerator)
-        self.studio = load_textures(options.data / "studio.safetensors", config.resolution, "train")
-        captures = load_textures(options.data / "captures.safetensors", LIGHT_RESOLUTION, "train")
-        self.seen = captures.seen
-        self.texel = config.resolution // config.base_resolution
-        self.ratios = torch.stack([self.ratio_of(captures, i) for i in range(len(captures))])
-        self.bases = F.avg_pool2d(self.studio.rgb.float(), config.resolution // config.base_resolution)
-        self.unet = build_unet(config.channels, inputs=9, patch=PATCH)
-        self.unet.to(accelerator.device, memory_format=torch.channels_last)
-        self.ema = EMA(self.unet, config.ema_decay)
-        self.optimizer = torch.optim.AdamW(self.unet.parameters(), lr=config.learning_rate, weight_decay=1e-4)
+def gradient_correlation(one, other, trust):
+    """Pearson correlation of luma gradients where trusted."""
+    where = (trust > 0.5).expand(-1, 2, -1, -1)
+    pair = [torch.cat(forward_differences(luma(image)), 1)[where] for image in (one, other)]
+    return torch.corrcoef(torch.stack(pair))[0, 1].item()
 
-    @staticmethod
-    def ratio_of(captures, i):
-        rgb, target = to_float(captures.rgb[i : i + 1]), to_float(captures.target[i : i + 1])
-        return light_ratio(rgb, target, to_mask(captures.seen[i : i + 1]), LIGHT_BLUR)[0].half()
 
-    def crops(self):
-        """Random (target, base, ratio, seen) crops, (B, C, crop, crop): target and base in [-1, 1]."""
-        config = self.config
-        factor = config.resolution // config.base_resolution
-        light_factor = config.resolution // LIGHT_RESOLUTION
-        cells, margin = config.crop // factor, BASE_MARGIN
-        targets, bases, ratios, masks = [], [], [], []
-        batch = config.batch_size // self.accelerator.num_processes
-        subjects, lights = (self.draws.randint(len(items), (batch,)).tolist() for items in (self.studio, self.ratios))
-        corners = self.draws.randint(config.base_resolution - cells - 2 * margin + 1, (batch, 2)) + margin
-        for subject, light, (y, x) in zip(subjects, lights, corners.tolist()):
-            rows, columns = (slice(v * factor, (v + cells) * factor) for v in (y, x))
-            targets.append(to_float(self.studio.rgb[subject, :, rows, columns]))
-            around = (slice(v - margin, v + cells + margin) for v in (y, x))
-            bases.append(self.bases[(subject, slice(None), *around)] / 127.5 - 1.0)
-            rows, columns = (
-                slice(v * factor // light_factor, (v + cells) * factor // light_factor) for v in (y, x)
-            )
-            ratios.append(self.ratios[light, :, rows, columns].float())
-            masks.append(to_mask(self.seen[light, :, rows, columns]))
-        base = self.soften(torch.stack(bases), factor)
-        up = {"size": (config.crop, config.crop), "mode": "bilinear", "align_corners": False}
-        ratio, seen = F.interpolate(torch.stack(ratios), **up), F.interpolate(torch.stack(masks), **up)
-        return mirror(torch.stack(targets), base, ratio, seen, flip=self.draws.rand(batch) < 0.5)
-
-    def soften(self, base, factor):
-        """Base crops with margin → bicubic up-sampled crops, blurred and shifted a little as G_studio's outputs are."""
-        batch = len(base)
-        base = _blur_samples(base, self.draws.rand(batch) * 1.2)
-        base = _shift_samples(base, self.draws.randn(batch, 2) * 0.25)
-        base = base + 0.02 * self.draws.randn(*base.shape) * self.draws.rand(batch, 1, 1, 1)
-        base = F.interpolate(base, scale_factor=factor, mode="bicubic", align_corners=False)
-        edge = BASE_MARGIN * factor
-        return base[..., edge:-edge, edge:-edge].clamp(-1, 1)
-
-    def phone_view(self, target, ratio, seen):
-        """The crop as a phone texture shows it: lit, blurred, shifted, noisy, partly unseen. → (phone, seen)"""
-        config, batch = self.config, len(target)
-        phone = relight(target, ratio)
-        phone = _blur_samples(phone, self.draws.rand(batch) * 1.6)
-        reach = config.max_misalignment * self.draws.rand(batch, 1) ** 2
-        phone = _shift_samples(phone, reach * F.normalize(self.draws.randn(batch, 2), dim=1))
-        phone = phone + 0.03 * self.draws.randn(*phone.shape) * self.draws.rand(batch, 1, 1, 1) ** 2
-        keep = (self.draws.rand(batch, 1, 1, 1) >= config.gradient_dropout).float()
-        full = (self.draws.rand(batch, 1, 1, 1) < 0.5).float()  # half of the crops seen entirely
-        return phone.clamp(-1, 1), torch.maximum(seen, full) * keep
-
-    def step(self, step):
-        target, base, ratio, seen = self.crops()
-        phone, seen = self.phone_view(target, ratio, seen)
-        device = self.accelerator.device
-        target, base, phone, seen = (t.to(device) for t in (target, base, phone, seen))
-        given = condition(base, *detail_gradients(phone, seen, base, self.texel))
-        start = base + NOISE_SCALE * self.draws.randn(*base.shape).to(device)
-        time = 1.0 - 0.98 * self.draws.rand(len(base)).to(device) ** 1.5  # denser near the start of sampling
-        t = time.view(-1, 1, 1, 1)
-        x = torch.lerp(target, start, t)
-        clean = predict_clean(self.unet, x, time, given)
-        ones = torch.ones_like(clean[:, :1])
-        loss = losses.masked_l1(clean, target, ones) + losses.gradient_loss(clean, target, ones, levels=2)
-        optimizer_step(self.accelerator, self.optimizer, loss)
-        gain = 10 * torch.log10((base - target).square().mean() / (clean.detach() - target).square().mean())
-        return {"loss": loss.item(), "gain_db": gain.item()}
-
-    @torch.no_grad()
-    def preview(self, step):
-        target, base, ratio, seen = (t[:4] for t in self.crops())
-        phone, seen = self.phone_view(target, ratio, seen)
-        given = condition(base, *detail_gradients(phone, seen, base, self.texel))
-        start = base + NOISE_SCALE * torch.randn_like(base)
-        ones = torch.ones(len(base))
-        clean = predict_clean(self.ema.module.cpu(), start, ones, given)
-        self.ema.module.to(self.accelerator.device)
-        return sheet(phone, base, clean, target)
+INPUTS = (
+    ("phone", "run folder of train_phone"),
+    ("studio", "run folder of train_studio"),
+    ("tone", "run folder of train_tone"),
+    ("carry-over", "run folder of train_carry_over"),
+)
 
 
 def main(arguments=None):
-    options = parse_stage_options("upscaler", __doc__, arguments)
+    options = parse_stage_options("upscaler", __doc__, arguments, INPUTS)
     accelerator = make_accelerator(options.run, options.config.seed)
     stage = UpscalerStage(options, accelerator)
     train_network(options, accelerator, stage, "unet", stage.unet, stage.preview)

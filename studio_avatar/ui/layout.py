@@ -176,7 +176,7 @@ def settings_accordion() -> list:
         )
         guidance = gr.Slider(
             0, 1, defaults.guidance, step=0.05, label="Guidance scale",
-            info="How strongly the capture's own pores and hairs are kept.",
+            info="Pulls harder towards the capture's own pores and hairs, and its noise.",
         )  # fmt: skip
         size = gr.Dropdown(
             [(f"{size} × {size}", size) for size in SIZES], value=defaults.size, label="Output size",

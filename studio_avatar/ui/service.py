@@ -144,9 +144,9 @@ class AvatarService:
 
         report(StageProgress("load", 0.0))
         (source,) = capture_arguments(paths).values()
-        head = self._ready_pipeline().head
+        pipe = self._ready_pipeline()
         began = time.monotonic()
-        observation = observe(source, head, size=size, progress=_stages(report))
+        observation = observe(source, pipe.head, size=size, progress=_stages(report), registrar=pipe.registrar)
         seconds, phone = time.monotonic() - began, observation.texture
         folder = self.sessions.new(session)
         return CaptureCheck(
@@ -154,7 +154,7 @@ class AvatarService:
             phone=phone,
             findings=phone.report.to_dict(),
             seconds=seconds,
-            sheet=_write_png(folder / "contact_sheet.png", contact_sheet(observation, head)),
+            sheet=_write_png(folder / "contact_sheet.png", contact_sheet(observation, pipe.head)),
             phone_texture=_write_png(folder / "phone_texture.png", unit_to_uint8(phone.rgb)),
             seen=_write_png(folder / "seen.png", unit_to_uint8(phone.seen)),
         )

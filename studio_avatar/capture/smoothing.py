@@ -1,0 +1,17 @@
+"""Gaussian blur by more than a few texels, computed on a smaller image: what it leaves has no finer detail."""
+
+import numpy as np
+
+SMALL_SIGMA = 2.5  # texels of the smaller image: below, its grid shows
+
+
+def blur(image: np.ndarray, sigma: float) -> np.ndarray:
+    """Blur a float32 image (H, W) or (H, W, C), C at most 4, by `sigma` texels."""
+    import cv2
+
+    shrink = 2 ** max(int(np.log2(sigma / SMALL_SIGMA)), 0)
+    if shrink == 1:
+        return cv2.GaussianBlur(image, (0, 0), sigma)
+    size = image.shape[1::-1]
+    small = cv2.resize(image, tuple(max(n // shrink, 1) for n in size), interpolation=cv2.INTER_AREA)
+    return cv2.resize(cv2.GaussianBlur(small, (0, 0), sigma / shrink), size, interpolation=cv2.INTER_LINEAR)
