@@ -14,7 +14,8 @@ from tiny_weights import FAST, WEIGHTS, phone, save_tiny_weights, tiny_pipeline
 
 from studio_avatar.errors import InvalidInputError, WeightsError
 from studio_avatar.hub.export import NETWORKS, export, write_variants
-from studio_avatar.pipeline import StudioTexturePipeline
+from studio_avatar.inversion import reconstruction_loss, shrink_observed
+from studio_avatar.pipeline import StudioTexturePipeline, to_tensor
 from studio_avatar.weight_files import PLAIN_FILE, variant_file
 
 EXACT_BUFFERS = (
@@ -132,6 +133,16 @@ def test_half_precision_computes_close_to_float32(pipe, variants):
     assert np.abs(exact.reconstruction - close.reconstruction).max() < 0.02
     assert np.abs(exact.texture - close.texture).mean() < 0.01
     assert close.latents.dtype == np.float32 and np.isfinite(close.latents).all()
+
+
+def test_half_precision_refines_as_well(pipe, variants):
+    """Along another path, but to a picture just as near."""
+    half = StudioTexturePipeline.from_pretrained(variants, dtype=torch.float16)
+    rgb, seen = to_tensor(phone()["phone_texture"]), torch.from_numpy(phone()["seen"])[None, None].float()
+    target, mask = shrink_observed(rgb, seen, pipe.base_resolution)
+    exact = pipe.invert(rgb, seen, 15, lambda *_: None).reconstruction
+    close = half.invert(rgb.half(), seen.half(), 15, lambda *_: None).reconstruction.float()
+    assert reconstruction_loss(close, target, mask) < 1.1 * reconstruction_loss(exact, target, mask)
 
 
 def test_a_cast_pipeline_keeps_its_tables(pipe):
