@@ -21,7 +21,6 @@ from .true_places import true_offsets
 NUM_VIEWS, FRAME = 3, (540, 720)
 SIZE = 352  # texels of the texture of which the registrar sees a window
 CELL = 4  # texels; offsets are stored as the mean of so many, squared
-WRONG = 0.12  # over face height: a mean landmark error of this size is no face at all
 
 
 @dataclass(frozen=True)
