@@ -143,8 +143,9 @@ def fit_frames(
         [keyframe.frame.time for keyframe in keyframes],
     )
     fit = fit_head(*known)
-    followed = len(keyframes) > 1
-    sizes = [REGISTRATION_SIZE] * (registrar is not None) * (1 if followed else 2) + [TRACKING_SIZE] * followed
+    first_round = [] if registrar is None else [REGISTRATION_SIZE]
+    second_round = [TRACKING_SIZE] if len(keyframes) > 1 else first_round  # one frame has nothing to follow
+    sizes = first_round + second_round
     for number, size in enumerate(sizes):
 
         def tell_round(fraction: float, number=number) -> None:

@@ -67,9 +67,9 @@ class UpscalerStage:
         from_truth = (draws.rand(batch) < config.true_base).tolist()
         parts = [captures.crop(*choice, cells) for choice in zip(rows, corners, from_truth)]
         parts = mirror(*(torch.stack(part) for part in zip(*parts)), flip=draws.rand(batch) < 0.5)
-        target, phone, seen, base, average = parts
-        target = (target + F.interpolate(slow(base - average), scale_factor=texel, mode="bilinear")).clamp(-1, 1)
-        phone = self.better_phone(phone, seen, parts[0], draws)
+        truth, phone, seen, base, average = parts
+        target = (truth + F.interpolate(slow(base - average), scale_factor=texel, mode="bilinear")).clamp(-1, 1)
+        phone = self.better_phone(phone, seen, truth, draws)
         phone, seen = self.degrade(phone, seen, draws)
         base = F.interpolate(base, scale_factor=texel, mode="bicubic", align_corners=False).clamp(-1, 1)
         gradients, trust = detail_gradients(phone, seen, base, texel)
