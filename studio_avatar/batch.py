@@ -125,6 +125,11 @@ def is_main_process() -> bool:
     return int(os.environ.get("RANK", 0)) == 0
 
 
+def is_one_of_many() -> bool:
+    """Whether a launcher started several processes, this one among them."""
+    return int(os.environ.get("WORLD_SIZE", 1)) > 1
+
+
 def _is_capture(path: Path) -> bool:
     return (
         path.is_file()

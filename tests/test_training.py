@@ -10,15 +10,17 @@ from safetensors.torch import load_file, save_file
 from tiny_weights import WEIGHTS
 
 from studio_avatar.errors import InvalidInputError
-from studio_avatar.models import ToneEstimator
+from studio_avatar.models import InversionEncoder, StyleGAN2Generator, ToneEstimator
 from studio_avatar.skin_tone import measure_tone
 from studio_avatar.training import losses, relight
 from studio_avatar.training.checkpoint import load_checkpoint, save_checkpoint
+from studio_avatar.training.codes import RESIDUALS_FILE, load_residuals, phone_codes
 from studio_avatar.training.config import LoopConfig, load_config, override
 from studio_avatar.training.datasets import drop_regions, load_textures, to_float, to_mask
 from studio_avatar.training.loop import TrainingDiverged, batch_indices, make_accelerator, train
 from studio_avatar.training.options import CONFIGS
-from studio_avatar.training.pairs import load_pairs
+from studio_avatar.training.pairs import load_pairs, load_phone_set
+from studio_avatar.training.refine_codes import main as refine_codes
 from studio_avatar.training.train_phone import main as train_phone
 from studio_avatar.training.train_tone import main as train_tone
 
@@ -161,6 +163,31 @@ def test_checkpoint_survives_a_crash_between_its_two_renames(tmp_path):
         net(torch.ones(1, 2)).square().sum().backward()
         opt.step()
     assert torch.equal(module.weight, other.weight)  # the Adam moments came along
+
+
+def test_codes_are_refined_for_weights_without_residuals(data, tmp_path):
+    """The published weights' way: as many rows as stage 1 writes, and a better picture than the encoder's."""
+    run = tmp_path / "phone"
+    run_phone(data, run, 2)
+    (run / RESIDUALS_FILE).rename(tmp_path / RESIDUALS_FILE)
+    with pytest.raises(InvalidInputError, match="refine_codes"):
+        load_residuals(run)
+    refine_codes(["--data", str(data), "--phone", str(run), "--pairs", "2", "--steps", "5", "--workers", "1"])
+
+    textures = load_phone_set(data, 64, 2)
+    residuals = load_residuals(run)
+    assert len(residuals) == 2 * len(textures) == 2 * (7 + 2)
+    assert load_residuals(tmp_path).shape[1:] == residuals.shape[1:]
+    generator = StyleGAN2Generator.from_pretrained(run / "phone_generator")
+    encoder = InversionEncoder.from_pretrained(run / "encoder")
+    rgb, seen = to_float(textures.rgb).flip(-1), to_mask(textures.seen).flip(-1)
+    errors = []
+    for change in (torch.zeros_like(residuals), residuals):
+        codes = phone_codes(encoder, textures, change)[1::2]
+        with torch.no_grad():
+            picture = generator.synthesize(codes, noise_mode="const")
+        errors.append(losses.masked_mse(picture, rgb, seen))
+    assert errors[1] < 0.9 * errors[0]
 
 
 def test_batches_cover_every_epoch_once_and_split_over_processes():

@@ -2,10 +2,12 @@
 
 import argparse
 import contextlib
+import logging
 import os
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import NoReturn
 
 from ..errors import InvalidInputError
 from . import options as shared
@@ -30,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Prints one JSON line a video as soon as it is done; returns 0 when every video was looked at."""
-    from ..batch import SUMMARY_FILE, find_jobs, is_main_process, run_batch
+    from ..batch import SUMMARY_FILE, find_jobs, is_main_process, is_one_of_many, run_batch
     from ..creation import load_pipeline
     from ..files import write_atomically
     from ..weights import find_weights, weights_revision
@@ -58,6 +60,8 @@ def run(options: argparse.Namespace) -> int:
                 ", ".join(f"{counts[status]} {status}" for status in ("done", "skipped", "failed")),
                 file=sys.stderr,
             )
+    if is_one_of_many():
+        _leave(0)
     return 0
 
 
@@ -75,6 +79,18 @@ def _threads(count: int):
             yield
     finally:
         torch.set_num_threads(before)
+
+
+def _leave(status: int) -> NoReturn:
+    """End this process without unloading Python and the native libraries: everything is written.
+
+    Threads of theirs that still run then may abort the process (seen once: SIGABRT, "terminate called without an active
+    exception", after the last result), and the launcher would take the whole batch for failed.
+    """
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _warn_of_lone_process() -> None:

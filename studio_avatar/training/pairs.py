@@ -6,7 +6,7 @@ import torch
 
 from ..head.layout import region_mask
 from .augment import studio_masks
-from .datasets import TextureSet, load_textures, mirror, to_float, to_mask
+from .datasets import TextureSet, join, load_textures, mirror, to_float, to_mask
 from .loop import Draws, batch_indices
 
 NOT_SKIN = ("eyeball_left", "eyeball_right", "teeth", "tongue", "mouth")
@@ -21,6 +21,13 @@ def load_pairs(data: Path, resolution: int, split: str = "train") -> TextureSet:
     parts = ("rgb", "seen", "target")
     joined = (torch.cat([getattr(one, part) for one in (captures, texels)]) for part in parts)
     return TextureSet(*joined, captures.items + texels.items)
+
+
+def load_phone_set(data: Path, resolution: int, pairs: int) -> TextureSet:
+    """Training portraits and the first of the simulated pairs (as many as there are) as one set, in this order."""
+    simulated = load_pairs(data, resolution)
+    portraits = load_textures(data / "portraits.safetensors", resolution, "train")
+    return join(portraits, simulated.rows(range(min(pairs, len(simulated)))))
 
 
 def pair_batch(pairs: TextureSet, step: int, config, accelerator):

@@ -15,11 +15,12 @@ from torch import nn
 from ..models import InversionEncoder, StyleGAN2Generator
 from ..models.discriminator import Discriminator
 from . import losses
+from .codes import save_residuals
 from .config import PhoneConfig
-from .datasets import drop_regions, join, load_textures, mirror, to_float, to_mask
+from .datasets import drop_regions, mirror, to_float, to_mask
 from .loop import EMA, Draws, batch_indices, frozen, make_accelerator, optimizer_step, sheet, train
 from .options import parse_stage_options
-from .pairs import load_pairs
+from .pairs import load_phone_set
 
 
 def build_networks(config: PhoneConfig):
@@ -80,7 +81,7 @@ class CodeResiduals(nn.Module):
 class PhoneStage:
     def __init__(self, config: PhoneConfig, data: Path, accelerator):
         self.config, self.accelerator, self.draws = config, accelerator, Draws(accelerator)
-        self.set = load_phone_set(data, config)
+        self.set = load_phone_set(data, config.resolution, config.pairs)
         generator, encoder, discriminator = build_networks(config)
         autoencoder = Autoencoder(encoder, generator)
         self.ema = EMA(autoencoder.to(accelerator.device), config.ema_decay)
@@ -172,13 +173,6 @@ class PhoneStage:
         encoder.code_std[:count] = (singular[:count] / len(codes) ** 0.5).to(encoder.code_std)
 
 
-def load_phone_set(data: Path, config: PhoneConfig):
-    """Training portraits and the first of the simulated pairs as one set, in this order."""
-    pairs = load_pairs(data, config.resolution)
-    portraits = load_textures(data / "portraits.safetensors", config.resolution, "train")
-    return join(portraits, pairs.rows(range(min(config.pairs, len(pairs)))))
-
-
 def main(arguments=None):
     options = parse_stage_options("phone", __doc__, arguments)
     accelerator = make_accelerator(options.run, options.config.seed)
@@ -202,6 +196,7 @@ def main(arguments=None):
         average = stage.ema.module
         average.generator.save_pretrained(options.run / "phone_generator")
         average.encoder.save_pretrained(options.run / "encoder")
+        save_residuals(stage.residuals.codes.cpu(), options.run)
 
 
 if __name__ == "__main__":

@@ -12,13 +12,13 @@ Pairs come from the simulator: captures with their true studio texture, and thei
 import copy
 
 import torch
-from safetensors.torch import load_file
 
 from ..head.model import HeadModel
 from ..models import InversionEncoder, StyleGAN2Generator
 from ..models.discriminator import Discriminator
 from ..models.mobilefacenet import MobileFaceNet
 from . import losses
+from .codes import load_residuals, phone_codes
 from .config import StudioConfig
 from .datasets import join, load_textures, mirror, to_float, to_mask
 from .face_crop import FaceCrop
@@ -39,17 +39,6 @@ def freeze_up_to(generator, resolution):
     return [p for block in trained for p in block.parameters()]
 
 
-@torch.no_grad()
-def phone_codes(encoder, textures, residuals):
-    """W+ codes of the phone textures and their mirrors, (2N, num_ws, w_dim), as refined in stage 1: row 2i + mirrored."""
-    codes = torch.empty(2 * len(textures), *encoder.code_mean.shape)
-    for rows in torch.arange(len(textures)).split(32):
-        rgb, seen = to_float(textures.rgb[rows]), to_mask(textures.seen[rows])
-        for side, images in enumerate(((rgb, seen), (rgb.flip(-1), seen.flip(-1)))):
-            codes[rows * 2 + side] = encoder(*images)
-    return codes + residuals
-
-
 class StudioStage:
     def __init__(self, options, accelerator):
         config: StudioConfig = options.config
@@ -60,7 +49,7 @@ class StudioStage:
         resolution = self.phone_generator.config.resolution
         self.studio = load_textures(options.data / "studio_augmented.safetensors", resolution, "train")
         portraits = load_textures(options.data / "portraits.safetensors", resolution, "train")
-        residuals = load_file(phone / "checkpoint" / "residuals.safetensors")["codes"]
+        residuals = load_residuals(phone)
         self.first_pair = len(portraits)  # rows of stage 1: portraits, then as many pairs as it took
         self.pairs = load_pairs(options.data, resolution).rows(range(len(residuals) // 2 - self.first_pair))
         self.codes = phone_codes(self.encoder, join(portraits, self.pairs), residuals)

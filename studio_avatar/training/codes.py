@@ -1,0 +1,44 @@
+"""W+ codes of the phone set: the encoder's, and what refinement adds to each (Athar et al. 2024, §3.1)."""
+
+import os
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from ..errors import InvalidInputError
+from .datasets import to_float, to_mask
+
+RESIDUALS_FILE = "residuals.safetensors"
+
+
+def save_residuals(residuals: torch.Tensor, phone: Path) -> None:
+    """Writes (2N, num_ws, w_dim) float32 into the run folder of stage 1; row 2i + mirrored belongs to texture i."""
+    staging = phone / f".{RESIDUALS_FILE}"
+    save_file({"codes": residuals.contiguous()}, staging)
+    os.replace(staging, phone / RESIDUALS_FILE)
+
+
+def load_residuals(phone: Path) -> torch.Tensor:
+    """What `save_residuals` wrote.
+
+    Raises:
+        InvalidInputError: nothing is there.
+    """
+    path = phone / RESIDUALS_FILE
+    if not path.exists():
+        raise InvalidInputError(
+            f"{path} is missing: train_phone writes it; for published weights run studio_avatar.training.refine_codes."
+        )
+    return load_file(path)["codes"]
+
+
+@torch.no_grad()
+def phone_codes(encoder, textures, residuals):
+    """W+ codes of the phone textures and their mirrors, (2N, num_ws, w_dim), as refined in stage 1: row 2i + mirrored."""
+    codes = torch.empty(2 * len(textures), *encoder.code_mean.shape)
+    for rows in torch.arange(len(textures)).split(32):
+        rgb, seen = to_float(textures.rgb[rows]), to_mask(textures.seen[rows])
+        for side, images in enumerate(((rgb, seen), (rgb.flip(-1), seen.flip(-1)))):
+            codes[rows * 2 + side] = encoder(*images)
+    return codes + residuals
