@@ -38,7 +38,8 @@ from studio_avatar.evaluation.tables import SEEN, StudioPair
 from studio_avatar.head.layout import region_mask, texel_map
 from studio_avatar.images import encode_png, unit_to_uint8
 from studio_avatar.pipeline import StudioTexturePipeline, to_array, to_tensor
-from studio_avatar.rendering import Lamp, Light, Skin, TexturedMesh, linear_to_srgb, look_at, render_texels
+from studio_avatar.rendering import Lamp, Light, Skin, TexturedMesh, look_at, render_texels
+from studio_avatar.srgb import linear_to_srgb
 from studio_avatar.upscale import TILE, luma, predict_clean_tiled, upscale
 from studio_avatar.weights import find_weights
 

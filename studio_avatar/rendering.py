@@ -20,6 +20,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from studio_avatar.errors import InvalidInputError, MissingDependencyError
+from studio_avatar.srgb import linear_to_srgb, srgb_to_linear
 
 
 @dataclass(frozen=True)
@@ -139,18 +140,6 @@ class Rendering:
     triangle: np.ndarray
     barycentric: np.ndarray
     depth: np.ndarray
-
-
-def srgb_to_linear(rgb: np.ndarray) -> np.ndarray:
-    """sRGB-encoded values in [0, 1] -> linear light, any shape."""
-    rgb = np.asarray(rgb, np.float32)
-    return np.where(rgb <= 0.04045, rgb / 12.92, ((np.maximum(rgb, 0.04045) + 0.055) / 1.055) ** 2.4)
-
-
-def linear_to_srgb(rgb: np.ndarray) -> np.ndarray:
-    """Linear light, clipped to [0, 1] -> sRGB-encoded values, any shape."""
-    rgb = np.clip(np.asarray(rgb, np.float32), 0.0, 1.0)
-    return np.where(rgb <= 0.0031308, rgb * 12.92, 1.055 * np.maximum(rgb, 0.0031308) ** (1 / 2.4) - 0.055)
 
 
 def look_at(
@@ -402,7 +391,7 @@ def _shade(
         wp.array(np.asarray(gloss, np.float32), dtype=wp.float32, device=device),
         wp.array(np.ascontiguousarray(mesh.uv, np.float32), dtype=wp.vec2, device=device),
         wp.array(np.ascontiguousarray(mesh.uv_faces, np.int32), dtype=wp.int32, device=device),
-        wp.array(srgb_to_linear(texture), dtype=wp.vec3, device=device),
+        wp.array(srgb_to_linear(np.asarray(texture, np.float32)), dtype=wp.vec3, device=device),
     ]
     shining = [
         int(light.flat),

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..head.layout import region_mask
+from ..srgb import linear_to_srgb, srgb_to_linear
 from .eyes import BROWN_IRIS, iris_mask
 
 MIN_SEEN = 0.3  # confidence of an iris texel to count
@@ -24,14 +25,11 @@ def captured_iris(head, capture, texture: np.ndarray) -> np.ndarray:
     face = region_mask(head, size, "face") & (capture.seen > MIN_SEEN)
     if iris.sum() < MIN_TEXELS or not face.any():
         return np.asarray(BROWN_IRIS, np.float32)
-    light = np.median(_linear(texture[face]), axis=0) / np.median(_linear(capture.rgb[face]), axis=0).clip(1e-3)
-    colour = np.median(_linear(capture.rgb[iris]), axis=0) * light
-    return np.clip(_encoded(colour), DARKEST, LIGHTEST).astype(np.float32)
+    light = _median_light(texture, face) / _median_light(capture.rgb, face).clip(1e-3)
+    colour = _median_light(capture.rgb, iris) * light
+    return np.clip(linear_to_srgb(colour), DARKEST, LIGHTEST).astype(np.float32)
 
 
-def _linear(srgb):
-    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
-
-
-def _encoded(linear):
-    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
+def _median_light(texture, mask) -> np.ndarray:
+    """Median linear colour (3,) of the masked texels."""
+    return np.median(srgb_to_linear(texture[mask]), axis=0)

@@ -9,6 +9,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from ..srgb import linear_to_srgb, srgb_to_linear
+
 WHITE_NITS = 203.0  # diffuse white, BT.2408
 HLG_PEAK_NITS = 1000.0  # the reference display
 HLG_GAMMA = 1.2  # of a display with that peak
@@ -75,15 +77,14 @@ def _to_linear(transfer: int) -> np.ndarray:
         a, b, c = 0.17883277, 0.28466892, 0.55991073
         light = np.where(signal <= 0.5, signal**2 / 3, (np.exp((signal - c) / a) + b) / 12)
     else:
-        light = np.where(signal <= 0.04045, signal / 12.92, ((signal + 0.055) / 1.055) ** 2.4)
+        light = srgb_to_linear(signal)
     return light.astype(np.float32)
 
 
 @lru_cache(maxsize=1)
 def _from_linear() -> np.ndarray:
     """(_LEVELS,) uint8 sRGB of the squares of evenly spaced values in [0, 1]."""
-    light = np.linspace(0.0, 1.0, _LEVELS) ** 2
-    encoded = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
+    encoded = linear_to_srgb(np.linspace(0.0, 1.0, _LEVELS) ** 2)
     return (encoded * 255 + 0.5).astype(np.uint8)
 
 

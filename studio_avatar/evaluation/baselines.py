@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .metrics import LUMA, linear_to_srgb, masked_blur, masked_mean, srgb_to_linear
+from ..srgb import linear_to_srgb, srgb_to_linear
+from .metrics import LUMA, masked_blur, masked_mean
 
 QUANTILES = np.linspace(0, 1, 257)
 SHADING_SIGMA = 0.08  # of the texture's width: wider than a cheek's shadow edge, narrower than the face

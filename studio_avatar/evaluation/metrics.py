@@ -7,6 +7,8 @@ A metric over an empty mask is NaN.
 import cv2
 import numpy as np
 
+from ..srgb import srgb_to_linear
+
 SSIM_RADIUS, SSIM_SIGMA = 5, 1.5  # an 11×11 window, Wang et al. 2004
 SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2
 
@@ -70,18 +72,6 @@ def masked_blur(values: np.ndarray, mask: np.ndarray, sigma: float, radius: int)
     sums, weight = (cv2.GaussianBlur(part, taps, sigma, borderType=cv2.BORDER_CONSTANT) for part in (sums, weight))
     weight = weight if values.ndim == 2 else weight[..., None]
     return np.divide(sums, weight, out=np.zeros_like(sums), where=weight > 1e-12)
-
-
-def srgb_to_linear(rgb: np.ndarray) -> np.ndarray:
-    """Undo the sRGB transfer curve (IEC 61966-2-1); any shape, [0, 1] → [0, 1]."""
-    rgb = np.asarray(rgb, np.float64)
-    return np.where(rgb <= 0.04045, rgb / 12.92, ((np.maximum(rgb, 0) + 0.055) / 1.055) ** 2.4)
-
-
-def linear_to_srgb(linear: np.ndarray) -> np.ndarray:
-    """Apply the sRGB transfer curve; any shape, [0, 1] → [0, 1]."""
-    linear = np.asarray(linear, np.float64)
-    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * np.maximum(linear, 0) ** (1 / 2.4) - 0.055)
 
 
 def srgb_to_lab(rgb: np.ndarray) -> np.ndarray:

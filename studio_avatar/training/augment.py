@@ -18,7 +18,7 @@ import numpy as np
 
 from studio_avatar import skin_tone
 from studio_avatar.head.layout import fill_gutters, landmark_uv, region_mask, texel_map, texel_positions
-from studio_avatar.rendering import srgb_to_linear
+from studio_avatar.srgb import srgb_to_linear
 from studio_avatar.training.ageing import make_asymmetric, paint_wrinkles
 from studio_avatar.training.makeup import paint_makeup
 from studio_avatar.training.painting import blend, blur, lay, smooth_noise, smoothstep

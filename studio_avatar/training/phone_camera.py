@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from studio_avatar.rendering import linear_to_srgb
+from studio_avatar.srgb import linear_to_srgb
 from studio_avatar.video_file import decode, encode_h264
 
 BURST = 5  # frames of the little clip that ends in a coded frame: enough for predicted frames to build up errors

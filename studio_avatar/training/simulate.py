@@ -29,8 +29,8 @@ from studio_avatar.rendering import (
     ambient_occlusion,
     look_at,
     render,
-    srgb_to_linear,
 )
+from studio_avatar.srgb import srgb_to_linear
 from studio_avatar.training.occluders import (
     GLASSES_PROBABILITY,
     HAIR_PROBABILITY,
