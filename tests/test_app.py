@@ -17,7 +17,7 @@ from demo_server import GOOD_CAPTURE, ROOT, WEAK_CAPTURE, running_server
 from glb_reader import Glb
 from PIL import Image
 
-from studio_avatar.creation import CreationSettings
+from studio_avatar.creation import PRESETS, CreationSettings
 from studio_avatar.errors import InvalidInputError, NoFaceError
 from studio_avatar.skin_tone import SkinTone
 from studio_avatar.summary import what_was_invented
@@ -200,7 +200,7 @@ def test_progress_knows_step_and_time_left():
 def test_more_work_is_expected_to_take_longer():
     standard = sum(expected_seconds(CreationSettings(), captured=True).values())
     assert sum(expected_seconds(CreationSettings(size=2048), captured=True).values()) > 2 * standard / 1.5
-    assert sum(expected_seconds(CreationSettings(inversion_steps=25, steps=1), captured=True).values()) < standard / 2
+    assert sum(expected_seconds(PRESETS["turbo"], captured=True).values()) < standard / 2
     assert sum(expected_seconds(CreationSettings(), captured=False).values()) > standard
 
 

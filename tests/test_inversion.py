@@ -37,7 +37,7 @@ def test_refinement_comes_closer_than_the_encoder(networks):
     generator, encoder, picture = networks
     seen = torch.ones(1, 1, 64, 64)
     start = invert(picture, seen, encoder, generator, num_steps=0)
-    refined = invert(picture, seen, encoder, generator, num_steps=60, learning_rate=0.06, manifold_weight=0.0)
+    refined = invert(picture, seen, encoder, generator, num_steps=60, first_step=0.06, manifold_weight=0.0)
     assert error(refined.reconstruction, picture, seen) < 0.2 * error(start.reconstruction, picture, seen)
     assert refined.w_plus.shape == (1, generator.num_ws, 16)
 

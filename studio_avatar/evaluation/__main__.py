@@ -12,6 +12,7 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
+from ..creation import PRESETS
 from ..errors import InvalidInputError, StudioAvatarError
 from . import held_out, methods, tables
 from .identity import DlibIdentity
@@ -121,12 +122,10 @@ def evaluate(
 
     # 1. W+ inversion against linear models.
     portraits = partial(held_out.portraits, folder, pipeline.base_resolution)
-    inverters = {
-        "ours: encoder": partial(methods.reconstruct, pipeline, num_steps=0),
-        f"ours: encoder + {methods.REFINEMENT_STEPS} steps": partial(
-            methods.reconstruct, pipeline, num_steps=methods.REFINEMENT_STEPS
-        ),
-    }
+    inverters = {"ours: encoder": partial(methods.reconstruct, pipeline, num_steps=0)}
+    for preset in ("standard", "best"):
+        steps = PRESETS[preset].inversion_steps
+        inverters[f"ours: encoder + {steps} steps ({preset})"] = partial(methods.reconstruct, pipeline, num_steps=steps)
     reconstruction = tables.reconstruction_table(portraits("train"), portraits("held_out", limit), inverters)
 
     # 2. Studio textures against the floors.

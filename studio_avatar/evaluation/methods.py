@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from diffusers import UNet2DModel
 
+from ..creation import CreationSettings
 from ..errors import InvalidInputError
 from ..inversion import shrink_observed
 from ..models import StyleGAN2Generator
@@ -19,7 +20,7 @@ from ..pipeline import StudioTexturePipeline, to_array, to_tensor
 from ..skin_tone import set_tone
 from ..training.train_plain_unet import translate
 
-REFINEMENT_STEPS = 100  # the pipeline's default
+REFINEMENT_STEPS = CreationSettings().inversion_steps
 
 
 class RememberingPipeline(StudioTexturePipeline):

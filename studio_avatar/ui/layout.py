@@ -158,7 +158,7 @@ def settings_accordion() -> list:
     with gr.Accordion("Settings", open=False, elem_id="settings"):
         preset = gr.Radio(
             [(name.capitalize(), name) for name in PRESETS], value="standard", label="Preset",
-            info="Turbo is a first look, best takes three times as long. Sets the sliders below.",
+            info="Turbo is a first look, best takes about twice as long. Sets the sliders below.",
         )  # fmt: skip
         seed = gr.Number(
             defaults.seed,
