@@ -97,7 +97,7 @@ def invert(
     encoder,
     generator,
     num_steps=100,
-    learning_rate=0.12,
+    first_step=0.12,
     completion_weight=0.03,
     manifold_weight=0.003,
     callback=None,
@@ -111,7 +111,7 @@ def invert(
             itself is optimised in float32, and losses are taken in it: small differences vanish in float16.
         seen: (1, 1, R, R) in [0, 1]; unseen texels do not count.
         num_steps: pictures made on the way, the first of the encoder's code; 0 and 1 return that code.
-        learning_rate: root mean square of the first move of the code; later ones follow the curvature found.
+        first_step: root mean square of the first move of the code; later ones follow the curvature found.
         completion_weight: pull of unseen texels to the encoder's completion, which is plausible and free of blotches.
         manifold_weight: pull to the Gaussian of the training codes.
         callback: called as `callback(step, num_steps)` after every step.
@@ -137,5 +137,5 @@ def invert(
         return loss.detach(), gradient.flatten() / GRADIENT_SCALE
 
     with torch.no_grad():
-        w_plus = minimise(objective, start.flatten(), num_steps, learning_rate).view_as(start)
+        w_plus = minimise(objective, start.flatten(), num_steps, first_step).view_as(start)
         return Inversion(w_plus, start, generator.synthesize(w_plus, noise_mode="const"))

@@ -229,7 +229,7 @@ class StudioTexturePipeline(DiffusionPipeline):
         seen=None,
         seed: int | None = None,
         generator: torch.Generator | None = None,
-        num_inversion_steps: int = 100,
+        num_inversion_steps: int = 30,
         num_inference_steps: int = 4,
         gradient_guidance_scale: float = 0.0,
         skin_tone: float | None = None,
