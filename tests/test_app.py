@@ -240,7 +240,7 @@ def test_skin_tone_classes(ita, name):
 
 @pytest.mark.parametrize(("own", "tone"), [(True, -30.0), (False, None)])
 def test_a_skin_tone_counts_only_when_it_is_set(own, tone):
-    settings = chosen_settings(3, 4.0, 100.0, 0.5, "1024", own, -30)
+    settings = chosen_settings(3, 4.0, 30.0, 0.5, "1024", own, -30)
     assert settings == CreationSettings(seed=3, guidance=0.5, skin_tone=tone)
 
 
