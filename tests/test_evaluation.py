@@ -273,6 +273,19 @@ def test_evaluation_of_the_real_pipeline_on_known_sets(tiny_pipeline, prepared):
     )
 
 
+def test_studio_generators_are_compared_on_real_people(tiny_pipeline, prepared):
+    def embed(texture):
+        return texture.mean((0, 1))
+
+    generators = {"same": tiny_pipeline.phone_generator, "studio": tiny_pipeline.studio_generator}
+    *_, known, real = evaluate(tiny_pipeline, prepared, embed=embed, generators=generators)
+    assert list(known.rows) == ["same", "studio"] and list(real.rows) == ["phone generator", "same", "studio"]
+    assert len(real.rows["studio"]["identity_distance"]) == 2
+    assert real.means("same")["identity_distance"] == pytest.approx(0, abs=1e-6)
+    assert real.means("studio")["identity_distance"] > 0
+    assert real.means("same")["kid"] == pytest.approx(real.means("phone generator")["kid"])
+
+
 def test_command_prints_what_it_writes(tiny_pipeline, prepared, tmp_path, capsys):
     tiny_pipeline.save_pretrained(tmp_path / "weights")
     folders = {"--data": prepared, "--prepared": prepared, "--weights": tmp_path / "weights"}

@@ -106,7 +106,8 @@ def evaluate(
     plain_unet=None,
     generators: dict | None = None,
 ) -> list[Table]:
-    """The tables: reconstruction, studio texture, the same by skin tone, stages left out, studio generators compared.
+    """The tables: reconstruction, studio texture, the same by skin tone, stages left out, studio generators compared
+    (by the known textures, then on real people).
 
     Args:
         pipeline: a `StudioTexturePipeline`.
@@ -145,6 +146,9 @@ def evaluate(
     if generators:
         compare = partial(methods.bases_of, pipeline, generators)
         results.append(at_base([compare], title="Studio generators by their training, tone and carry-over left out"))
+        if embed is not None:
+            pictures = partial(methods.pictures_of, pipeline, generators)
+            results.append(tables.likeness_table(portraits("held_out", limit), pictures, embed, faces))
     return results
 
 

@@ -86,6 +86,16 @@ def bases_of(pipeline, generators: dict, rgb: np.ndarray, seen: np.ndarray) -> d
     return {name: to_array(texture) for name, texture in pictures.items()}
 
 
+def pictures_of(pipeline, generators: dict, rgb: np.ndarray, seen: np.ndarray) -> dict[str, np.ndarray]:
+    """What the phone generator and several studio generators make of one refined code; all (R, R, 3) in [0, 1]."""
+    with torch.no_grad():
+        inversion = pipeline.invert(to_tensor(rgb), torch.from_numpy(seen)[None, None], REFINEMENT_STEPS, lambda *_: None)
+        pictures = {"phone generator": inversion.reconstruction} | {
+            name: generator.synthesize(inversion.w_plus, noise_mode="const") for name, generator in generators.items()
+        }
+    return {name: to_array(texture) for name, texture in pictures.items()}
+
+
 def studio_generator(run: Path):
     """The studio generator of a finished run of train_studio."""
     return StyleGAN2Generator.from_pretrained(finished(run, "studio_generator"))
