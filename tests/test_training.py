@@ -21,6 +21,7 @@ from studio_avatar.training.loop import TrainingDiverged, batch_indices, make_ac
 from studio_avatar.training.options import CONFIGS
 from studio_avatar.training.pairs import load_pairs, load_phone_set
 from studio_avatar.training.refine_codes import main as refine_codes
+from studio_avatar.training.refine_codes import refine_all
 from studio_avatar.training.train_phone import main as train_phone
 from studio_avatar.training.train_tone import main as train_tone
 
@@ -188,6 +189,11 @@ def test_codes_are_refined_for_weights_without_residuals(data, tmp_path):
             picture = generator.synthesize(codes, noise_mode="const")
         errors.append(losses.masked_mse(picture, rgb, seen))
     assert errors[1] < 0.9 * errors[0]
+
+    # As a run leaves it that was killed after two codes: these are kept, the others made.
+    save_file({"codes": torch.full_like(residuals[:2], 7.0)}, run / f".partial_5_{len(textures)}.safetensors")
+    resumed = refine_all(textures, run, num_steps=5, workers=1)
+    assert (resumed[:2] == 7).all() and torch.equal(resumed[2:], residuals[2:])
 
 
 def test_batches_cover_every_epoch_once_and_split_over_processes():

@@ -1,12 +1,12 @@
 """W+ codes of the phone set: the encoder's, and what refinement adds to each (Athar et al. 2024, §3.1)."""
 
-import os
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from ..errors import InvalidInputError
+from ..files import write_atomically
 from .datasets import to_float, to_mask
 
 RESIDUALS_FILE = "residuals.safetensors"
@@ -14,9 +14,7 @@ RESIDUALS_FILE = "residuals.safetensors"
 
 def save_residuals(residuals: torch.Tensor, phone: Path) -> None:
     """Writes (2N, num_ws, w_dim) float32 into the run folder of stage 1; row 2i + mirrored belongs to texture i."""
-    staging = phone / f".{RESIDUALS_FILE}"
-    save_file({"codes": residuals.contiguous()}, staging)
-    os.replace(staging, phone / RESIDUALS_FILE)
+    write_atomically(phone / RESIDUALS_FILE, save({"codes": residuals.contiguous()}))
 
 
 def load_residuals(phone: Path) -> torch.Tensor:

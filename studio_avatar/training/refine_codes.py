@@ -8,14 +8,14 @@ are never published: they belong to people.
 
 import argparse
 import functools
-import os
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
+from ..files import write_atomically
 from ..inversion import invert
 from ..models import InversionEncoder, StyleGAN2Generator
 from .codes import save_residuals
@@ -59,9 +59,7 @@ def refine_all(textures, phone: Path, num_steps: int, workers: int) -> torch.Ten
         for code in pool.map(_do, range(len(codes), total)):
             codes.append(code)
             if len(codes) % SAVE_EVERY == 0 or len(codes) == total:
-                staging = partial.with_suffix(".new")
-                save_file({"codes": torch.stack(codes)}, staging)
-                os.replace(staging, partial)
+                write_atomically(partial, save({"codes": torch.stack(codes)}))
                 print(f"refined {len(codes)}/{total}", flush=True)
     partial.unlink(missing_ok=True)
     return torch.stack(codes)
