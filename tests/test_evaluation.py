@@ -5,11 +5,13 @@ import math
 
 import numpy as np
 import pytest
+from PIL import Image
 from tiny_weights import tiny_pipeline as build_tiny_pipeline
 
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.evaluation import baselines, held_out, metrics
 from studio_avatar.evaluation.__main__ import evaluate, main
+from studio_avatar.evaluation.pictures import CAPTION_HEIGHT, TILE
 from studio_avatar.evaluation.report import Column, Table, write_report
 from studio_avatar.head.model import HeadModel
 from studio_avatar.srgb import linear_to_srgb, srgb_to_linear
@@ -289,11 +291,14 @@ def test_studio_generators_are_compared_on_real_people(tiny_pipeline, prepared):
 def test_command_prints_what_it_writes(tiny_pipeline, prepared, tmp_path, capsys):
     tiny_pipeline.save_pretrained(tmp_path / "weights")
     folders = {"--data": prepared, "--prepared": prepared, "--weights": tmp_path / "weights"}
-    files = {"--out": tmp_path / "docs" / "e.json", "--markdown": tmp_path / "docs" / "e.md"}
+    names = {"--out": "e.json", "--markdown": "e.md", "--picture": "e.jpg"}
+    files = {option: tmp_path / "docs" / name for option, name in names.items()}
     arguments = [str(part) for pair in (folders | files).items() for part in pair]
     assert main([*arguments, "--limit", "1", "--no-identity"]) == 0
     assert capsys.readouterr().out.strip() == files["--markdown"].read_text().strip()
     report = json.loads(files["--out"].read_text())
+    with Image.open(files["--picture"]) as picture:  # one person; the truth below the methods
+        assert picture.size == (TILE, (len(report["tables"][1]["rows"]) + 1) * (TILE + CAPTION_HEIGHT))
     assert report["facts"]["weights"].startswith("sha256:")
     ours = next(row for row in report["tables"][1]["rows"] if row["method"] == "ours: texture")
     assert len(ours["items"]["delta_e"]) == 1 and ours["mean"]["delta_e"] > 0

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..creation import PRESETS
 from ..errors import InvalidInputError, StudioAvatarError
-from . import held_out, methods, tables
+from . import held_out, methods, pictures, tables
 from .identity import DlibIdentity
 from .report import Table, to_markdown, write_report
 
@@ -45,6 +45,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--weights", help="weights folder or Hub id (default: the embedded weights)")
     add("--out", type=Path, default=Path("docs/evaluation.json"))
     add("--markdown", type=Path, default=Path("docs/evaluation.md"))
+    add("--picture", type=Path, default=Path("docs/evaluation.jpg"), help="all methods on one capture a person")
     add("--no-identity", action="store_true", help="leave out what needs dlib")
     add("--plain-unet", type=Path, help="run folder of training.train_plain_unet: adds this baseline")
     add(
@@ -82,7 +83,9 @@ def run(options: argparse.Namespace) -> tuple[list[Table], dict]:
         embed = None if options.no_identity else DlibIdentity(pipeline.head).embed
         plain = methods.plain_unet(options.plain_unet, pipeline.base_resolution) if options.plain_unet else None
         generators = {name: methods.studio_generator(path) for name, path in named_paths(options.studio).items()}
-        return evaluate(pipeline, folder, options.limit, options.seed, embed, plain, generators), facts
+        return evaluate(
+            pipeline, folder, options.limit, options.seed, embed, plain, generators, options.picture
+        ), facts
 
 
 @contextlib.contextmanager
@@ -105,6 +108,7 @@ def evaluate(
     embed=None,
     plain_unet=None,
     generators: dict | None = None,
+    picture: Path | None = None,
 ) -> list[Table]:
     """The tables: reconstruction, studio texture, the same by skin tone, stages left out, studio generators compared
     (by the known textures, then on real people).
@@ -116,6 +120,7 @@ def evaluate(
         embed: texture (H, W, 3) → face descriptor, for the columns that need one.
         plain_unet: (rgb, seen) → texture (H, W, 3), the baseline trained on the same pairs.
         generators: name → `StyleGAN2Generator`, studio generators trained under other settings.
+        picture: JPEG that shows all methods on one capture of each person.
     """
     from ..head.layout import region_mask
 
@@ -138,6 +143,8 @@ def evaluate(
     if plain_unet is not None:
         rows.insert(-1, lambda rgb, seen: {"plain UNet": plain_unet(rgb, seen)})
     studio = tables.studio_table(pairs, skin, rows, embed, faces)
+    if picture is not None:
+        pictures.write_grid(pictures.method_rows(pairs, rows), picture)
 
     # 3. Stages left out, and studio generators trained otherwise; both at base size, before the upscaler.
     at_base = partial(tables.studio_table, pairs, skin, embed=embed, studio_faces=faces, size=pipeline.base_resolution)
@@ -147,8 +154,8 @@ def evaluate(
         compare = partial(methods.bases_of, pipeline, generators)
         results.append(at_base([compare], title="Studio generators by their training, tone and carry-over left out"))
         if embed is not None:
-            pictures = partial(methods.pictures_of, pipeline, generators)
-            results.append(tables.likeness_table(portraits("held_out", limit), pictures, embed, faces))
+            of_code = partial(methods.pictures_of, pipeline, generators)
+            results.append(tables.likeness_table(portraits("held_out", limit), of_code, embed, faces))
     return results
 
 
