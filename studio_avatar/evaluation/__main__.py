@@ -2,7 +2,7 @@
 
     python -m studio_avatar.evaluation --data ../shared/data --prepared RUNS/data
 
-Prints the tables and writes them as Markdown and JSON.
+Prints the tables and writes them as Markdown and JSON, and a picture of all methods on one capture of each person.
 """
 
 import argparse
