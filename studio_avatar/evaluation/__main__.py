@@ -14,8 +14,9 @@ from pathlib import Path
 
 from ..creation import PRESETS
 from ..errors import InvalidInputError, StudioAvatarError
-from . import held_out, methods, pictures, tables
+from . import held_out, methods, tables
 from .identity import DlibIdentity
+from .pictures import MethodGrid
 from .report import Table, to_markdown, write_report
 
 SKIN_REGIONS = ("face", "ears")
@@ -23,14 +24,15 @@ SKIN_REGIONS = ("face", "ears")
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; 2 and one sentence on stderr when something that was given cannot work."""
-    options = parse(arguments)
+    options, grid = parse(arguments), MethodGrid()
     try:
-        results, facts = run(options)
+        results, facts = run(options, grid.add)
     except StudioAvatarError as error:
         print(error, file=sys.stderr)
         return 2
     print(to_markdown(results, facts))
     write_report(results, facts, options.out, options.markdown)
+    grid.write(options.picture)
     return 0
 
 
@@ -57,8 +59,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def run(options: argparse.Namespace) -> tuple[list[Table], dict]:
-    """Load, prepare and compare: all tables, and the facts they rest on."""
+def run(options: argparse.Namespace, observe=None) -> tuple[list[Table], dict]:
+    """Load, prepare and compare: all tables, and the facts they rest on. `observe`: as for `evaluate`."""
     import torch
 
     from ..pipeline import StudioTexturePipeline
@@ -83,9 +85,7 @@ def run(options: argparse.Namespace) -> tuple[list[Table], dict]:
         embed = None if options.no_identity else DlibIdentity(pipeline.head).embed
         plain = methods.plain_unet(options.plain_unet, pipeline.base_resolution) if options.plain_unet else None
         generators = {name: methods.studio_generator(path) for name, path in named_paths(options.studio).items()}
-        return evaluate(
-            pipeline, folder, options.limit, options.seed, embed, plain, generators, options.picture
-        ), facts
+        return evaluate(pipeline, folder, options.limit, options.seed, embed, plain, generators, observe), facts
 
 
 @contextlib.contextmanager
@@ -108,7 +108,7 @@ def evaluate(
     embed=None,
     plain_unet=None,
     generators: dict | None = None,
-    picture: Path | None = None,
+    observe=None,
 ) -> list[Table]:
     """The tables: reconstruction, studio texture, the same by skin tone, stages left out, studio generators compared
     (by the known textures, then on real people).
@@ -120,7 +120,7 @@ def evaluate(
         embed: texture (H, W, 3) → face descriptor, for the columns that need one.
         plain_unet: (rgb, seen) → texture (H, W, 3), the baseline trained on the same pairs.
         generators: name → `StyleGAN2Generator`, studio generators trained under other settings.
-        picture: JPEG that shows all methods on one capture of each person.
+        observe: called with each `StudioPair`, row name and texture of the studio table, such as `MethodGrid.add`.
     """
     from ..head.layout import region_mask
 
@@ -142,9 +142,7 @@ def evaluate(
     rows = tables.studio_methods(held_out.mean_studio_texture(folder), ours)
     if plain_unet is not None:
         rows.insert(-1, lambda rgb, seen: {"plain UNet": plain_unet(rgb, seen)})
-    studio = tables.studio_table(pairs, skin, rows, embed, faces)
-    if picture is not None:
-        pictures.write_grid(pictures.method_rows(pairs, rows), picture)
+    studio = tables.studio_table(pairs, skin, rows, embed, faces, observe=observe)
 
     # 3. Stages left out, and studio generators trained otherwise; both at base size, before the upscaler.
     at_base = partial(tables.studio_table, pairs, skin, embed=embed, studio_faces=faces, size=pipeline.base_resolution)

@@ -40,8 +40,12 @@ class RememberingPipeline(StudioTexturePipeline):
 
 def reconstruct(pipeline, rgb: np.ndarray, seen: np.ndarray, num_steps: int) -> np.ndarray:
     """The phone generator's picture of the inverted texture; all (R, R, 3) sRGB in [0, 1], seen (R, R)."""
-    mask = torch.from_numpy(seen)[None, None]
-    return to_array(pipeline.invert(to_tensor(rgb), mask, num_steps, lambda *_: None).reconstruction)
+    return to_array(_inverted(pipeline, rgb, seen, num_steps).reconstruction)
+
+
+def _inverted(pipeline, rgb: np.ndarray, seen: np.ndarray, num_steps: int = REFINEMENT_STEPS):
+    """The `Inversion` of a phone texture (H, W, 3) and its mask (H, W), in [0, 1]."""
+    return pipeline.invert(to_tensor(rgb), torch.from_numpy(seen)[None, None], num_steps, lambda *_: None)
 
 
 def studio_textures(pipeline, rgb: np.ndarray, seen: np.ndarray, seed: int) -> dict[str, np.ndarray]:
@@ -62,7 +66,7 @@ def bases_without(pipeline, rgb: np.ndarray, seen: np.ndarray) -> dict[str, np.n
     weight, skin = pipeline.tone_estimator.tone_weight, pipeline.tone_estimator.skin
     with torch.no_grad():
         tone, shown = pipeline.tone(phone, mask, None)
-        encoded, refined = (pipeline.invert(phone, mask, steps, lambda *_: None) for steps in (0, REFINEMENT_STEPS))
+        encoded, refined = (_inverted(pipeline, rgb, seen, steps) for steps in (0, REFINEMENT_STEPS))
         base = pipeline.generate(refined)
         bases = {
             "all stages": pipeline.personalise(base, phone, mask, tone),
@@ -76,9 +80,8 @@ def bases_without(pipeline, rgb: np.ndarray, seen: np.ndarray) -> dict[str, np.n
 
 def bases_of(pipeline, generators: dict, rgb: np.ndarray, seen: np.ndarray) -> dict[str, np.ndarray]:
     """The pictures, at base size, that several studio generators make of the same W+ code."""
-    phone, mask = to_tensor(rgb), torch.from_numpy(seen)[None, None]
     with torch.no_grad():
-        inversion = pipeline.invert(phone, mask, REFINEMENT_STEPS, lambda *_: None)
+        inversion = _inverted(pipeline, rgb, seen)
         pictures = {
             name: pipeline.from_pipe(pipeline, studio_generator=generator).generate(inversion)
             for name, generator in generators.items()
@@ -89,7 +92,7 @@ def bases_of(pipeline, generators: dict, rgb: np.ndarray, seen: np.ndarray) -> d
 def pictures_of(pipeline, generators: dict, rgb: np.ndarray, seen: np.ndarray) -> dict[str, np.ndarray]:
     """What the phone generator and several studio generators make of one refined code; all (R, R, 3) in [0, 1]."""
     with torch.no_grad():
-        inversion = pipeline.invert(to_tensor(rgb), torch.from_numpy(seen)[None, None], REFINEMENT_STEPS, lambda *_: None)
+        inversion = _inverted(pipeline, rgb, seen)
         pictures = {"phone generator": inversion.reconstruction} | {
             name: generator.synthesize(inversion.w_plus, noise_mode="const") for name, generator in generators.items()
         }

@@ -168,6 +168,7 @@ def studio_table(
     studio_faces: np.ndarray | None = None,
     title: str = "Studio texture of held-out subjects under simulated light",
     size: int | None = None,
+    observe: Callable[[StudioPair, str, np.ndarray], None] | None = None,
 ) -> Table:
     """Each method's texture against the known studio texture.
 
@@ -177,6 +178,7 @@ def studio_table(
         embed: texture (H, W, 3) → face descriptor (D,); None leaves the columns out that need it.
         studio_faces: (N, D) descriptors of the studio set, for the kernel distance.
         size: texels at which textures are compared, a divisor of the pairs' size, which it is by default.
+        observe: called with each pair, row name and texture.
     """
     subjects = {pair.subject for pair in pairs}
     size = size or len(skin)
@@ -201,9 +203,9 @@ def studio_table(
                     faces.setdefault(name, []).append(face)
                     values["identity_distance"] = float(np.linalg.norm(face - true_face))
                 table.add(name, values)
-    for name, descriptors in faces.items():
-        if len(descriptors) > 1:
-            table.add(name, {"kid": 1000 * kernel_distance(np.array(descriptors), studio_faces)})
+                if observe is not None:
+                    observe(pair, name, texture)
+    _add_kernel_distances(table, faces, studio_faces)
     return table
 
 
@@ -233,10 +235,15 @@ def likeness_table(
         for name, face in found.items():
             faces.setdefault(name, []).append(face)
             table.add(name, {"identity_distance": float(np.linalg.norm(face - phone))})
+    _add_kernel_distances(table, faces, studio_faces)
+    return table
+
+
+def _add_kernel_distances(table: Table, faces: dict[str, list[np.ndarray]], studio_faces: np.ndarray) -> None:
+    """The column `kid` of every row with at least two faces; `faces`: row name → descriptors (D,)."""
     for name, descriptors in faces.items():
         if len(descriptors) > 1:
             table.add(name, {"kid": 1000 * kernel_distance(np.array(descriptors), studio_faces)})
-    return table
 
 
 def studio_scores(texture: np.ndarray, pair: StudioPair, skin: np.ndarray) -> dict[str, float]:
