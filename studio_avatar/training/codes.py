@@ -32,11 +32,17 @@ def load_residuals(phone: Path) -> torch.Tensor:
 
 
 @torch.no_grad()
-def phone_codes(encoder, textures, residuals):
-    """W+ codes of the phone textures and their mirrors, (2N, num_ws, w_dim), as refined in stage 1: row 2i + mirrored."""
+def encoder_codes(encoder, textures):
+    """The encoder's W+ codes of phone textures and their mirrors, (2N, num_ws, w_dim) on the CPU: row 2i + mirrored."""
+    device = encoder.code_mean.device
     codes = torch.empty(2 * len(textures), *encoder.code_mean.shape)
     for rows in torch.arange(len(textures)).split(32):
         rgb, seen = to_float(textures.rgb[rows]), to_mask(textures.seen[rows])
         for side, images in enumerate(((rgb, seen), (rgb.flip(-1), seen.flip(-1)))):
-            codes[rows * 2 + side] = encoder(*images)
-    return codes + residuals
+            codes[rows * 2 + side] = encoder(*(image.to(device) for image in images)).cpu()
+    return codes
+
+
+def phone_codes(encoder, textures, residuals):
+    """The same as refined in stage 1."""
+    return encoder_codes(encoder, textures) + residuals

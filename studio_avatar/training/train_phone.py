@@ -15,7 +15,7 @@ from torch import nn
 from ..models import InversionEncoder, StyleGAN2Generator
 from ..models.discriminator import Discriminator
 from . import losses
-from .codes import save_residuals
+from .codes import encoder_codes, save_residuals
 from .config import PhoneConfig
 from .datasets import drop_regions, mirror, to_float, to_mask
 from .loop import EMA, Draws, batch_indices, frozen, make_accelerator, optimizer_step, sheet, train
@@ -160,12 +160,7 @@ class PhoneStage:
     def fit_code_prior(self):
         """Mean and principal components of the W+ codes of all training textures and their mirrors."""
         encoder = self.ema.module.encoder
-        codes = []
-        for rows in torch.arange(len(self.set)).split(32):
-            rgb, seen = to_float(self.set.rgb[rows]), to_mask(self.set.seen[rows])
-            for images in ((rgb, seen), (rgb.flip(-1), seen.flip(-1))):
-                codes.append(encoder(*(i.to(self.accelerator.device) for i in images)).flatten(1).cpu())
-        codes = torch.cat(codes).double()
+        codes = encoder_codes(encoder, self.set).flatten(1).double()
         _, singular, components = torch.linalg.svd(codes - codes.mean(0), full_matrices=False)
         count = min(len(singular), self.config.num_components)
         encoder.code_mean.copy_(codes.mean(0).view_as(encoder.code_mean))
