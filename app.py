@@ -2,7 +2,7 @@
 
 import sys
 
-from studio_avatar.cli import main
+from studio_avatar.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main(["demo", *sys.argv[1:]]))

@@ -18,12 +18,12 @@ from PIL import Image
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]  # the validator is installed by the tests' own helper
 
-from node_tools import NodeMissing, install_node_tools, validate  # noqa: E402
+from helpers.node_tools import NodeMissing, install_node_tools, validate  # noqa: E402
 
 from studio_avatar.avatar import LEVELS, Avatar  # noqa: E402
-from studio_avatar.avatar.mesh import avatar_mesh  # noqa: E402
+from studio_avatar.avatar.shapes.mesh import avatar_mesh  # noqa: E402
 from studio_avatar.head.model import HeadModel  # noqa: E402
-from studio_avatar.weights import find_weights  # noqa: E402
+from studio_avatar.weights.locate import find_weights  # noqa: E402
 
 IDENTITIES = 20
 COLUMNS = ("level", "triangles", "seconds, median", "seconds, worst", "CPU seconds, median", "MB, worst",

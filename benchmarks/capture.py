@@ -1,6 +1,6 @@
 """How well a simulated selfie is captured: `python benchmarks/capture.py --prepared DIR --clips 24`.
 
-DIR holds `studio.safetensors` and `studio.json` of `python -m studio_avatar.training.prepare`. The held-out people, whom no
+DIR holds `studio.safetensors` and `studio.json` of `python -m studio_avatar.data.prepare`. The held-out people, whom no
 network and no calibration has seen, are filmed in turn (720 x 1280, a turn of 45 degrees to both sides; every time another
 head, room and phone with blur, noise, H.264, changing expression and a blink) and captured by `studio_avatar.capture`;
 since head, texture and cameras are known, so is
@@ -9,7 +9,7 @@ where every texel should have come from. Prints one row a clip and the medians a
 What is measured, at 1024²:
 
 registration: texels. A texel of the fused texture shows a place in a key frame (that of the view from which its
-    finest detail comes). How far that is from the texel's own place, in texels (`training/true_places.py`), is how far
+    finest detail comes). How far that is from the texel's own place, in texels (`data/simulate/true_places.py`), is how far
     the texture is off. Median over face, lips, brows and eyelids where `seen` > 0.5.
 gradient energy: %. Energy = mean squared forward difference of luma. The fused texture's, over that of the true
     texture as the best frame sees it: the key frame unwrapped by the true geometry, each texel from the frame that
@@ -36,14 +36,14 @@ from pathlib import Path
 import numpy as np
 
 from studio_avatar.capture import contact_sheet, observe
-from studio_avatar.capture.landmarks import FACE_OVAL, NUM_SURFACE_LANDMARKS
-from studio_avatar.capture.unwrap import Camera, unwrap
+from studio_avatar.capture.detection.landmarks import FACE_OVAL, NUM_SURFACE_LANDMARKS
+from studio_avatar.capture.texture.unwrap import Camera, unwrap
+from studio_avatar.data.simulate.clip import simulate_clip
+from studio_avatar.data.simulate.true_places import true_offsets
 from studio_avatar.head.layout import region_mask, texel_map
 from studio_avatar.head.model import HeadModel
-from studio_avatar.images import encode_png
+from studio_avatar.imaging.image_io import encode_png
 from studio_avatar.models import Registrar
-from studio_avatar.training.clip import simulate_clip
-from studio_avatar.training.true_places import true_offsets
 
 SIZE = 1024
 FACE = ("face", "lips", "brows", "eyelids")

@@ -15,7 +15,7 @@ from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from demo_server import launch_chromium, running_server  # noqa: E402
+from helpers.demo_server import launch_chromium, running_server  # noqa: E402
 
 PATIENCE_MS = 600_000
 MOMENTS = (

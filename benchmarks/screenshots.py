@@ -13,7 +13,7 @@ from playwright.sync_api import sync_playwright
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from demo_server import GOOD_CAPTURE, fake_camera, launch_chromium, running_server  # noqa: E402
+from helpers.demo_server import GOOD_CAPTURE, fake_camera, launch_chromium, running_server  # noqa: E402
 
 OUT = ROOT / "docs" / "screenshots"
 WELCOME = (

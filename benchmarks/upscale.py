@@ -1,11 +1,11 @@
 """What the gradient-guided upscaler adds: `PYTHONPATH=. python benchmarks/upscale.py --prepared DIR`.
 
-DIR holds the sets of `python -m studio_avatar.training.prepare`; the held-out people's simulated captures are used. Prints
+DIR holds the sets of `python -m studio_avatar.data.prepare`; the held-out people's simulated captures are used. Prints
 Markdown tables, and writes a picture if asked:
 
 detail: the upscaler alone (its base is the true texture's average over base texels) and after the whole pipeline, over the
     seen face, ears, lips and brows, against the true studio texture at the captures' size: as the capture registers it
-    (`training/true_places.py`), which is where the phone texture's detail lies, and, in the columns `own place`, with every
+    (`true_places.py`), which is where the phone texture's detail lies, and, in the columns `own place`, with every
     texel at its own place, where a registration that is some texels off counts as wrong detail. `other person`: the
     gradients come from the capture of the next subject. `correlation`: of luma gradients with the true texture's; `with
     the other's`: with the true texture of the person whose gradients were given. KID: see `studio_avatar.evaluation`. The
@@ -36,12 +36,12 @@ from studio_avatar.evaluation.identity import DlibIdentity, kernel_distance
 from studio_avatar.evaluation.methods import REFINEMENT_STEPS
 from studio_avatar.evaluation.tables import SEEN, StudioPair
 from studio_avatar.head.layout import region_mask, texel_map
-from studio_avatar.images import encode_png, unit_to_uint8
-from studio_avatar.pipeline import StudioTexturePipeline, to_array, to_tensor
+from studio_avatar.imaging.color import linear_to_srgb
+from studio_avatar.imaging.image_io import encode_png, unit_to_uint8
+from studio_avatar.pipeline.studio_texture_pipeline import StudioTexturePipeline, to_array, to_tensor
+from studio_avatar.pipeline.upscale import TILE, luma, predict_clean_tiled, upscale
 from studio_avatar.rendering import Lamp, Light, Skin, TexturedMesh, look_at, render_texels
-from studio_avatar.srgb import linear_to_srgb
-from studio_avatar.upscale import TILE, luma, predict_clean_tiled, upscale
-from studio_avatar.weights import find_weights
+from studio_avatar.weights.locate import find_weights
 
 REGIONS = ("face", "ears", "lips", "brows")
 STEPS, GUIDANCE = 4, 0.0  # the pipeline's defaults
@@ -66,7 +66,7 @@ class Case:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--prepared", type=Path, required=True, help="folder written by studio_avatar.training.prepare")
+    parser.add_argument("--prepared", type=Path, required=True, help="folder written by studio_avatar.data.prepare")
     parser.add_argument("--weights", help="weights folder or Hub id (default: the embedded weights)")
     parser.add_argument("--captures", type=int, default=8, help="how many, over the held-out people in turn")
     parser.add_argument("--validation", action="store_true", help="only the first table, of validation people: for settings")

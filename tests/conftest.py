@@ -1,7 +1,7 @@
 """Fixtures that several test files share."""
 
 import pytest
-from node_tools import NodeMissing, install_node_tools
+from helpers.node_tools import NodeMissing, install_node_tools
 
 
 @pytest.fixture(scope="session")

@@ -122,7 +122,7 @@ class StudioTexturePipeline(DiffusionPipeline):
         """
         if not __name__.startswith("studio_avatar."):  # as remote code: diffusers has all classes
             return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
-        return importlib.import_module("studio_avatar.loading").load(cls, pretrained_model_name_or_path, **kwargs)
+        return importlib.import_module("studio_avatar.weights.load").load(cls, pretrained_model_name_or_path, **kwargs)
 
     @classmethod
     def from_pipe(cls, pipeline, **components):

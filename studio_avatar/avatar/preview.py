@@ -1,24 +1,19 @@
 """Headless pictures of an avatar: one view, three lights for phone and studio texture, a turntable, and the README's
-overview of one capture.
-
-    python -m studio_avatar.avatar.preview examples/selfie.mp4 --out docs/example.png
+overview of one capture (drawn by `python -m tools.draw_overview`).
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
-from ..errors import InvalidInputError
-from ..files import write_atomically
-from ..images import encode_png, unit_to_uint8
-from ..rendering import Lamp, Light, Skin, TexturedMesh, ambient_occlusion, look_at, render
-from .material import ROUGHNESS, shrunk
-from .mesh import smooth_normals
+from studio_avatar.avatar.material.skin_material import ROUGHNESS, shrunk
+from studio_avatar.avatar.shapes.mesh import smooth_normals
+from studio_avatar.errors import InvalidInputError
+from studio_avatar.imaging.image_io import unit_to_uint8
+from studio_avatar.rendering import Lamp, Light, Skin, TexturedMesh, ambient_occlusion, look_at, render
 
 FOCAL_SHARE = 2.1  # focal length over picture height: a portrait lens
 DISTANCE = 0.78  # metres from the camera to the middle of the head
@@ -163,24 +158,3 @@ def _resized(image: np.ndarray, size) -> np.ndarray:
     from PIL import Image
 
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
-
-
-def main(arguments=None):
-    from ..capture.video import read_frames
-    from ..creation import CreationSettings, create_avatar, load_pipeline
-    from ..weights import find_weights
-
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("capture", type=Path, help="a selfie video")
-    parser.add_argument("--out", type=Path, required=True, help="PNG to write")
-    parser.add_argument("--weights", help="weights folder or repository id")
-    options = parser.parse_args(arguments)
-    output = create_avatar(load_pipeline(find_weights(options.weights)), [options.capture], CreationSettings())
-    first = next(iter(read_frames(options.capture)))
-    write_atomically(options.out, encode_png(overview(first.rgb, output)))
-
-
-if __name__ == "__main__":
-    main()

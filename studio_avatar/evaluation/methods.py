@@ -12,13 +12,13 @@ import torch
 import torch.nn.functional as F
 from diffusers import UNet2DModel
 
-from ..creation import CreationSettings
-from ..errors import InvalidInputError
-from ..inversion import shrink_observed
-from ..models import StyleGAN2Generator
-from ..pipeline import StudioTexturePipeline, to_array, to_tensor
-from ..skin_tone import set_tone
-from ..training.train_plain_unet import translate
+from studio_avatar.errors import InvalidInputError
+from studio_avatar.models import StyleGAN2Generator
+from studio_avatar.pipeline.inversion import shrink_observed
+from studio_avatar.pipeline.skin_tone import set_tone
+from studio_avatar.pipeline.studio_texture_pipeline import StudioTexturePipeline, to_array, to_tensor
+from studio_avatar.results.settings import CreationSettings
+from studio_avatar.training.stages.plain_unet import translate
 
 REFINEMENT_STEPS = CreationSettings().inversion_steps
 

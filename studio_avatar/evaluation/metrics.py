@@ -7,7 +7,7 @@ A metric over an empty mask is NaN.
 import cv2
 import numpy as np
 
-from ..srgb import srgb_to_linear
+from studio_avatar.imaging.color import srgb_to_linear
 
 SSIM_RADIUS, SSIM_SIGMA = 5, 1.5  # an 11×11 window, Wang et al. 2004
 SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2

@@ -7,8 +7,9 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ..files import write_atomically
-from ..images import unit_to_uint8
+from studio_avatar.imaging.files import write_atomically
+from studio_avatar.imaging.image_io import unit_to_uint8
+
 from .tables import StudioPair
 
 TILE = 144  # pixels a texture

@@ -6,7 +6,7 @@ import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from ..files import write_atomically
+from studio_avatar.imaging.files import write_atomically
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,9 @@
 Texture coordinates have their origin at the top left, v down; texel (row r, column c) of a size² texture
 has its centre at ``u = (c + 0.5) / size, v = (r + 0.5) / size``.
 
-``python -m studio_avatar.head.layout --picture docs/head-v1.png`` draws the layout, with ``--regions`` its regions.
+``python -m tools.draw_layout --picture docs/head-v1.png`` draws the layout, with ``--regions`` its regions.
 """
 
-import argparse
 import weakref
 from dataclasses import dataclass
 
@@ -250,22 +249,3 @@ def _source_texels_per_texel(head, source_uv, shape, size):
     ours = np.abs(_doubled_area(head.uv.cpu().numpy()[uv_faces].astype(np.float64))).sum() * size**2
     theirs = np.abs(_doubled_area(np.asarray(source_uv, np.float64)[uv_faces])).sum() * shape[0] * shape[1]
     return float(np.sqrt(theirs / ours))
-
-
-def main():
-    from PIL import Image
-
-    from .model import HeadModel
-
-    parser = argparse.ArgumentParser(description="Draw the texture layout.")
-    parser.add_argument("--head", default="weights_card/head", help="folder of the baked head")
-    parser.add_argument("--picture", required=True, help="PNG to write")
-    parser.add_argument("--regions", action="store_true", help="draw the region masks instead")
-    arguments = parser.parse_args()
-    draw = draw_regions if arguments.regions else draw_layout
-    picture = draw(HeadModel.from_pretrained(arguments.head))
-    Image.fromarray(picture).quantize(48).save(arguments.picture, optimize=True)
-
-
-if __name__ == "__main__":
-    main()

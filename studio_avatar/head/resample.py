@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import InvalidInputError
+from studio_avatar.errors import InvalidInputError
+
 from .layout import fill_gutters, rasterise, texel_map, texel_positions
 
 # What a wrapped mesh covers. Nearest points must not fall onto the inside of the mouth or behind the lids.
@@ -114,7 +115,7 @@ def _carry(texture, points, shown, target: WrappedMesh, size: int):
     """Give each `shown` texel (size, size) the colour of `texture` at the nearest point of `target`."""
     from scipy.ndimage import map_coordinates
 
-    from ..rendering import nearest_on_surface
+    from studio_avatar.rendering import nearest_on_surface
 
     triangle, shares = nearest_on_surface(target.vertices, target.faces, points, REACH)
     found = triangle >= 0

@@ -12,7 +12,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from ..errors import StudioAvatarError
+from studio_avatar.errors import StudioAvatarError
+
 from .card import CARD_FILE, refresh_card
 from .export import export, write_variants
 from .repository import complete_repository

@@ -5,9 +5,9 @@ import math
 import re
 from pathlib import Path
 
-from ..errors import WeightsError
-from ..evaluation.report import Table
-from ..files import write_atomically
+from studio_avatar.errors import WeightsError
+from studio_avatar.evaluation.report import Table
+from studio_avatar.imaging.files import write_atomically
 
 CARD_FILE = "README.md"
 PLACEHOLDER = "org/studio-avatar"  # stands for the repository's name until it is published

@@ -6,9 +6,10 @@ from pathlib import Path
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, UNet2DModel
 
-from ..loading import CLASSES
-from ..models import InversionEncoder, Registrar, StyleGAN2Generator, ToneEstimator
-from ..weight_files import HALF_VARIANT
+from studio_avatar.models import InversionEncoder, Registrar, StyleGAN2Generator, ToneEstimator
+from studio_avatar.weights.load import CLASSES
+from studio_avatar.weights.variants import HALF_VARIANT
+
 from .repository import complete_repository, require_head
 
 NETWORKS = ("registrar", "phone_generator", "studio_generator", "encoder", "tone_estimator", "carry_over", "unet")
@@ -26,7 +27,7 @@ def export(runs: Path, folder: Path) -> None:
     """Writes all networks and the scheduler from the finished stages' folders under `runs`.
 
     The parameters are stored as float16 under the plain file names, which keeps the embedded repository small. The head is
-    baked straight into `folder/head` by `studio_avatar.head.bake` and is left alone.
+    baked straight into `folder/head` by `tools.bake_head` and is left alone.
 
     Raises:
         WeightsError: there is no head yet.

@@ -7,10 +7,11 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..checksums import repository_files, write_checksums
-from ..errors import WeightsError
-from ..files import write_atomically
-from ..weight_files import HALF_VARIANT
+from studio_avatar.errors import WeightsError
+from studio_avatar.imaging.files import write_atomically
+from studio_avatar.weights.checksums import repository_files, write_checksums
+from studio_avatar.weights.variants import HALF_VARIANT
+
 from . import door_check
 from .card import CARD_FILE, published_card
 from .export import write_variants
@@ -50,7 +51,7 @@ def check(folder: Path) -> None:
     Raises:
         WeightsError: a door does not open, or they give different textures.
     """
-    from ..pipeline import StudioTexturePipeline
+    from studio_avatar.pipeline.studio_texture_pipeline import StudioTexturePipeline
 
     own = door_check.texture_digest(StudioTexturePipeline.from_pretrained(folder))
     StudioTexturePipeline.from_pretrained(folder, variant=HALF_VARIANT)

@@ -9,21 +9,21 @@ from pathlib import Path
 
 from diffusers import __version__ as diffusers_version
 
-from ..checksums import write_checksums
-from ..download import INDEX_FILE
-from ..errors import WeightsError
-from ..files import write_atomically
-from ..weight_files import HALF_VARIANT, PLAIN_FILE, variant_file
+from studio_avatar.errors import WeightsError
+from studio_avatar.imaging.files import write_atomically
+from studio_avatar.weights.checksums import write_checksums
+from studio_avatar.weights.download import INDEX_FILE
+from studio_avatar.weights.variants import HALF_VARIANT, PLAIN_FILE, variant_file
 
 PACKAGE = Path(__file__).resolve().parents[1]
 # file in the repository ← file in the package
 REMOTE_CODE = {
-    "studio_texture_pipeline.py": "pipeline.py",
-    "inversion.py": "inversion.py",
-    "skin_tone.py": "skin_tone.py",
-    "carry_over.py": "carry_over.py",
-    "upscale.py": "upscale.py",
-    "errors.py": "errors.py",
+    "studio_texture_pipeline.py": "pipeline/studio_texture_pipeline.py",
+    "inversion.py": "pipeline/inversion.py",
+    "skin_tone.py": "pipeline/skin_tone.py",
+    "carry_over.py": "pipeline/carry_over.py",
+    "upscale.py": "pipeline/upscale.py",
+    "errors.py": "pipeline/errors.py",
     "phone_generator/stylegan2.py": "models/stylegan2.py",
     "studio_generator/stylegan2.py": "models/stylegan2.py",
     "encoder/inversion_encoder.py": "models/inversion_encoder.py",
@@ -50,7 +50,7 @@ def require_head(folder: Path) -> None:
     """Raises `WeightsError` unless a head was baked into `folder`."""
     if not (folder / "head" / PLAIN_FILE).is_file():
         raise WeightsError(
-            f"'{folder}' has no head: python -m studio_avatar.head.bake --out {folder / 'head'} makes it."
+            f"'{folder}' has no head: python -m tools.bake_head --out {folder / 'head'} makes it."
         )
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ..errors import HubUnreachableError, InvalidInputError, WeightsError
+from studio_avatar.errors import HubUnreachableError, InvalidInputError, WeightsError
 
 
 def upload(folder: Path, repository: str, private: bool = False, revision: str | None = None) -> str:

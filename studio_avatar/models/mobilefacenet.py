@@ -2,7 +2,7 @@
 
 Inference form: batch normalisation is folded into the convolutions. Parameters stay frozen; gradients flow to
 the picture, so that training can ask for the same identity. The weights come from
-`python -m studio_avatar.training.convert_mobilefacenet`.
+`python -m tools.convert_mobilefacenet`.
 """
 
 import os
@@ -82,7 +82,7 @@ class MobileFaceNet(nn.Module):
         """Load converted weights, frozen and in eval mode, on the CPU.
 
         Args:
-            path: safetensors file written by `studio_avatar.training.convert_mobilefacenet`.
+            path: safetensors file written by `tools.convert_mobilefacenet`.
         Raises:
             FileNotFoundError: no such file; the message names the command that makes it.
         """
@@ -90,7 +90,7 @@ class MobileFaceNet(nn.Module):
 
         if not Path(path).is_file():
             raise FileNotFoundError(
-                f"{path} does not exist; make it with python -m studio_avatar.training.convert_mobilefacenet."
+                f"{path} does not exist; make it with python -m tools.convert_mobilefacenet."
             )
         model = cls()
         model.load_state_dict(load_file(path))

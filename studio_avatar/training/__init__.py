@@ -1,1 +1,1 @@
-"""Making the two training domains and training the networks; needs the `[train]` extra."""
+"""Training of the networks; needs the `[train]` extra. `python -m studio_avatar.training --help` lists the stages."""

@@ -5,8 +5,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save
 
-from ..errors import InvalidInputError
-from ..files import write_atomically
+from studio_avatar.errors import InvalidInputError
+from studio_avatar.imaging.files import write_atomically
+
 from .datasets import to_float, to_mask
 
 RESIDUALS_FILE = "residuals.safetensors"
@@ -26,7 +27,8 @@ def load_residuals(phone: Path) -> torch.Tensor:
     path = phone / RESIDUALS_FILE
     if not path.exists():
         raise InvalidInputError(
-            f"{path} is missing: train_phone writes it; for published weights run studio_avatar.training.refine_codes."
+            f"{path} is missing: the stage phone writes it; for published weights run "
+            "`python -m studio_avatar.training refine_codes`."
         )
     return load_file(path)["codes"]
 

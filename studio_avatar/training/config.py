@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from ..errors import InvalidInputError
+from studio_avatar.errors import InvalidInputError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Prepared texture sets (written by `prepare.py`) as tensors at a stage's resolution."""
+"""Prepared texture sets (written by `studio_avatar.data.prepare`) as tensors at a stage's resolution."""
 
 import dataclasses
 import json
@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from safetensors import safe_open
 
-from ..errors import InvalidInputError
+from studio_avatar.errors import InvalidInputError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +45,7 @@ def load_textures(path: str | Path, resolution: int, split: str) -> TextureSet:
     """Reads one prepared set; keeps the entries of `split` ("train", "validation" or "held_out")."""
     path = Path(path)
     if not path.exists():
-        raise InvalidInputError(f"{path} is missing: run `python -m studio_avatar.training.prepare` first.")
+        raise InvalidInputError(f"{path} is missing: run `python -m studio_avatar.data.prepare` first.")
     index = json.loads(path.with_suffix(".json").read_text())["items"]
     rows = [i for i, item in enumerate(index) if item["split"] == split]
     with safe_open(path, "pt") as file:

@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from ..head.layout import landmark_uv
+from studio_avatar.head.layout import landmark_uv
 
 # ArcFace alignment of a 112×112 crop, (x, y) in pixels: outer/inner corners averaged to eye centres, mouth corners
 TEMPLATE = torch.tensor([[38.3, 51.7], [73.5, 51.5], [41.5, 92.4], [70.7, 92.2]])

@@ -16,7 +16,8 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 from PIL import Image
 
-from ..errors import StudioAvatarError
+from studio_avatar.errors import StudioAvatarError
+
 from .checkpoint import load_checkpoint, save_checkpoint
 
 MAX_GRADIENT_NORM = 1.0  # a precaution: phone runs diverged without it and, before codes were bounded, with it too

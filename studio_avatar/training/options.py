@@ -19,8 +19,12 @@ class StageOptions:
 
 def parse_stage_options(section, description, arguments=None, inputs=()) -> StageOptions:
     """`--data --run --config [--set KEY=VALUE …]` and one `--NAME` for each of `inputs` (name, help)."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder written by studio_avatar.training.prepare")
+    parser = argparse.ArgumentParser(
+        prog=f"python -m studio_avatar.training {section}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder written by studio_avatar.data.prepare")
     parser.add_argument("--run", type=Path, required=True, help="folder for checkpoints, previews and results")
     parser.add_argument("--config", default="small", help="small, or the path of a YAML file")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="settings that differ from the config")

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import torch
 
-from ..head.layout import region_mask
-from .augment import studio_masks
+from studio_avatar.data.augment.augmentation import studio_masks
+from studio_avatar.head.layout import region_mask
+
 from .datasets import TextureSet, join, load_textures, mirror, to_float, to_mask
 from .loop import Draws, batch_indices
 

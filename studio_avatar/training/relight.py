@@ -7,7 +7,7 @@ and noise of the capture do not become light, the ratio relights any other textu
 import torch
 import torch.nn.functional as F
 
-from ..skin_tone import linear_to_srgb, srgb_to_linear
+from studio_avatar.pipeline.skin_tone import linear_to_srgb, srgb_to_linear
 
 
 def _blur(x, radius):

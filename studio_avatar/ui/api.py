@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 
 import gradio as gr
 
-from ..creation import CreationSettings, stage_title
+from studio_avatar.results.settings import CreationSettings, stage_title
+
 from .service import AvatarService
 from .toasts import with_toasts
 from .worker import Done, StageProgress

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import gradio as gr
 
-from ..skin_tone import ITA_RANGE
+from studio_avatar.pipeline.skin_tone import ITA_RANGE
+
 from . import presentation
 from .api import add_endpoints
 from .examples import Examples

@@ -38,7 +38,7 @@ def _thumbnail(path: Path) -> str:
     """The middle of the first picture as a JPEG in base64."""
     from PIL import Image, ImageOps
 
-    from ..capture.video import read_frames
+    from studio_avatar.capture.io.video import read_frames
 
     picture = Image.fromarray(next(iter(read_frames(path))).rgb)
     buffer = io.BytesIO()

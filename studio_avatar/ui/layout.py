@@ -5,8 +5,9 @@ from pathlib import Path
 
 import gradio as gr
 
-from ..creation import PRESETS, CreationSettings
-from ..skin_tone import ITA_RANGE
+from studio_avatar.pipeline.skin_tone import ITA_RANGE
+from studio_avatar.results.settings import PRESETS, CreationSettings
+
 from . import presentation
 
 PHOTO_TYPES = ["image", ".heic", ".heif"]

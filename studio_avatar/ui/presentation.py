@@ -7,9 +7,10 @@ from urllib.parse import quote
 
 import numpy as np
 
-from ..creation import stage_title
-from ..images import unit_to_uint8
-from ..skin_tone import SkinTone
+from studio_avatar.imaging.image_io import unit_to_uint8
+from studio_avatar.pipeline.skin_tone import SkinTone
+from studio_avatar.results.settings import stage_title
+
 from .progress import RunProgress
 
 COMPLETED_TINT = np.array([0.92, 0.45, 0.16])  # sRGB; the page's accent colour

@@ -3,7 +3,8 @@
 import time
 from collections.abc import Callable, Mapping
 
-from ..creation import CreationSettings
+from studio_avatar.results.settings import CreationSettings
+
 from .worker import StageProgress
 
 # Processor seconds a stage took for the example at the standard preset, 1024 texels. Only their proportions count: the

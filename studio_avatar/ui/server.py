@@ -8,9 +8,10 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..errors import InvalidInputError
-from ..version import __version__
-from ..weights import find_weights
+from studio_avatar.errors import InvalidInputError
+from studio_avatar.version import __version__
+from studio_avatar.weights.locate import find_weights
+
 from .zerogpu import on_gpu, prepare
 
 STATIC = Path(__file__).parent / "static"

@@ -11,14 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ..creation import CreationSettings, capture_arguments, create_avatar, load_pipeline
-from ..errors import InvalidInputError, StudioAvatarError
-from ..files import write_atomically
-from ..images import encode_png, unit_to_uint8
-from ..results import ResultFiles, save_results
-from ..skin_tone import SkinTone
-from ..summary import seen_by_region, what_was_invented
-from ..weights import weights_revision
+from studio_avatar.errors import InvalidInputError, StudioAvatarError
+from studio_avatar.imaging.files import write_atomically
+from studio_avatar.imaging.image_io import encode_png, unit_to_uint8
+from studio_avatar.pipeline.skin_tone import SkinTone
+from studio_avatar.results.folder import ResultFiles, save_results
+from studio_avatar.results.settings import CreationSettings, capture_arguments, create_avatar, load_pipeline
+from studio_avatar.results.summary import seen_by_region, what_was_invented
+from studio_avatar.weights.locate import weights_revision
+
 from .presentation import provenance_overlay
 from .sessions import SessionFolders
 from .worker import Done, Ready, Report, StageProgress, Update, follow
@@ -140,7 +141,7 @@ class AvatarService:
     # ------------------------------------------------------------------------------------------ the tasks
 
     def _check(self, paths: Sequence[str], size: int, session: str, report: Report) -> CaptureCheck:
-        from ..capture import contact_sheet, observe
+        from studio_avatar.capture import contact_sheet, observe
 
         report(StageProgress("load", 0.0))
         (source,) = capture_arguments(paths).values()

@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Callable
 
-from ..creation import CreationSettings
+from studio_avatar.results.settings import CreationSettings
 
 # Estimates, no GPU was at hand. Two CPU cores need 13 s to capture the example, 0.18 s an inversion step and 1.3 s an
 # upscaler step (README, "Hardware"). Capture stays on the CPU; a GPU is taken to need a third of the rest, small kernels.

@@ -1,0 +1,224 @@
+"""The animatable head: one person's shape, studio texture and 52 ARKit expressions.
+
+    Avatar ─ avatar_mesh (shapes, lids, lips, neck) ─┬─ full ── light ─┬─► GLB · OBJ · plain folder
+           └ skin_material (colour, relief, roughness) ────────────────┘
+           └ Scene (renderer) ─► picture · three lights · turntable
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from studio_avatar.avatar.export.folder import write_obj_folder, write_plain_folder
+from studio_avatar.avatar.export.glb import write_glb
+from studio_avatar.avatar.export.lod import light_mesh
+from studio_avatar.avatar.export.motion import Motion, captured_motion
+from studio_avatar.avatar.material.eyes import paint_eyes_and_mouth
+from studio_avatar.avatar.material.iris import captured_iris
+from studio_avatar.avatar.material.seams import level_seams
+from studio_avatar.avatar.material.skin_material import Material, shrunk, skin_material
+from studio_avatar.avatar.shapes.mesh import AvatarMesh, avatar_mesh
+from studio_avatar.errors import InvalidInputError
+from studio_avatar.imaging.files import write_atomically
+from studio_avatar.imaging.image_io import encode_png, unit_to_uint8
+
+LEVELS = ("full", "light")
+LIGHT_TEXTURE_SIZE = 512
+
+
+@dataclass(frozen=True)
+class Avatar:
+    """One person's head, ready to export, to pose or to look at.
+
+    Attributes:
+        head: `HeadModel` that the coefficients belong to.
+        identity: (100,) float identity coefficients, about N(0, 1).
+        texture: (H, W, 3) uint8 sRGB in the head's texture layout, row 0 at v = 0.
+        expression: expression coefficients seen in the capture, (52,) or one row a keyframe (K, 52), in the
+            order of `head.config.expression_names`; None when they are not known. They are information for
+            the receiver of the file: the exported mesh itself is neutral.
+        phone_texture: what the phone saw, (H, W, 3) uint8 sRGB in the same layout, for comparison; or None.
+        motion: the capture's expressions and head pose over time, for the animation track; or None.
+    """
+
+    head: object
+    identity: np.ndarray
+    texture: np.ndarray
+    expression: np.ndarray | None = None
+    phone_texture: np.ndarray | None = None
+    motion: Motion | None = None
+
+    @cached_property
+    def full_mesh(self) -> AvatarMesh:
+        """Neutral shape, expressions, triangles and texture coordinates; the neck is closed.
+
+        Raises:
+            InvalidInputError: the avatar's arrays have wrong shapes or types, or are not finite.
+        """
+        _check(self)
+        return avatar_mesh(self.head, self.identity)
+
+    @cached_property
+    def material(self) -> Material:
+        """Colour, relief and roughness as PNGs, at the texture's own size."""
+        return skin_material(self.texture, self.head)
+
+    def mesh(self, expression: Mapping[str, float] | None = None) -> np.ndarray:
+        """Vertices (V, 3) float32 in metres, +Y up, +Z out of the face, in the order of the head's own.
+
+        Args:
+            expression: ARKit name -> coefficient, usually in [0, 1]; names left out are 0.
+        Raises:
+            InvalidInputError: a name is not one of the head's expressions.
+        """
+        return self.full_mesh.posed(self.coefficients(expression))[: len(self.head.neutral)]
+
+    def coefficients(self, expression: Mapping[str, float] | None) -> np.ndarray:
+        """ARKit name -> coefficient as a vector (52,) in the head's order; raises as `mesh`."""
+        names = list(self.head.config.expression_names)
+        values = np.zeros(len(names), dtype=np.float32)
+        for name, value in (expression or {}).items():
+            if name not in names:
+                raise InvalidInputError(
+                    f"There is no expression '{name}': use ARKit names such as '{names[0]}'."
+                )
+            values[names.index(name)] = value
+        return values
+
+    def export(self, path: str | os.PathLike, level: str = "full", animation: bool = False) -> Path:
+        """Write the avatar; what is written follows from the path's suffix.
+
+        Args:
+            path: `.glb` for binary glTF; `.obj` for a folder of that name without the suffix, with OBJ, MTL and PNGs;
+                no suffix for a plain folder with `mesh.npz`, `expressions.json` and PNGs.
+            level: "full", or "light" with at most 5,000 triangles and textures of at most 512².
+            animation: add the capture's expressions and head pose as an animation; GLB only.
+        Returns:
+            the file or folder.
+        Raises:
+            InvalidInputError: an argument cannot work, or the avatar's arrays have wrong shapes.
+            OSError: it cannot be written; nothing partial stays behind.
+        """
+        path = Path(path)
+        writers = {".glb": self._write_glb, ".obj": self._write_obj, "": self._write_folder}
+        if path.suffix.lower() not in writers:
+            raise InvalidInputError(f"'{path.name}' must end in .glb or .obj, or have no suffix for a plain folder.")
+        if level not in LEVELS:
+            raise InvalidInputError(f"There is no level '{level}': use one of {', '.join(LEVELS)}.")
+        if animation and (path.suffix.lower() != ".glb" or self.motion is None):
+            raise InvalidInputError("Only a GLB file of a capture with several keyframes can have an animation.")
+        mesh = self.full_mesh
+        if level == "full":
+            material = self.material
+        else:
+            mesh = light_mesh(mesh)
+            material = skin_material(shrunk(self.texture, LIGHT_TEXTURE_SIZE), self.head)
+        return writers[path.suffix.lower()](path, mesh, material, animation)
+
+    def render(
+        self,
+        light="studio",
+        yaw: float = 0.0,
+        expression: Mapping[str, float] | None = None,
+        size: tuple[int, int] = (512, 640),
+    ) -> np.ndarray:
+        """Picture of the avatar, (height, width, 3) uint8 sRGB.
+
+        Args:
+            light: "studio", "window", "sunset", "even", or a `studio_avatar.rendering.Light`.
+            yaw: turn of the head in degrees, positive towards the person's left (the picture's right).
+            expression: ARKit name -> coefficient. size: (width, height) in pixels.
+        Raises:
+            InvalidInputError: there is no such light or expression.
+            MissingDependencyError: warp-lang is not installed.
+        """
+        from .preview import Scene, named_light
+
+        return Scene(self, expression).view(self.texture, yaw, named_light(light), size)
+
+    def preview(self, path: str | os.PathLike) -> Path:
+        """Write a PNG of the avatar under three lights, with the phone texture (if there is one) and with the studio
+        texture; raises as `render`.
+        """
+        from .preview import three_lights
+
+        return write_atomically(path, encode_png(three_lights(self)))
+
+    def turntable(self, path: str | os.PathLike, light="studio") -> Path:
+        """Write a looping MP4 (H.264) of one full turn in three seconds; raises as `render`."""
+        from studio_avatar.imaging.video_io import encode_h264
+
+        from .preview import TURNTABLE_FPS, TURNTABLE_SIZE, named_light, turntable_frames
+
+        frames = turntable_frames(self, named_light(light))
+        return write_atomically(path, encode_h264(frames, TURNTABLE_SIZE, TURNTABLE_FPS))
+
+    @property
+    def _names(self) -> list[str]:
+        return list(self.head.config.expression_names)
+
+    @property
+    def _extras(self) -> dict:
+        """What files say beside the geometry: the texture's layout and the capture's expression coefficients."""
+        extras = {"textureLayout": self.head.config.layout}
+        if self.expression is not None:
+            extras["captureExpressions"] = np.atleast_2d(self.expression).astype(float).round(6).tolist()
+        return extras
+
+    def _write_glb(self, path, mesh, material, animation):
+        motion = self.motion if animation else None
+        return write_glb(path, mesh, material, self._names, self._extras, motion)
+
+    def _write_obj(self, path, mesh, material, _animation):
+        return write_obj_folder(path.with_suffix(""), mesh, material)
+
+    def _write_folder(self, path, mesh, material, _animation):
+        regions = list(self.head.config.region_names)
+        return write_plain_folder(path, mesh, material, self._names, regions, self._extras)
+
+
+def build_avatar(head, capture, texture: np.ndarray) -> Avatar:
+    """The captured person's head wearing a studio texture.
+
+    Args:
+        head: `HeadModel`. capture: `PhoneTexture` of the person, same size as `texture`.
+        texture: (H, W, 3) float32 sRGB in [0, 1] in the head's layout. Its small eye and mouth charts, which a phone
+            never sees well, are painted, the irises in the captured colour; a step in colour where its borders meet
+            on the head is evened out.
+    """
+    iris = captured_iris(head, capture, texture)
+    studio = paint_eyes_and_mouth(level_seams(texture, head), head, iris_rgb=iris)
+    phone = paint_eyes_and_mouth(capture.rgb, head, iris_rgb=iris)
+    return Avatar(
+        head,
+        np.asarray(capture.fit.identity),
+        unit_to_uint8(studio),
+        np.asarray(capture.fit.expression),
+        unit_to_uint8(phone),
+        captured_motion(capture.fit),
+    )
+
+
+def _check(avatar: Avatar) -> None:
+    identities, expressions = avatar.head.config.num_identity, len(avatar.head.config.expression_names)
+    if np.shape(avatar.identity) != (identities,) or not np.isfinite(avatar.identity).all():
+        raise InvalidInputError(
+            f"`identity` must be {identities} finite numbers, not {np.shape(avatar.identity)}."
+        )
+    shape = np.shape(avatar.texture)
+    if getattr(avatar.texture, "dtype", None) != np.uint8 or len(shape) != 3 or shape[0] != shape[1] or shape[2] != 3:
+        raise InvalidInputError("`texture` must be a square uint8 array (H, H, 3).")
+    expression = avatar.expression
+    if expression is None:
+        return
+    if np.shape(expression)[-1:] != (expressions,) or not np.isfinite(expression).all():
+        raise InvalidInputError(
+            f"`expression` must be rows of {expressions} finite numbers, not {np.shape(expression)}."
+        )
+
+
+__all__ = ["Avatar", "build_avatar"]

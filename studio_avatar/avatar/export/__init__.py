@@ -1,0 +1,1 @@
+"""Files: GLB, OBJ, plain folder; levels of detail and animation."""

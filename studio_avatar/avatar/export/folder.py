@@ -1,0 +1,73 @@
+"""An avatar as Wavefront OBJ with MTL and PNGs, and as a plain folder of numbers and pictures.
+
+    head.obj  head.mtl  colour.png  normal.png  roughness.png          (OBJ)
+    mesh.npz  expressions.json  colour.png  normal.png  roughness.png  (plain folder)
+"""
+
+import io
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from studio_avatar.avatar.material.skin_material import IOR, Material
+from studio_avatar.avatar.shapes.mesh import AvatarMesh, smooth_normals
+from studio_avatar.imaging.files import new_folder
+from studio_avatar.version import __version__
+
+OBJ_FILES = frozenset({"head.obj", "head.mtl", "colour.png", "normal.png", "roughness.png"})
+PLAIN_FILES = frozenset({"mesh.npz", "expressions.json", "colour.png", "normal.png", "roughness.png"})
+
+
+def write_obj_folder(folder: str | os.PathLike, mesh: AvatarMesh, material: Material) -> Path:
+    """Write `folder` with the neutral head as OBJ (metres, texture coordinates v up) and its material.
+
+    OBJ has no morph targets; the plain folder and the GLB have them.
+    Raises:
+        OSError: the folder cannot be written; an older one is left as it was.
+    """
+    with new_folder(folder) as staging:
+        (staging / "head.obj").write_text(_obj(mesh))
+        (staging / "head.mtl").write_text(
+            "newmtl skin\nKd 1 1 1\nKs 0.03 0.03 0.03\nNs 60\nPr 0.5\nPm 0\n"
+            f"Ni {IOR}\nillum 2\nmap_Kd colour.png\nmap_Pr roughness.png\nnorm normal.png\n"
+        )
+        _write_pictures(staging, material)
+    return Path(folder)
+
+
+def write_plain_folder(
+    folder: str | os.PathLike, mesh: AvatarMesh, material: Material, names: list[str], regions: list[str], extras: dict
+) -> Path:
+    """Write `folder` with `mesh.npz`, `expressions.json` and the pictures.
+
+    `mesh.npz`: vertices (V, 3) and offsets (52, V, 3) float32 metres, faces, uv (v down), uv_faces, region.
+    `expressions.json`: the names of the offsets, the names that `region` numbers, and `extras`.
+    Raises:
+        OSError: the folder cannot be written; an older one is left as it was.
+    """
+    with new_folder(folder) as staging:
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **vars(mesh))
+        (staging / "mesh.npz").write_bytes(buffer.getvalue())
+        description = {"generator": f"studio-avatar {__version__}", "expressions": names, "regions": regions, **extras}
+        (staging / "expressions.json").write_text(json.dumps(description, indent=1) + "\n")
+        _write_pictures(staging, material)
+    return Path(folder)
+
+
+def _write_pictures(folder: Path, material: Material) -> None:
+    for name, data in vars(material).items():
+        (folder / f"{name}.png").write_bytes(data)
+
+
+def _obj(mesh: AvatarMesh) -> str:
+    lines = [f"# studio-avatar {__version__}, metres", "mtllib head.mtl", "o head"]
+    lines += [f"v {x:.7f} {y:.7f} {z:.7f}" for x, y, z in mesh.vertices.tolist()]
+    lines += [f"vt {u:.7f} {1 - v:.7f}" for u, v in mesh.uv.tolist()]
+    lines += [f"vn {x:.5f} {y:.5f} {z:.5f}" for x, y, z in smooth_normals(mesh.vertices, mesh.faces).tolist()]
+    lines += ["usemtl skin", "s 1"]
+    corners = np.stack([mesh.faces, mesh.uv_faces], -1) + 1
+    lines += ["f " + " ".join(f"{v}/{t}/{v}" for v, t in face) for face in corners.tolist()]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,151 @@
+"""An avatar as a binary glTF 2.0 file: one mesh, one material, one morph target per expression.
+
+Morph targets are sparse accessors, because most expressions move a small part of the head; that takes about a
+quarter of the plain form. No compression extension: every viewer reads the file as it is.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from studio_avatar.avatar.material.skin_material import IOR, SUBSURFACE_RADIUS_M, Material
+from studio_avatar.avatar.shapes.mesh import AvatarMesh, Corners, smooth_normals, split_at_seams, tangents
+from studio_avatar.imaging.files import write_atomically
+from studio_avatar.version import __version__
+
+from .gltf_document import ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER, GltfDocument, float32, indices
+from .motion import Motion
+
+LINEAR, LINEAR_MIPMAP_LINEAR, CLAMP_TO_EDGE = 9729, 9987, 33071
+STILL_METRES = 1e-6  # a vertex that moves less stays out of a morph target
+STILL_NORMAL = 1e-3
+
+
+def write_glb(
+    path: str | os.PathLike,
+    mesh: AvatarMesh,
+    material: Material,
+    names: list[str],
+    extras: dict,
+    motion: Motion | None = None,
+) -> Path:
+    """Write a person's head as a binary glTF 2.0 file, whole or not at all.
+
+    The mesh is the person's neutral shape in metres, +Y up, +Z out of the face, with normals, tangents, one metallic
+    roughness material and one morph target (position and normal) per expression.
+
+    Args:
+        path: file to write; its folder must exist.
+        names: of the morph targets, in the order of `mesh.offsets`; they go to `mesh.extras.targetNames`.
+        extras: what else `mesh.extras` carries, JSON-ready.
+        motion: adds the animation `capture` (expressions and the head's rotation).
+    Raises:
+        OSError: the file cannot be written.
+    """
+    document = GltfDocument()
+    primitive = _add_primitive(document, mesh)
+    scene = {
+        "asset": {"version": "2.0", "generator": f"studio-avatar {__version__}"},
+        "extensionsUsed": ["KHR_materials_ior"],
+        "scene": 0,
+        "scenes": [{"nodes": [0]}],
+        "nodes": [{"name": "head", "mesh": 0}],
+        "meshes": [
+            {
+                "name": "head",
+                "primitives": [primitive],
+                "weights": [0.0] * len(names),
+                "extras": {"targetNames": names, **extras},
+            }
+        ],
+        **_material(document, material),
+    }
+    if motion is not None:
+        scene["animations"] = [_animation(document, motion)]
+    return write_atomically(path, document.pack(scene))
+
+
+def _add_primitive(document: GltfDocument, mesh: AvatarMesh) -> dict:
+    """Append geometry and morph targets; return the glTF primitive."""
+    corners = split_at_seams(mesh)
+    normals = smooth_normals(mesh.vertices, mesh.faces)
+    corner_normals = normals[corners.vertex]
+    expressed = smooth_normals(mesh.vertices + mesh.offsets, mesh.faces)
+    return {
+        "attributes": {
+            "POSITION": document.add_accessor(float32(mesh.vertices[corners.vertex]), ARRAY_BUFFER, bounds=True),
+            "NORMAL": document.add_accessor(float32(corner_normals), ARRAY_BUFFER),
+            "TANGENT": document.add_accessor(float32(tangents(mesh, corners, corner_normals)), ARRAY_BUFFER),
+            "TEXCOORD_0": document.add_accessor(float32(mesh.uv[corners.uv]), ARRAY_BUFFER),
+        },
+        "indices": document.add_accessor(indices(corners.faces.ravel(), len(corners.vertex)), ELEMENT_ARRAY_BUFFER),
+        "material": 0,
+        "mode": 4,
+        "targets": [
+            _add_target(document, corners, moves, turned - normals)
+            for moves, turned in zip(mesh.offsets, expressed, strict=True)
+        ],
+    }
+
+
+def _add_target(document: GltfDocument, corners: Corners, moves: np.ndarray, turns: np.ndarray) -> dict:
+    """Append one morph target: position offsets [m] and normal offsets of the mesh's vertices, both (V, 3)."""
+    touched = (np.abs(moves).max(axis=1) > STILL_METRES) | (np.abs(turns).max(axis=1) > STILL_NORMAL)
+    touched = touched[corners.vertex]
+    touched[0] |= not touched.any()  # a sparse accessor needs at least one row
+    rows = indices(np.flatnonzero(touched), len(touched))
+    rows_view = document.add_view(rows.tobytes())
+    return {
+        "POSITION": document.add_sparse(float32(moves[corners.vertex]), rows, rows_view, bounds=True),
+        "NORMAL": document.add_sparse(float32(turns[corners.vertex]), rows, rows_view),
+    }
+
+
+def _material(document: GltfDocument, material: Material) -> dict:
+    """The glTF tables of the material. Scattering is told in `extras` only: viewers that read the extensions for it
+    take the head for a lampshade.
+    """
+    sources = [
+        document.add_png("colour", material.colour),
+        document.add_png("normal", material.normal),
+        document.add_png("roughness", material.roughness),
+    ]
+    return {
+        "materials": [
+            {
+                "name": "skin",
+                "pbrMetallicRoughness": {
+                    "baseColorTexture": {"index": 0},
+                    "metallicRoughnessTexture": {"index": 2},
+                    "metallicFactor": 0.0,
+                },
+                "normalTexture": {"index": 1},
+                "extensions": {"KHR_materials_ior": {"ior": IOR}},
+                "extras": {"subsurfaceRadiusMetres": list(SUBSURFACE_RADIUS_M)},
+            }
+        ],
+        "textures": [{"sampler": 0, "source": source} for source in sources],
+        "samplers": [
+            {
+                "magFilter": LINEAR,
+                "minFilter": LINEAR_MIPMAP_LINEAR,
+                "wrapS": CLAMP_TO_EDGE,
+                "wrapT": CLAMP_TO_EDGE,
+            }
+        ],
+    }
+
+
+def _animation(document: GltfDocument, motion: Motion) -> dict:
+    times = document.add_accessor(float32(motion.times), None, bounds=True)
+    weights = document.add_accessor(float32(motion.expression).ravel(), None)
+    turns = document.add_accessor(float32(motion.rotation), None)
+    return {
+        "name": "capture",
+        "samplers": [{"input": times, "output": weights}, {"input": times, "output": turns}],
+        "channels": [
+            {"sampler": 0, "target": {"node": 0, "path": "weights"}},
+            {"sampler": 1, "target": {"node": 0, "path": "rotation"}},
+        ],
+    }

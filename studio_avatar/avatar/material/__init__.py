@@ -1,0 +1,1 @@
+"""What the surface looks like: skin, relief, eyes and mouth."""

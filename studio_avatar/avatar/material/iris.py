@@ -1,0 +1,36 @@
+"""The iris colour of a capture, freed of the capture's light."""
+
+import numpy as np
+
+from studio_avatar.head.layout import region_mask
+from studio_avatar.imaging.color import linear_to_srgb, srgb_to_linear
+
+from .eyes import BROWN_IRIS, iris_mask
+
+MIN_SEEN = 0.3  # confidence of an iris texel to count
+MIN_TEXELS = 24
+DARKEST, LIGHTEST = 0.05, 0.75  # sRGB; beyond, a reflection or the shadow of the lid was measured
+
+
+def captured_iris(head, capture, texture: np.ndarray) -> np.ndarray:
+    """Mean iris colour (3,) sRGB in [0, 1]; brown, the most common, when the eyes were not seen.
+
+    The light on the irises is taken to be that on the face: the ratio of the studio texture to the phone texture over
+    the seen face, in linear colour.
+
+    Args:
+        capture: `PhoneTexture`. texture: (H, W, 3) studio texture of the same size, sRGB in [0, 1].
+    """
+    size = capture.rgb.shape[0]
+    iris = iris_mask(head, size) & (capture.seen > MIN_SEEN)
+    face = region_mask(head, size, "face") & (capture.seen > MIN_SEEN)
+    if iris.sum() < MIN_TEXELS or not face.any():
+        return np.asarray(BROWN_IRIS, np.float32)
+    light = _median_light(texture, face) / _median_light(capture.rgb, face).clip(1e-3)
+    colour = _median_light(capture.rgb, iris) * light
+    return np.clip(linear_to_srgb(colour), DARKEST, LIGHTEST).astype(np.float32)
+
+
+def _median_light(texture, mask) -> np.ndarray:
+    """Median linear colour (3,) of the masked texels."""
+    return np.median(srgb_to_linear(texture[mask]), axis=0)

@@ -1,0 +1,1 @@
+"""Geometry of one person: lids, lips, folds, neck, and the mesh."""

@@ -1,0 +1,116 @@
+"""The mesh that is exported: the person's head with its neck closed, in all its shapes."""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass
+
+import numpy as np
+
+from .neck import NeckCap, neck_cap
+from .person_shapes import person_shapes
+
+
+@dataclass(frozen=True)
+class AvatarMesh:
+    """Triangles with texture coordinates and expressions.
+
+    vertices: (V, 3) float32 metres, neutral; offsets: (52, V, 3) float32 metres at coefficient 1;
+    faces: (F, 3); uv: (T, 2) glTF convention; uv_faces: (F, 3), triangle order as `faces`; region: (F,) index into the
+    head's `region_names`. Vertices up to the head's own number are the head's, in its order.
+    """
+
+    vertices: np.ndarray
+    offsets: np.ndarray
+    faces: np.ndarray
+    uv: np.ndarray
+    uv_faces: np.ndarray
+    region: np.ndarray
+
+    def posed(self, coefficients: np.ndarray) -> np.ndarray:
+        """Vertices (V, 3) with the expression coefficients (52,)."""
+        return self.vertices + np.tensordot(np.asarray(coefficients, np.float32), self.offsets, 1)
+
+
+@dataclass(frozen=True)
+class Corners:
+    """Vertices split where the texture has a seam: file formats have one texture coordinate a vertex.
+
+    vertex: (N,) and uv: (N,) index the mesh's vertices and texture coordinates; faces: (F, 3) index the N.
+    """
+
+    vertex: np.ndarray
+    uv: np.ndarray
+    faces: np.ndarray
+
+
+def avatar_mesh(head, identity: np.ndarray) -> AvatarMesh:
+    """The mesh of the person with the identity coefficients (100,), neck closed."""
+    cap = _CAPS.get(head)
+    if cap is None:
+        cap = _CAPS[head] = neck_cap(head)
+    return _with_cap(head, person_shapes(head, identity), cap)
+
+
+def _with_cap(head, shapes, cap: NeckCap) -> AvatarMesh:
+    faces, uv_faces, region = (getattr(head, name).cpu().numpy() for name in ("faces", "uv_faces", "face_region"))
+    neck = np.full(len(cap.faces), list(head.config.region_names).index("neck"))
+    return AvatarMesh(
+        vertices=np.concatenate([shapes.neutral, cap.vertices(shapes.neutral)]),
+        offsets=np.concatenate([shapes.offsets, cap.offsets(shapes.offsets)], 1),
+        faces=np.concatenate([faces, cap.faces]),
+        uv=np.concatenate([head.uv.cpu().numpy(), cap.uv]).astype(np.float32),
+        uv_faces=np.concatenate([uv_faces, cap.uv_faces]),
+        region=np.concatenate([region, neck]),
+    )
+
+
+def split_at_seams(mesh: AvatarMesh) -> Corners:
+    """One vertex for each pair of vertex and texture coordinate that a triangle uses."""
+    pairs = np.stack([mesh.faces.ravel(), mesh.uv_faces.ravel()], axis=1)
+    unique, inverse = np.unique(pairs, axis=0, return_inverse=True)
+    return Corners(unique[:, 0], unique[:, 1], inverse.reshape(-1, 3))
+
+
+def smooth_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Area-weighted unit normals (..., V, 3) of `vertices` (..., V, 3)."""
+    from scipy.sparse import csr_matrix
+
+    corners = vertices[..., faces, :]
+    normal = np.cross(corners[..., 1, :] - corners[..., 0, :], corners[..., 2, :] - corners[..., 0, :])
+    count, number = vertices.shape[-2], np.repeat(np.arange(len(faces)), 3)
+    gather = csr_matrix((np.ones(faces.size, np.float32), (faces.ravel(), number)), shape=(count, len(faces)))
+    flat = np.moveaxis(normal, -2, 0).reshape(len(faces), -1)
+    total = (gather @ flat).reshape(count, *vertices.shape[:-2], 3)
+    total = np.moveaxis(total, 0, -2)
+    return (total / np.maximum(np.linalg.norm(total, axis=-1, keepdims=True), 1e-20)).astype(np.float32)
+
+
+def tangents(mesh: AvatarMesh, corners: Corners, normals: np.ndarray) -> np.ndarray:
+    """(N, 4) float32 as glTF has them: unit vector towards +u, and the sign that makes cross(normal, tangent) point
+    up in the picture. normals: (N, 3) of the corners.
+    """
+    points, uv = mesh.vertices[corners.vertex][corners.faces], mesh.uv[corners.uv][corners.faces]
+    edge, other = points[:, 1] - points[:, 0], points[:, 2] - points[:, 0]
+    (du, dv), (du2, dv2) = (uv[:, 1] - uv[:, 0]).T, (uv[:, 2] - uv[:, 0]).T
+    area = (du * dv2 - du2 * dv)[:, None]
+    # Times |area|: large triangles count more, and one without extent in the texture not at all.
+    along_u = (edge * dv2[:, None] - other * dv[:, None]) * np.sign(area)
+    along_v = (other * du[:, None] - edge * du2[:, None]) * np.sign(area)
+    sums = []
+    for direction in (along_u, along_v):
+        total = np.zeros((len(corners.vertex), 3))
+        for corner in range(3):
+            np.add.at(total, corners.faces[:, corner], direction)
+        sums.append(total)
+    towards_u, up = sums[0], -sums[1]
+    helper = np.where(np.abs(normals[:, 1:2]) < 0.9, [0.0, 1.0, 0.0], [1.0, 0.0, 0.0])
+    flat = np.linalg.norm(towards_u, axis=1) < 1e-12
+    towards_u[flat] = np.cross(helper, normals)[flat]
+    tangent = towards_u - normals * (towards_u * normals).sum(-1, keepdims=True)
+    tangent /= np.maximum(np.linalg.norm(tangent, axis=-1, keepdims=True), 1e-20)
+    sign = np.where((np.cross(normals, tangent) * up).sum(-1) < 0, -1.0, 1.0)
+    return np.concatenate([tangent, sign[:, None]], 1).astype(np.float32)
+
+
+_CAPS: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()

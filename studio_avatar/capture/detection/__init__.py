@@ -1,0 +1,1 @@
+"""Landmarks of one person, and the frames worth keeping."""

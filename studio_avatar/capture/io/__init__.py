@@ -1,0 +1,1 @@
+"""Videos and photos become upright sRGB frames."""

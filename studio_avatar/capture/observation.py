@@ -1,0 +1,192 @@
+"""Capture: a selfie video or photos become a `PhoneTexture`.
+
+video ─ read_frames ─► frames ─ follow_person ─► usable faces ─ choose_keyframes ─► 1-24 keyframes
+      ─ fit_head ─► HeadFit ─ unwrap, track_points, register_points ─► HeadFit ─ unwrap ─► one view per keyframe
+      ─ fuse ─► PhoneTexture + CaptureReport
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import reduce
+
+import numpy as np
+
+from studio_avatar.capture.detection.keyframes import choose_keyframes
+from studio_avatar.capture.detection.landmarks import FaceLandmarker
+from studio_avatar.capture.detection.people import FaceFrame, follow_person
+from studio_avatar.capture.fitting.head_fit import HeadFit, Tracks, fit_head
+from studio_avatar.capture.fitting.registration import register_points
+from studio_avatar.capture.fitting.tracking import track_points
+from studio_avatar.capture.io.video import MAX_SAMPLES, read_frames
+from studio_avatar.capture.reporting.contact_sheet import contact_sheet
+from studio_avatar.capture.reporting.report import CaptureReport, Finding, make_report
+from studio_avatar.capture.texture.fusion import fuse
+from studio_avatar.capture.texture.skin import without_cover
+from studio_avatar.capture.texture.unwrap import Camera, View, unwrap
+from studio_avatar.errors import InvalidInputError
+
+from .phone_texture import PhoneTexture
+
+TRACKING_SIZE = 1024  # texels
+REGISTRATION_SIZE = 352  # texels, of which the registrar's window has 256
+MAX_KEYFRAMES = 24
+UNWRAP_THREADS = 2  # most of the time is spent outside of Python's lock
+MIN_SIZE, MAX_SIZE = 32, 4096
+
+__all__ = [
+    "CaptureReport",
+    "Finding",
+    "HeadFit",
+    "Observation",
+    "PhoneTexture",
+    "capture",
+    "contact_sheet",
+    "observe",
+]
+
+
+def capture(
+    source,
+    head,
+    size: int = 1024,
+    max_keyframes: int = 12,
+    progress: Callable[[str, float], None] | None = None,
+    mirrored: bool = False,
+    registrar=None,
+) -> PhoneTexture:
+    """Make the phone texture of one person.
+
+    source: path of a video (an animated GIF too) or photo, a PIL image, a uint8 array (H, W, 3) sRGB, or a list of
+        1 to 5 photos as any of these (arrays may be more: the frames of a clip).
+    head: a `HeadModel`. size: side of the texture, texels. max_keyframes: at most 24. progress: called with a
+        stage's name and [0, 1].
+    mirrored: the pictures are stored as in a mirror, which some selfie cameras do without saying so in the file.
+    registrar: the weights' `Registrar`, which places the face more exactly than landmarks alone; None goes without.
+    Raises a `CaptureError` (no such file, unreadable, encrypted, coded in an unknown way, no face, several faces, too
+    small, never frontal, nothing sharp), an `InvalidInputError` or a `MissingDependencyError`.
+    """
+    return observe(source, head, size, max_keyframes, progress, mirrored, registrar).texture
+
+
+@dataclass(frozen=True)
+class Observation:
+    """A finished capture with the evidence behind it.
+
+    texture: the result. keyframes: the K frames it was made of; views: the same in texture space, aligned to
+    each other; best_view: (H, W) int, the view that each texel's finest detail comes from.
+    """
+
+    texture: PhoneTexture
+    keyframes: list[FaceFrame]
+    views: list[View]
+    best_view: np.ndarray
+
+
+def observe(
+    source,
+    head,
+    size: int = 1024,
+    max_keyframes: int = 12,
+    progress: Callable[[str, float], None] | None = None,
+    mirrored: bool = False,
+    registrar=None,
+) -> Observation:
+    """`capture` that also hands over the key frames and views, for contact sheets and measurements."""
+    if not 1 <= max_keyframes <= MAX_KEYFRAMES:
+        raise InvalidInputError(f"max_keyframes must be 1 to {MAX_KEYFRAMES}, not {max_keyframes}.")
+    if not MIN_SIZE <= size <= MAX_SIZE:
+        raise InvalidInputError(f"The texture's size must be {MIN_SIZE} to {MAX_SIZE}, not {size}.")
+    tell = progress or (lambda stage, fraction: None)
+
+    with FaceLandmarker() as landmarker:
+        # 1. Follow the person through the sampled frames.
+        tell("landmarks", 0.0)
+        sighting = follow_person(
+            read_frames(source, mirrored),
+            landmarker,
+            lambda count: tell("landmarks", min(count / MAX_SAMPLES, 1.0)),
+        )
+
+        # 2. Keep the frames that show the most, and look at them more closely.
+        keyframes = [
+            replace(keyframe, face=landmarker.look_again(keyframe.frame.rgb, keyframe.face))
+            for keyframe in choose_keyframes(sighting.frames, max_keyframes)
+        ]
+        tell("landmarks", 1.0)
+
+    # 3. Fit one head to all of them.
+    fit = fit_frames(head, keyframes, registrar, lambda fraction: tell("fit", fraction))
+
+    # 4. Bring each of them into texture space.
+    views = _views_of(keyframes, head, fit, size, lambda fraction: tell("unwrap", fraction))
+
+    # 5. Make one texture of them.
+    tell("fuse", 0.0)
+    qualities = [keyframe.quality * keyframe.sureness for keyframe in keyframes]
+    fused = fuse(views, qualities, lambda fraction: tell("fuse", fraction))
+    report = make_report(head, fused, keyframes, fit, sighting)
+    tell("fuse", 1.0)
+    texture = PhoneTexture(fused.rgb, fused.seen, fit, report)
+    return Observation(texture, keyframes, fused.views, fused.best_view)
+
+
+def fit_frames(
+    head, keyframes: list[FaceFrame], registrar=None, tell: Callable[[float], None] = lambda fraction: None
+) -> HeadFit:
+    """Fit to landmarks, then also to points of the skin: placed by the registrar, and followed from frame to frame."""
+    tell(0.0)
+    first = keyframes[0].frame.rgb
+    known = (
+        head,
+        [keyframe.face for keyframe in keyframes],
+        (first.shape[1], first.shape[0]),
+        [keyframe.frame.time for keyframe in keyframes],
+    )
+    fit = fit_head(*known)
+    first_round = [] if registrar is None else [REGISTRATION_SIZE]
+    second_round = [TRACKING_SIZE] if len(keyframes) > 1 else first_round  # one frame has nothing to follow
+    sizes = first_round + second_round
+    for number, size in enumerate(sizes):
+
+        def tell_round(fraction: float, number=number) -> None:
+            tell((number + fraction) / len(sizes))
+
+        views = _views_of(keyframes, head, fit, size, lambda fraction: tell_round(0.5 * fraction))
+        tracks = _points_in(views, head, registrar)
+        fit = fit_head(*known, tracks, start=fit, tell=lambda fraction: tell_round(0.6 + 0.4 * fraction))
+    tell(1.0)
+    return fit
+
+
+def _points_in(views: list[View], head, registrar) -> Tracks:
+    """What K views add to their landmarks; corners are followed at the size at which there are any."""
+    from studio_avatar.head.layout import texel_map
+
+    size, parts = len(views[0].trust), []
+    if registrar is not None:
+        parts.append(register_points(registrar, head, texel_map(head, size), views))
+    if size == TRACKING_SIZE:
+        parts.append(track_points(head, texel_map(head, size), views))
+    return reduce(Tracks.joined, parts)
+
+
+def _views_of(keyframes: list[FaceFrame], head, fit: HeadFit, size: int, tell) -> list[View]:
+    import torch
+
+    from studio_avatar.head.layout import texel_map
+
+    texels = texel_map(head, size)
+    shapes = head.vertices(torch.from_numpy(fit.identity), torch.from_numpy(fit.expression)).cpu().numpy()
+
+    def view_of(k: int) -> View:
+        keyframe = keyframes[k]
+        camera = Camera(fit.rotation[k], fit.translation[k], fit.focal_px, keyframe.face.height_px)
+        return without_cover(unwrap(keyframe.frame, head, texels, shapes[k], camera), head)
+
+    views = []
+    with ThreadPoolExecutor(UNWRAP_THREADS) as pool:
+        for view in pool.map(view_of, range(len(keyframes))):
+            views.append(view)
+            tell(len(views) / len(keyframes))
+    return views

@@ -1,0 +1,1 @@
+"""What to do better at the next capture, and the evidence."""

@@ -1,0 +1,268 @@
+"""How good a capture is, in numbers and in words about what the user could do better."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from studio_avatar.capture.detection.people import FaceFrame, Sighting
+from studio_avatar.capture.fitting.head_fit import HeadFit
+from studio_avatar.capture.texture.fusion import Fused
+from studio_avatar.capture.texture.skin import OTHER_ABOVE, skin_distance, thin_marks
+
+SEEN_AT = 0.3  # trust from which a texel counts as seen
+VERDICTS = ("good", "fair", "poor")
+REGIONS = {
+    "face": ("face", "lips", "brows", "eyelids"),
+    "ears": ("ears",),
+    "neck": ("neck",),
+    "scalp": ("scalp",),
+}
+ADVICE_BY_REASON = {
+    "no_face": "Keep the face in the picture.",
+    "too_small": "Come closer.",
+    "cut": "Record one clip without cuts.",
+    "blurred": "Move more slowly, or find more light.",
+    "eyes_closed": "Keep the eyes open.",
+    "occluded": "Keep hands and hair off the face.",
+}
+# MediaPipe landmarks: from the lower lids to the cheeks, where rims of glasses lie; the forehead and the temples above
+# the brows.
+AROUND_EYES = (
+    (226, 31, 228, 229, 230, 231, 232, 233, 244, 245, 188, 114, 47, 100, 101, 50, 123, 116, 143, 35),
+    (446, 261, 448, 449, 450, 451, 452, 453, 464, 465, 412, 343, 277, 329, 330, 280, 352, 345, 372, 265),
+)
+FOREHEAD_AREA = (
+    (63, 105, 66, 107, 9, 336, 296, 334, 293, 301, 251, 284, 332, 297, 338, 10, 109, 67, 103, 54, 21, 71),
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One measured property of a capture.
+
+    threshold: the value from which on (or up to which) the property is good.
+    verdict: "good", "fair" or "poor".
+    advice: one sentence on what to do; empty when the verdict is good.
+    """
+
+    name: str
+    value: float
+    unit: str
+    threshold: float
+    verdict: str
+    advice: str
+
+
+@dataclass(frozen=True)
+class CaptureReport:
+    """All findings about a capture.
+
+    frames_sampled: pictures looked at; frames_with_face: of those, with a face; frames_used: keyframes.
+    frames_rejected: how many pictures were left out for each reason.
+    """
+
+    frames_sampled: int
+    frames_with_face: int
+    frames_used: int
+    frames_rejected: dict[str, int]
+    findings: tuple[Finding, ...]
+
+    @property
+    def verdict(self) -> str:
+        """The worst verdict of all findings that can be mended."""
+        return max((f.verdict for f in self.findings), key=VERDICTS.index, default="good")
+
+    @property
+    def summary(self) -> str:
+        """One or two sentences: how good the capture is, and the most pressing advice."""
+        used = f"{self.frames_used} of {self.frames_sampled} pictures were used"
+        if self.verdict == "good":
+            return f"Good capture: {used}."
+        worst = next(f for f in self.findings if f.verdict == self.verdict)
+        opening = "Usable capture" if self.verdict == "fair" else "Weak capture"
+        return f"{opening}: {used}. {worst.advice}"
+
+    def finding(self, name: str) -> Finding:
+        """The finding of that name; raises `KeyError` if there is none."""
+        for finding in self.findings:
+            if finding.name == name:
+                return finding
+        raise KeyError(name)
+
+    def to_dict(self) -> dict:
+        """Plain dictionaries, lists, numbers and strings, ready for JSON."""
+        return {
+            "verdict": self.verdict,
+            "summary": self.summary,
+            "frames_sampled": self.frames_sampled,
+            "frames_with_face": self.frames_with_face,
+            "frames_used": self.frames_used,
+            "frames_rejected": dict(self.frames_rejected),
+            "findings": [asdict(finding) for finding in self.findings],
+        }
+
+
+def make_report(
+    head,
+    fused: Fused,
+    keyframes: Sequence[FaceFrame],
+    fit: HeadFit,
+    sighting: Sighting,
+) -> CaptureReport:
+    """Measure a finished capture; `fused` is its texture, `keyframes` the frames it came from."""
+    findings = [
+        *_coverage(head, fused, keyframes),
+        *_sharpness_and_size(keyframes, sighting, fit),
+        *_exposure(head, fused),
+        *_light(head, fused),
+        *_cover(head, fused),
+    ]
+    return CaptureReport(
+        sighting.sampled, sighting.with_face, len(keyframes), sighting.rejected, tuple(findings)
+    )
+
+
+def _coverage(head, fused: Fused, keyframes: Sequence[FaceFrame]) -> list[Finding]:
+    seen = fused.seen > SEEN_AT
+    shares = {name: 100 * seen[_region(head, fused, *regions)].mean() for name, regions in REGIONS.items()}
+    yaw, pitch = (np.ptp([k.view[axis] for k in keyframes]) for axis in (0, 1))
+    return [
+        _at_least("face_seen", shares["face"], "%", 90, 65, "Turn the head slowly to both sides."),
+        _at_least("ears_seen", shares["ears"], "%", 50, 15, "Turn further, until each ear was in view."),
+        _at_least("neck_seen", shares["neck"], "%", 30, 10, "Lift the chin once and open the collar."),
+        _at_least("scalp_seen", shares["scalp"], "%", 25, 8, "Bow the head once, and keep its top in the picture."),
+        _at_least("yaw_range", yaw, "degrees", 60, 25, "Turn the head further to the left and right."),
+        _at_least("pitch_range", pitch, "degrees", 20, 6, "Look up and down once as well."),
+    ]
+
+
+def _sharpness_and_size(keyframes, sighting: Sighting, fit: HeadFit) -> list[Finding]:
+    usable = 100 * len(sighting.frames) / sighting.sampled
+    return [
+        _at_least("face_height", _median(k.face.height_px for k in keyframes), "pixels", 350, 160, "Come closer."),
+        _at_least("sharpness", _median(k.sharpness for k in keyframes), "0-1", 0.5, 0.3, "Hold still, or find more light."),
+        _at_least("frames_usable", usable, "%", 70, 35, _advice_for(sighting.rejected)),
+        _at_most("fit_error", 100 * fit.reprojection_error, "% of face height", 1.0, 2.0, "Keep hair and hands off."),
+    ]  # fmt: skip
+
+
+def _exposure(head, fused: Fused) -> list[Finding]:
+    skin = _seen_skin(head, fused)
+    dark, bright = 100 * (skin.max(1) < 0.12).mean(), 100 * (skin.max(1) > 0.98).mean()
+    return [
+        _at_most("too_dark", dark, "%", 5, 20, "Find more light."),
+        _at_most("too_bright", bright, "%", 3, 12, "Avoid direct lamps and sun."),
+        Finding("skin_tone_ita", _number(skin_tone_ita(skin)), "degrees", 0.0, "good", ""),
+    ]
+
+
+def _light(head, fused: Fused) -> list[Finding]:
+    """How much the face's brightness changes with the direction it faces, and from where it is brightest."""
+    direction, strength = light_direction(head, fused)
+    azimuth = float(np.degrees(np.arctan2(direction[0], direction[2])))
+    side = "left" if azimuth > 0 else "right"
+    sideways, upwards = abs(direction[0]), direction[1]
+    where = f"your {side}" if sideways >= 0.5 * abs(upwards) else "above" if upwards > 0 else "below"
+    advice = f"The light comes from {where}: turn towards it, or face a window."
+    return [
+        _at_most("uneven_light", 100 * strength, "%", 25, 60, advice),
+        Finding("light_azimuth", _number(azimuth), "degrees, left positive", 0.0, "good", ""),
+    ]
+
+
+def _cover(head, fused: Fused) -> list[Finding]:
+    """What is not skin where skin should be: rims around the eyes, hair on the forehead, by colour or by thinness."""
+    from studio_avatar.head.layout import landmark_uv
+
+    place = landmark_uv(head) * len(fused.seen)
+    skin = _region(head, fused, "face") & (fused.seen > SEEN_AT)
+    unlike = (skin_distance(head, fused.rgb, fused.seen, skin) > OTHER_ABOVE) | thin_marks(fused.rgb)
+    shares = []
+    for outline in (AROUND_EYES, FOREHEAD_AREA):
+        area = skin & _polygons(place, outline, fused.seen.shape)
+        shares.append(100 * unlike[area].mean() if area.any() else 0.0)
+    return [
+        _at_most("glasses", shares[0], "%", 5, 25, "Take off the glasses."),
+        _at_most("hair_on_face", shares[1], "%", 10, 25, "Hold the hair back from the forehead."),
+    ]
+
+
+def light_direction(head, fused: Fused) -> tuple[np.ndarray, float]:
+    """Unit vector (3,) in head space towards the brighter side, and the strength: slope of luma over its mean.
+
+    Least squares of luma = mean + slope . normal over the seen skin of the face.
+    """
+    from studio_avatar.head.layout import TexelMap, texel_map, texel_normals
+
+    where = _region(head, fused, "face") & (fused.seen > SEEN_AT)
+    if where.sum() < 100:
+        return np.array([0.0, 0.0, 1.0]), 0.0
+    texels = texel_map(head, len(fused.seen))
+    seen = TexelMap(texels.triangle[where][None], texels.barycentric[where][None])
+    normals = texel_normals(seen, head, head.neutral.cpu().numpy())[0]
+    luma = fused.rgb[where] @ np.array([0.2126, 0.7152, 0.0722], np.float32)
+    terms = np.c_[np.ones(len(luma)), normals]
+    mean, *slope = np.linalg.lstsq(terms, luma, rcond=None)[0]
+    # What faces the camera is seen in every light: only the slope across the face tells of its direction.
+    across = np.linalg.norm(slope[:2]) / max(float(luma.mean()), 1e-3)
+    return np.array(slope) / max(np.linalg.norm(slope), 1e-9), float(across)
+
+
+def _region(head, fused: Fused, *names: str) -> np.ndarray:
+    from studio_avatar.head.layout import region_mask
+
+    return region_mask(head, len(fused.seen), *names)
+
+
+def _seen_skin(head, fused: Fused) -> np.ndarray:
+    """(N, 3) colours of the face where it was seen."""
+    where = _region(head, fused, *REGIONS["face"]) & (fused.seen > SEEN_AT)
+    return fused.rgb[where] if where.any() else np.full((1, 3), 0.5, np.float32)
+
+
+def _polygons(place: np.ndarray, outlines, shape: tuple[int, int]) -> np.ndarray:
+    """(H, W) bool, inside any of the polygons through landmarks at `place` (468, 2) texels."""
+    import cv2
+
+    mask = np.zeros(shape, np.uint8)
+    cv2.fillPoly(mask, [place[list(outline)].round().astype(np.int32) for outline in outlines], 1)
+    return mask.astype(bool)
+
+
+def _advice_for(rejected: dict[str, int]) -> str:
+    """One sentence about the most frequent reason for which pictures were left out."""
+    reason = max(rejected, key=rejected.get)
+    return ADVICE_BY_REASON[reason]
+
+
+def skin_tone_ita(skin: np.ndarray) -> float:
+    """Individual typology angle of skin colours (N, 3) sRGB in [0, 1], degrees: atan2(L* - 50, b*).
+
+    Above 55 very light, 41 light, 28 intermediate, 10 tan, -30 brown, below dark (Chardon 1991). It tells of
+    the light of the capture as much as of the skin.
+    """
+    import cv2
+
+    lightness, _, yellow = np.median(
+        cv2.cvtColor(skin[None].astype(np.float32), cv2.COLOR_RGB2LAB)[0], axis=0
+    )
+    return float(np.degrees(np.arctan2(lightness - 50.0, yellow)))
+
+
+def _median(values) -> float:
+    return float(np.median(list(values)))
+
+
+def _number(value) -> float:
+    return round(float(value), 4)
+
+
+def _at_least(name: str, value, unit: str, good: float, fair: float, advice: str) -> Finding:
+    verdict = "good" if value >= good else "fair" if value >= fair else "poor"
+    return Finding(name, _number(value), unit, good, verdict, "" if verdict == "good" else advice)
+
+
+def _at_most(name: str, value, unit: str, good: float, fair: float, advice: str) -> Finding:
+    verdict = "good" if value <= good else "fair" if value <= fair else "poor"
+    return Finding(name, _number(value), unit, good, verdict, "" if verdict == "good" else advice)

@@ -1,0 +1,1 @@
+"""Key frames in texture space, and one texture of them."""

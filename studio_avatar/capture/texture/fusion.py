@@ -1,0 +1,126 @@
+"""Fuse the views of several frames into one texture that is sharper than each of them, not blurrier.
+
+The views are aligned to each other (`alignment`), then blended in bands: fine detail comes from one view, the one that
+shows it best, slow changes from all around.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .alignment import Average, align
+from .smoothing import blur
+from .unwrap import View
+
+COHERENCE = 1.0 / 128.0  # over the size of the texture: the best view changes in patches, not in specks
+
+
+@dataclass(frozen=True)
+class Fused:
+    """The texture of all views.
+
+    rgb: (H, W, 3) float32 sRGB in [0, 1], smoothly filled where unseen; seen: (H, W) float32 in [0, 1].
+    best_view: (H, W) int, the view that the finest detail comes from, an index into `views`.
+    views: the K views as they were blended, aligned to each other and in one light.
+    """
+
+    rgb: np.ndarray
+    seen: np.ndarray
+    best_view: np.ndarray
+    views: list[View]
+
+
+def fuse(
+    views: Sequence[View],
+    quality: Sequence[float],
+    tell: Callable[[float], None] = lambda fraction: None,
+) -> Fused:
+    """Fuse K views, the most frontal first, into one.
+
+    quality: (K,) > 0, how sharp each frame is. tell: called with the share that is done.
+    """
+    if len(views) == 1:
+        rgb, seen = fill_unseen(views[0].rgb, views[0].trust), views[0].trust
+        return Fused(rgb, seen, np.zeros(seen.shape, int), list(views))
+    aligned, average = align(views, lambda fraction: tell(0.6 * fraction))
+    best = _best_view(aligned, quality)
+    tell(0.65)
+    rgb = blend(aligned, average, best, lambda fraction: tell(0.65 + 0.3 * fraction))
+    return Fused(rgb, average.trust, best, aligned)  # many poor views do not make a good one
+
+
+def blend(
+    views: list[View], average: Average, best: np.ndarray, tell: Callable[[float], None] = lambda fraction: None
+) -> np.ndarray:
+    """One texture (H, W, 3) of K aligned views and their `average`, each view leading where it is the `best` (H, W)."""
+    fallback = fill_unseen(average.rgb, average.trust)
+    return fill_unseen(_blend_bands(views, best, fallback, tell), average.trust)
+
+
+def _best_view(views: list[View], quality: Sequence[float]) -> np.ndarray:
+    """(H, W) index of the view with the most detail to show: trusted, near, facing the camera, sharp."""
+    sigma = COHERENCE * len(views[0].trust)
+    most, best = None, None
+    for k, (view, sharp) in enumerate(zip(views, quality, strict=True)):
+        worth = blur(view.trust * view.scale * np.float32(sharp), sigma)
+        worth *= np.minimum(4.0 * view.trust, 1.0)  # the blur must not carry it to where nothing is seen
+        if most is None:
+            most, best = worth, np.zeros(worth.shape, int)
+            continue
+        best[worth > most] = k
+        most = np.maximum(most, worth)
+    return best
+
+
+def fill_unseen(rgb: np.ndarray, trust: np.ndarray) -> np.ndarray:
+    """Replace untrusted texels by a smooth continuation of the trusted ones (pull-push).
+
+    rgb: (H, W, 3) float32; trust: (H, W) float32 in [0, 1]. Returns (H, W, 3); unchanged where trust is 1.
+    """
+    import cv2
+
+    # A little trust is better than a guess, the very border of what is seen is not.
+    weight = np.clip(trust * 4.0 - 0.4, 0.0, 1.0).astype(np.float32)
+    levels = [(rgb.astype(np.float32) * weight[..., None], weight)]
+    while max(levels[-1][1].shape) > 1:
+        size = tuple(max((n + 1) // 2, 1) for n in levels[-1][1].shape[::-1])
+        levels.append(tuple(cv2.resize(part, size, interpolation=cv2.INTER_AREA) for part in levels[-1]))
+    total, weight = levels.pop()
+    filled = (total / max(float(weight.max()), 1e-6)).reshape(1, 1, 3)
+    while levels:
+        total, weight = levels.pop()
+        coarse = cv2.resize(filled, weight.shape[::-1], interpolation=cv2.INTER_LINEAR).reshape(
+            *weight.shape, 3
+        )
+        own = total / np.maximum(weight, 1e-6)[..., None]
+        # Pulled levels average what is there: any weight makes them a full answer.
+        share = np.clip(weight * (1.0 if not levels else 4.0), 0.0, 1.0)[..., None]
+        filled = share * own + (1.0 - share) * coarse
+    return np.clip(filled, 0.0, 1.0)
+
+
+def _blend_bands(
+    views: list[View], best: np.ndarray, fallback: np.ndarray, tell: Callable[[float], None]
+) -> np.ndarray:
+    """Laplacian-pyramid blend (Burt and Adelson 1983) of K views, each where it is the `best` (H, W)."""
+    import cv2
+
+    levels = max(int(np.log2(min(best.shape))) - 4, 1)
+    blended, norms = [0.0] * (levels + 1), [0.0] * (levels + 1)
+    for k, view in enumerate(views):
+        # What a view has not seen must not bleed into its coarse bands.
+        shown = np.clip(view.trust * 4.0, 0.0, 1.0)[..., None]
+        band, share = shown * view.rgb + (1.0 - shown) * fallback, (best == k).astype(np.float32)
+        for level in range(levels + 1):
+            smaller = cv2.pyrDown(band) if level < levels else None
+            detail = band - cv2.pyrUp(smaller, dstsize=band.shape[1::-1]) if level < levels else band
+            blended[level] = blended[level] + (share[..., None] + 1e-6) * detail
+            norms[level] = norms[level] + share[..., None] + 1e-6
+            if level < levels:
+                band, share = smaller, cv2.pyrDown(share)
+        tell((k + 1) / len(views))
+    out = blended[levels] / norms[levels]
+    for level in reversed(range(levels)):
+        out = cv2.pyrUp(out, dstsize=blended[level].shape[1::-1]) + blended[level] / norms[level]
+    return np.clip(out, 0.0, 1.0).astype(np.float32)

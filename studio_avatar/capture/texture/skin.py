@@ -1,0 +1,89 @@
+"""Tell skin from what lies over it: collars, scarves and long hair on neck and ears must not become skin."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from .smoothing import blur
+from .unwrap import View, smoothstep
+
+SURE_TRUST = 0.7  # the face itself, seen from the front, is where the person's skin colours are learnt
+ENOUGH_SKIN = 20_000  # texels to learn them from
+CHROMA_FLOOR = 0.07  # log units; even light leaves skin this much variety
+LUMA_FLOOR = 0.35  # log units; the neck lies in the shadow of the chin
+SKIN_BELOW, OTHER_ABOVE = 2.2, 3.2  # Mahalanobis distances
+THIN = 1.0 / 23.0  # over the size of the texture: rims and strands are much thinner than this
+THIN_CONTRAST = 0.35  # log units of luma
+SPECK = 1.0 / 160.0  # smoothing, over the size of the texture: no decision about single texels
+COVERED_REGIONS = (
+    "neck",
+    "ears",
+)  # where clothes and hair lie; the face itself keeps beard, brows and glasses
+
+
+def without_cover(view: View, head) -> View:
+    """Take trust away from neck and ear texels whose colour is clearly not the skin of this face.
+
+    The skin's colours are those of the frontal face in the same view, so that colour casts do not matter.
+    """
+    from studio_avatar.head.layout import region_mask
+
+    size = view.trust.shape[0]
+    asked = region_mask(head, size, *COVERED_REGIONS) & (view.trust > 0.0)
+    if not asked.any():
+        return view
+    distance = skin_distance(head, view.rgb, view.trust, asked)
+    weight = blur(asked.astype(np.float32), SPECK * size)[asked]
+    smooth = blur(distance, SPECK * size)[asked] / np.maximum(weight, 1e-3)
+    trust = view.trust.copy()
+    trust[asked] *= 1.0 - smoothstep(smooth, SKIN_BELOW, OTHER_ABOVE)
+    return replace(view, trust=trust)
+
+
+def skin_distance(head, rgb: np.ndarray, trust: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """(H, W) float32 Mahalanobis distance of each `asked` texel to the colours of this face's own skin, 0 elsewhere.
+
+    rgb: (H, W, 3) sRGB in [0, 1]; trust: (H, W); asked: (H, W) bool. Zero everywhere when too little of the face is
+    seen to know it.
+    """
+    from studio_avatar.head.layout import region_mask
+
+    sure = np.flatnonzero(region_mask(head, len(trust), "face") & (trust > SURE_TRUST))
+    distance = np.zeros_like(trust)
+    if len(sure) >= 50:
+        skin = rgb.reshape(-1, 3)[sure[:: max(len(sure) // ENOUGH_SKIN, 1)]]
+        distance[asked] = _distance(_features(rgb[asked]), _features(skin))
+    return distance
+
+
+def thin_marks(rgb: np.ndarray) -> np.ndarray:
+    """(H, W) bool: clearly darker or brighter than the middle of its surroundings, in a texture (H, W, 3) sRGB.
+
+    Rims of glasses and strands of hair; also the borders of brows, lids and lips.
+    """
+    import cv2
+
+    darkest, step = -6.0, 1.0 / 32.0  # OpenCV's median wants whole numbers
+    log_luma = _features(rgb.reshape(-1, 3))[:, 2].reshape(rgb.shape[:2])
+    levels = np.clip((log_luma - darkest) / step, 0, 255).astype(np.uint8)
+    around = cv2.medianBlur(levels, 2 * round(0.5 * THIN * len(rgb)) + 1)
+    return np.abs(levels.astype(np.int16) - around) > THIN_CONTRAST / step
+
+
+def _features(rgb: np.ndarray) -> np.ndarray:
+    """(N, 3) sRGB -> (N, 3): two log chromaticities, which light hardly changes, and log luma."""
+    linear = np.power(np.maximum(rgb, 0.0), 2.2) + 0.002
+    red, green, blue = np.log(linear).T
+    luma = np.log(linear @ np.array((0.2126, 0.7152, 0.0722), linear.dtype))
+    return np.stack([red - green, blue - green, luma], axis=1)
+
+
+def _distance(colours: np.ndarray, skin: np.ndarray) -> np.ndarray:
+    """(N,) Mahalanobis distance of `colours` (N, 3) from the middle half of `skin` (M, 3)."""
+    middle = np.median(skin, axis=0)
+    near = np.abs(skin - middle).sum(1)
+    core = skin[near <= np.quantile(near, 0.8)]  # without brows, beard, glasses and highlights
+    floor = np.diag([CHROMA_FLOOR**2, CHROMA_FLOOR**2, LUMA_FLOOR**2])
+    inverse = np.linalg.inv(np.cov(core.T) + floor)
+    whitened = (colours - core.mean(0)) @ np.linalg.cholesky(inverse).astype(np.float32)
+    return np.sqrt(np.einsum("ni,ni->n", whitened, whitened))

@@ -1,0 +1,262 @@
+"""From a frame and the fitted head to texture space: what each texel looks like, and how far to trust it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from studio_avatar.capture.io.frame import Frame
+
+from .silhouette import person_mask
+
+MAX_ZBUFFER_FACE_HEIGHT_PX = 360  # resolution of visibility; the fit is no more exact than a pixel of this
+ZBUFFER_PX_PER_TEXEL = 0.8  # height of the face in that buffer over the size of the texture
+GRAZING_COSINE, FACING_COSINE = 0.2, 0.55  # at flatter angles: no trust; above the second: full
+OCCLUSION_BIAS_M = 0.004  # an occluder nearer by less than this is the surface itself
+BACKGROUND_MARGIN = 0.3  # over face height: how much around the head is looked at to know the background
+BACKGROUND, SKIN, EYEBALLS, INSIDE = 0, 1, 2, 3
+# Distances over face height between which trust rises from 0 to 1.
+TRUST_FROM_SILHOUETTE = (0.008, 0.030)  # from the border of the fitted head, which is off by about a percent
+TRUST_FROM_BACKGROUND = (0.010, 0.035)  # from the border of the person in the picture
+TRUST_FROM_OTHER_MATERIAL = {SKIN: (0.003, 0.008), EYEBALLS: (0.006, 0.012), INSIDE: (0.003, 0.008)}
+_MATERIAL_OF_REGION = {
+    "eyeball_left": EYEBALLS,
+    "eyeball_right": EYEBALLS,
+    "eye_sockets": INSIDE,
+    "teeth": INSIDE,
+    "tongue": INSIDE,
+    "mouth": INSIDE,
+}
+
+
+@dataclass(frozen=True)
+class View:
+    """One frame in texture space.
+
+    rgb: (H, W, 3) float32 sRGB in [0, 1]; meaningless where `trust` is 0.
+    trust: (H, W) float32 in [0, 1]: visible, facing the camera, in the picture, off its material's borders.
+    pixel: (H, W, 2) float32, the place in the frame that each texel shows, pixels; meaningless where `trust` is 0.
+    scale: (H, W) float32, how many pixels of the frame there are along a texel: how much detail it can show.
+    """
+
+    rgb: np.ndarray
+    trust: np.ndarray
+    pixel: np.ndarray
+    scale: np.ndarray
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Where the head is in one frame; the conventions are those of `HeadFit`.
+
+    rotation: (3, 3). translation: (3,) metres. focal_px: pixels.
+    face_height_px: height of the face in the frame, pixels.
+    """
+
+    rotation: np.ndarray
+    translation: np.ndarray
+    focal_px: float
+    face_height_px: float
+
+    def project(self, points: np.ndarray, image_size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """Head points (..., 3) metres to pixels (..., 2) and depths (...) metres."""
+        return self.in_picture(self.see(points), image_size)
+
+    def see(self, points: np.ndarray) -> np.ndarray:
+        """Head points (..., 3) to camera points (..., 3), metres."""
+        return points @ self.rotation.T.astype(np.float32) + self.translation.astype(np.float32)
+
+    def in_picture(self, points: np.ndarray, image_size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """Camera points (..., 3) metres to pixels (..., 2) and depths (...) metres."""
+        depth = np.maximum(points[..., 2], 1e-3)
+        centre = 0.5 * np.asarray(image_size, np.float32)
+        return self.focal_px * points[..., :2] / depth[..., None] + centre, depth
+
+
+def unwrap(frame: Frame, head, texels, vertices: np.ndarray, camera: Camera) -> View:
+    """Bring a frame into texture space.
+
+    head: `HeadModel`; texels: its `TexelMap` of the wanted size; vertices: (V, 3) float32 metres, the fitted
+        head with the expression of this frame.
+    """
+    image_size = frame.rgb.shape[1::-1]
+    vertices = np.ascontiguousarray(vertices, np.float32)
+    cosine = _facing(head, vertices, camera)  # (V,)
+    faces = head.faces.cpu().numpy()
+
+    # 1. The N texels that may be seen at all: about half of them face away.
+    may_face = np.append((cosine[faces] > GRAZING_COSINE).any(1), False)  # the last is for triangle -1
+    place = np.flatnonzero(may_face[texels.triangle])
+    triangle, shares = texels.triangle.ravel()[place], texels.barycentric.reshape(-1, 3)[place]
+
+    # 2. Where they are in the frame, and whether the camera sees them there.
+    values = _interpolate(np.c_[camera.see(vertices), cosine], faces, triangle, shares)  # (N, 4)
+    pixel, depth = camera.in_picture(values[:, :3], image_size)
+    trust = smoothstep(values[:, 3], GRAZING_COSINE, FACING_COSINE) * _inside(pixel, frame.picture)
+    buffer_height = min(MAX_ZBUFFER_FACE_HEIGHT_PX, ZBUFFER_PX_PER_TEXEL * len(texels.triangle))
+    scale = min(1.0, buffer_height / camera.face_height_px)
+    trust *= _visible(head, vertices, camera, frame.rgb, scale, triangle, pixel, depth)
+
+    # 3. What the frame shows there.
+    detail = _pixels_per_texel(head, vertices, camera, image_size, texels.triangle.shape[0])[triangle]
+    view = View(*(np.zeros((*texels.triangle.shape, *channels), np.float32) for channels in ((3,), (), (2,), ())))
+    view.rgb.reshape(-1, 3)[place] = _sample(frame.rgb, pixel, detail)
+    view.trust.ravel()[place] = trust
+    view.pixel.reshape(-1, 2)[place] = pixel
+    view.scale.ravel()[place] = detail
+    return view
+
+
+def triangle_material(head) -> np.ndarray:
+    """(F,) uint8: SKIN, EYEBALLS or INSIDE for each triangle of the head."""
+    by_region = np.array([_MATERIAL_OF_REGION.get(name, SKIN) for name in head.config.region_names], np.uint8)
+    return by_region[head.face_region.cpu().numpy()]
+
+
+def smoothstep(value: np.ndarray, low: float, high: float) -> np.ndarray:
+    """0 below `low`, 1 above `high`, smooth between."""
+    share = np.clip((value - low) / (high - low), 0.0, 1.0)
+    return share * share * (3.0 - 2.0 * share)
+
+
+def _facing(head, vertices: np.ndarray, camera: Camera) -> np.ndarray:
+    """(V,) float32: cosine of the angle between the surface's normal and the line of sight."""
+    import torch
+
+    normal = head.normals(torch.from_numpy(vertices)).cpu().numpy()
+    sight = (-camera.rotation.T @ camera.translation).astype(np.float32) - vertices  # towards the camera
+    return (normal * sight).sum(1) / np.linalg.norm(sight, axis=1)
+
+
+def _interpolate(values: np.ndarray, faces: np.ndarray, triangle: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Vertex values (V, C) at N points: triangle (N,) of `faces` (F, 3), shares (N, 3) barycentric -> (N, C) float32."""
+    corners = values.astype(np.float32)[faces]  # (F, 3, C)
+    return np.einsum("ncv,nc->nv", np.take(corners, triangle, axis=0), shares)
+
+
+def _inside(pixel: np.ndarray, picture: tuple[int, int, int, int]) -> np.ndarray:
+    """(N,) trust by the distance to the edge of the picture."""
+    left, top, right, bottom = picture
+    x, y = pixel[:, 0], pixel[:, 1]
+    margin = np.minimum(np.minimum(x - left, right - x), np.minimum(y - top, bottom - y))
+    return smoothstep(margin, 1.0, 1.0 + 0.01 * (bottom - top))
+
+
+def _visible(head, vertices, camera: Camera, rgb, scale: float, triangle, pixel, depth) -> np.ndarray:
+    """(N,) trust by visibility: nothing in front of the texel, off the border of its material, on the person.
+
+    scale: pixels of the depth buffer per pixel of the frame.
+    """
+    import cv2
+
+    unit = camera.face_height_px * scale
+    (left, top), (right, bottom), buffer, shown_triangle = _depth_buffer(
+        head, vertices, camera, rgb.shape[1::-1], scale
+    )
+    at = (pixel - (left, top)) * scale - 0.5
+    nearest = _lookup(cv2.erode(buffer, np.ones((3, 3))), at, cv2.INTER_NEAREST)
+    trust = (depth <= nearest + OCCLUSION_BIAS_M).astype(np.float32)
+
+    material = triangle_material(head)
+    own, shown = material[triangle], np.append(material, BACKGROUND)[shown_triangle]
+    region = np.append(head.face_region.cpu().numpy(), -1)[shown_triangle]
+    person = person_mask(rgb[top:bottom, left:right], region, head.config.region_names, camera.face_height_px)
+
+    def off(others: np.ndarray, low_high: tuple[float, float], at: np.ndarray) -> np.ndarray:
+        distance = cv2.distanceTransform((~others).astype(np.uint8), cv2.DIST_L2, 3)
+        return smoothstep(_lookup(distance, at, cv2.INTER_LINEAR) / unit, *low_high)
+
+    trust *= off(shown == BACKGROUND, TRUST_FROM_SILHOUETTE, at) * off(~person, TRUST_FROM_BACKGROUND, at)
+    for one, low_high in TRUST_FROM_OTHER_MATERIAL.items():
+        others, mine = (shown != one) & (shown != BACKGROUND), np.flatnonzero(own == one)
+        trust[mine] *= off(others, low_high, at[mine])
+    return trust
+
+
+def _depth_buffer(head, vertices, camera: Camera, image_size, scale: float):
+    """What the camera sees first, in the part of the picture where the head is, at `scale` pixels per pixel.
+
+    Returns the part's first and one-past-last corner (x, y) in pixels of the picture, depth (h, w) float32 metres,
+    inf where nothing is, and triangle (h, w) int32, -1 there.
+    """
+    pixel, depth = camera.project(vertices, image_size)
+    margin = BACKGROUND_MARGIN * camera.face_height_px
+    low = np.clip(np.floor(pixel.min(0) - margin), 0, np.array(image_size) - 8).astype(int)
+    high = np.clip(np.ceil(pixel.max(0) + margin), low + 8, image_size).astype(int)
+    size = np.ceil((high - low) * scale).astype(int)
+    at = (pixel - low) * scale
+    faces = head.faces.cpu().numpy()
+    towards = np.flatnonzero(_doubled_area(at[faces]) > 0.0)  # a closed surface is hidden by its front alone
+    buffer, triangle = _nearest(at, depth, faces[towards], size)
+    return low, high, buffer, np.append(towards, -1)[triangle].astype(np.int32)
+
+
+def _nearest(at: np.ndarray, depth: np.ndarray, faces: np.ndarray, size) -> tuple[np.ndarray, np.ndarray]:
+    """Depth (h, w) and index (h, w) int of the nearest of `faces` (F, 3) in a picture of `size` (w, h); inf, -1 if none.
+
+    at: (V, 2) pixels of that picture; depth: (V,) metres.
+    """
+    import cv2
+
+    # OpenCV's camera looks along -Z with Y up; with a right angle of view it sees half the height at distance 1.
+    across = (at - 0.5 * size) / (0.5 * size[1]) * depth[:, None]
+    points = np.c_[across[:, 0], -across[:, 1], -depth].astype(np.float32)
+    # Every triangle has corners of its own, whose colour is the triangle's number.
+    numbers = np.repeat(np.arange(len(faces), dtype=np.float32), 3)[:, None].repeat(3, axis=1)
+    settings = cv2.TriangleRasterizeSettings()
+    settings.setShadingType(cv2.RASTERIZE_SHADING_FLAT).setCullingMode(cv2.RASTERIZE_CULLING_NONE)
+    near, far = 0.5 * float(depth.min()), 2.0 * float(depth.max())
+    number, buffer = np.full((*size[::-1], 3), -1.0, np.float32), np.full(size[::-1], far, np.float32)
+    cv2.triangleRasterize(
+        points[faces].reshape(-1, 3), np.arange(3 * len(faces), dtype=np.int32).reshape(-1, 3), numbers,
+        number, buffer, np.eye(4, dtype=np.float32), 0.5 * np.pi, near, far, settings,
+    )  # fmt: skip
+    number = number[..., 0].astype(int)
+    return np.where(number < 0, np.float32(np.inf), buffer), number
+
+
+def _pixels_per_texel(head, vertices, camera: Camera, image_size, size: int) -> np.ndarray:
+    """(F,) float32: how many pixels of the frame fit along one texel of each triangle, from the two areas."""
+    faces, uv_faces, uv = (getattr(head, name).cpu().numpy() for name in ("faces", "uv_faces", "uv"))
+    area_px = np.abs(_doubled_area(camera.project(vertices, image_size)[0][faces]))
+    area_texels = np.abs(_doubled_area(uv[uv_faces] * size))
+    return np.sqrt(area_px / np.maximum(area_texels, 1e-6)).astype(np.float32)
+
+
+def _doubled_area(corners: np.ndarray) -> np.ndarray:
+    """(F, 3, 2) -> (F,), positive for anticlockwise triangles as seen with y down, that is, outward faces."""
+    a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    return a[:, 1] * b[:, 0] - a[:, 0] * b[:, 1]
+
+
+def _sample(rgb: np.ndarray, pixel: np.ndarray, pixels_per_texel: np.ndarray) -> np.ndarray:
+    """(N, 3) float32 in [0, 1]: a uint8 picture at `pixel` (N, 2), from the levels of its pyramid that match."""
+    import cv2
+
+    if len(pixel) == 0:
+        return np.zeros((0, 3), np.float32)
+    level = np.log2(np.maximum(pixels_per_texel, 1.0))
+    top = int(np.ceil(min(np.percentile(level, 99), 5.0)))
+    image, full = rgb, np.array(rgb.shape[1::-1], np.float32)
+    out = np.zeros((len(pixel), 3), np.float32)
+    for k in range(top + 1):
+        if k > 0:
+            size = tuple(max(n // 2, 1) for n in image.shape[1::-1])
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        share = np.clip(1.0 - np.abs(np.minimum(level, top) - k), 0.0, 1.0)
+        some = np.flatnonzero(share)
+        at = pixel[some] * (np.array(image.shape[1::-1], np.float32) / full) - 0.5
+        out[some] += share[some, None] * _lookup(image, at, cv2.INTER_CUBIC if k == 0 else cv2.INTER_LINEAR)
+    return np.clip(out / 255.0, 0.0, 1.0)
+
+
+def _lookup(image: np.ndarray, at: np.ndarray, method: int) -> np.ndarray:
+    """Values (N, ...) of an image at `at` (N, 2) array coordinates; the edge is continued outside."""
+    import cv2
+
+    # cv2.remap wants a picture of coordinates, no side longer than 32766.
+    width = 4096
+    grid = np.zeros((-(-len(at) // width) * width, 2), np.float32)
+    grid[: len(at)] = at
+    grid = grid.reshape(-1, width, 2)
+    values = cv2.remap(image, grid, None, method, borderMode=cv2.BORDER_REPLICATE)
+    return values.reshape(-1, *image.shape[2:])[: len(at)]

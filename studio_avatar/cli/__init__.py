@@ -1,0 +1,1 @@
+"""The command line, `studio-avatar`: one module a command in `commands/`."""

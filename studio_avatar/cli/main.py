@@ -1,0 +1,62 @@
+"""Command line: `studio-avatar selfie.mp4 -o out/` writes one person's avatar into out/selfie/.
+
+What each command takes and does is in its module of `studio_avatar.cli.commands`.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from studio_avatar.errors import StudioAvatarError
+from studio_avatar.version import __version__
+
+from .commands import COMMANDS, DEFAULT_COMMAND
+
+USER_ERROR_EXIT = 2  # as argparse
+INTERRUPTED_EXIT = 130  # 128 + SIGINT, as shells have it
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; a user's error is one sentence on stderr, no traceback."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    options = _parser().parse_args(_with_command(arguments))
+    try:
+        return COMMANDS[options.command].run(options)
+    except StudioAvatarError as error:
+        return _refuse(str(error))
+    except OSError as error:
+        return _refuse(f"Cannot read or write '{error.filename}': {error.strerror}.")
+    except KeyboardInterrupt:
+        print("\nstudio-avatar: stopped; nothing was written.", file=sys.stderr)
+        return INTERRUPTED_EXIT
+
+
+def _with_command(arguments: list[str]) -> list[str]:
+    """`studio-avatar selfie.mp4` is the short form of `studio-avatar create selfie.mp4`."""
+    if not arguments:
+        return ["--help"]
+    return (
+        arguments
+        if arguments[0] in {*COMMANDS, "-h", "--help", "--version"}
+        else [DEFAULT_COMMAND, *arguments]
+    )
+
+
+def _refuse(sentence: str) -> int:
+    print(f"studio-avatar: {sentence}", file=sys.stderr)
+    return USER_ERROR_EXIT
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="studio-avatar",
+        usage="studio-avatar FILE [FILE ...] [-o FOLDER] [options]\n       studio-avatar COMMAND --help",
+        description="A selfie video, or photos of one person, become a studio-lit face texture on an "
+        "animatable head. Nothing leaves this machine.",
+        epilog=f"The options of the short form are those of `studio-avatar {DEFAULT_COMMAND} --help`.",
+    )
+    parser.add_argument("--version", action="version", version=f"studio-avatar {__version__}")
+    commands = parser.add_subparsers(dest="command", title="commands", metavar="", prog="studio-avatar")
+    for name, command in COMMANDS.items():
+        command.add_arguments(commands.add_parser(name, help=command.HELP, description=command.HELP))
+    return parser

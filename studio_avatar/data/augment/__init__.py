@@ -1,0 +1,1 @@
+"""Other people made of the few studio subjects: mixing, painting, ageing, makeup."""

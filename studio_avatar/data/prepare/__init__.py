@@ -1,0 +1,1 @@
+"""Both training domains, packed: `python -m studio_avatar.data.prepare`."""

@@ -1,0 +1,1 @@
+"""Color, pictures, videos and files, without any knowledge of faces."""

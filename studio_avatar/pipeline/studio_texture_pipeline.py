@@ -1,0 +1,377 @@
+"""`StudioTexturePipeline`: a phone capture of a face becomes a studio-lit texture on an animatable head.
+
+    video / photos ─ capture ─► phone texture ─ invert ─► W+ ─ G_studio ─► base ─ upscale ─► studio texture ─► avatar
+
+Method: Athar et al., "Bridging the Gap: Studio-like Avatar Creation from a Monocular Phone Capture", ECCV 2024.
+This file imports only single files beside it: it is also published on the Hub as remote code.
+"""
+
+import contextlib
+import dataclasses
+import importlib
+import time
+
+import numpy as np
+import torch
+from diffusers import DiffusionPipeline
+from diffusers.utils import BaseOutput
+from PIL import Image
+
+from .carry_over import carry_over
+from .errors import InvalidInputError, MissingDependencyError
+from .inversion import invert, shrink_observed
+from .skin_tone import ITA_RANGE, SkinTone, measure_tone, tone_of_ita
+from .upscale import PATCH, is_flow_matching, upscale
+
+# Share of the refined code in what G_studio gets: refinement leaves the codes that G_studio was trained on and takes light
+# along. Measured on validation people: docs/architecture.md, "Why G_studio gets a quarter of the refinement".
+REFINED_SHARE = 0.25
+
+
+@dataclasses.dataclass
+class StudioTextureOutput(BaseOutput):
+    """Result of `StudioTexturePipeline`. Textures are sRGB in the `head-v1` layout: PIL images, or with
+    `output_type="np"` float32 arrays (H, W, 3) in [0, 1].
+
+    Attributes:
+        texture: studio texture at `output_size`.
+        base: G_studio's output with the person's tone and marks carried over, at the generators' resolution.
+        reconstruction: the phone generator's picture of the same W+ code, at the same resolution.
+        phone_texture: what the phone saw, at `output_size`; never observed texels are filled smoothly.
+        latents: (num_ws, w_dim) float32 W+ code, refined: that of `reconstruction`.
+        skin_tone: `SkinTone` of the texture: estimated with its uncertainty, or as asked for.
+        phone_skin_tone: `SkinTone` that the phone texture shows, light and exposure included.
+        provenance: (H, W) float32 in [0, 1]: 1 = seen by the phone, 0 = completed by the model.
+        capture: `PhoneTexture` with fit and report, or None when a finished phone texture was given.
+        avatar: `Avatar` with `.export("x.glb")`, or None without a capture.
+        timings: seconds a stage.
+    """
+
+    texture: Image.Image | np.ndarray
+    base: Image.Image | np.ndarray
+    reconstruction: Image.Image | np.ndarray
+    phone_texture: Image.Image | np.ndarray
+    latents: np.ndarray
+    skin_tone: SkinTone
+    phone_skin_tone: SkinTone
+    provenance: np.ndarray
+    capture: object | None
+    avatar: object | None
+    timings: dict
+
+
+def to_tensor(texture):
+    """(H, W, 3) float [0, 1] → (1, 3, H, W) in [-1, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(texture, dtype=np.float32)).permute(2, 0, 1)[None] * 2.0 - 1.0
+
+
+def to_array(tensor):
+    """(1, 3, H, W) in [-1, 1] → (H, W, 3) float32 [0, 1]."""
+    return (tensor[0].float().clamp(-1, 1) * 0.5 + 0.5).permute(1, 2, 0).cpu().numpy()
+
+
+def to_pil(array):
+    return Image.fromarray(np.rint(array * 255.0).astype(np.uint8))
+
+
+class StudioTexturePipeline(DiffusionPipeline):
+    """Studio texture and avatar from a selfie video, photos, or a finished phone texture.
+
+    Components: `phone_generator` and `studio_generator` (StyleGAN2, same W+), `encoder` (phone texture → W+),
+    `tone_estimator` (phone texture → skin tone), `carry_over` (UNet: what the code misses of the person), `unet` and
+    `scheduler` (gradient-guided flow-matching upscaler), `head` (shape, expressions and texture layout), `registrar` (places
+    the face on the head, used by the capture).
+    """
+
+    model_cpu_offload_seq = "registrar->encoder->phone_generator->studio_generator->tone_estimator->carry_over->unet"
+    _callback_tensor_inputs = ["sample"]
+
+    def __init__(
+        self, phone_generator, studio_generator, encoder, tone_estimator, carry_over, unet, scheduler, head, registrar
+    ):
+        super().__init__()
+        self.register_modules(
+            phone_generator=phone_generator,
+            studio_generator=studio_generator,
+            encoder=encoder,
+            tone_estimator=tone_estimator,
+            carry_over=carry_over,
+            unet=unet,
+            scheduler=scheduler,
+            head=head,
+            registrar=registrar,
+        )
+        for network in (phone_generator, studio_generator, encoder, tone_estimator, carry_over, unet, registrar):
+            _realign(network).eval().to(memory_format=torch.channels_last)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, **kwargs):
+        """Loads a folder or Hub repository with this package's own classes; no remote code is downloaded or run.
+
+        Args:
+            pretrained_model_name_or_path: a folder, or "org/name" on the Hub.
+            revision: branch, tag or commit. variant: "fp16", the smaller files, or None.
+            dtype: of the parameters in memory, float32 unless given; statistics, tables and geometry stay float32.
+            device_map: one device, such as "cuda"; None is the CPU.
+            cache_dir, token, local_files_only, force_download: as `huggingface_hub.snapshot_download` takes them.
+            **kwargs: also components to use instead of the stored ones, such as `scheduler=…`.
+
+        Raises:
+            WeightsError: the weights are incomplete or damaged, or cannot be had.
+            InvalidInputError: an argument is unknown.
+        """
+        if not __name__.startswith("studio_avatar."):  # as remote code: diffusers has all classes
+            return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+        return importlib.import_module("studio_avatar.weights.load").load(cls, pretrained_model_name_or_path, **kwargs)
+
+    @classmethod
+    def from_pipe(cls, pipeline, **components):
+        """A second pipeline on the components of `pipeline`, shared, not copied; `scheduler=…` and so on replace some.
+
+        Unlike diffusers' own it casts nothing.
+        """
+        return cls(**{**pipeline.components, **components})
+
+    @property
+    def base_resolution(self) -> int:
+        """Side of the base texture in texels."""
+        return self.studio_generator.config.resolution
+
+    def check_inputs(
+        self, video, images, capture, phone_texture, seen, output_size, steps, inversion_steps, guidance, skin_tone
+    ):
+        """Raises `InvalidInputError` with one sentence on the first argument that cannot work."""
+        if sum(x is not None for x in (video, images, capture, phone_texture)) != 1:
+            raise InvalidInputError("Give exactly one of video, images, capture and phone_texture.")
+        if (seen is not None) != (phone_texture is not None):
+            raise InvalidInputError("phone_texture and seen belong together: give both or neither.")
+        multiple = PATCH * 2 ** (len(self.unet.config.block_out_channels) - 1)
+        if output_size < self.base_resolution or output_size % multiple or output_size % self.base_resolution:
+            raise InvalidInputError(
+                f"output_size must be a multiple of {max(multiple, self.base_resolution)}, not {output_size}."
+            )
+        if steps < 1 or inversion_steps < 0:
+            raise InvalidInputError("num_inference_steps must be at least 1, num_inversion_steps at least 0.")
+        if not 0.0 <= guidance <= 1.0:
+            raise InvalidInputError(f"gradient_guidance_scale must lie in [0, 1], not {guidance}.")
+        low, high = ITA_RANGE
+        if skin_tone is not None and not low <= skin_tone <= high:
+            raise InvalidInputError(
+                f"skin_tone is an individual typology angle from {low:.0f}° (dark) to {high:.0f}° (light), not {skin_tone}."
+            )
+        if capture is not None:
+            phone_texture, seen = capture.rgb, capture.seen
+        if phone_texture is not None:
+            _check_texture(phone_texture, seen, output_size)
+        if not is_flow_matching(self.scheduler):
+            raise InvalidInputError(
+                f"{type(self.scheduler).__name__} does not do flow matching: use FlowMatchEulerDiscreteScheduler, or one "
+                'with use_flow_sigmas=True and prediction_type="flow_prediction".'
+            )
+
+    def capture(self, video, images, size, progress):
+        """Video or photos → `PhoneTexture`. Needs the installed package (MediaPipe and PyAV)."""
+        try:
+            module = importlib.import_module("studio_avatar.capture")
+        except ImportError as error:
+            raise MissingDependencyError(
+                "Capturing from video or photos needs the studio-avatar package (pip install studio-avatar); "
+                "without it, pass phone_texture and seen."
+            ) from error
+        source = video if video is not None else images
+        return module.capture(source, self.head, size=size, progress=progress, registrar=self.registrar)
+
+    def invert(self, rgb, seen, num_steps, progress):
+        """Phone texture (1, 3, H, W) in [-1, 1] and seen (1, 1, H, W) → `Inversion` at the generators' resolution."""
+        rgb, seen = shrink_observed(rgb, seen, self.base_resolution)
+        return invert(
+            rgb,
+            seen,
+            self.encoder,
+            self.phone_generator,
+            num_steps=num_steps,
+            callback=lambda step, total: progress("invert", step / total),
+        )
+
+    def tone(self, rgb, seen, skin_tone):
+        """`SkinTone` of the person in a phone texture (1, 3, H, W), and the tone the texture shows; see `__call__`."""
+        rgb, seen = shrink_observed(rgb, seen, self.base_resolution)
+        lab, std = self.tone_estimator.estimate(rgb, seen)
+        if skin_tone is not None:
+            lab, std = tone_of_ita(lab[0].cpu(), skin_tone)[None], torch.zeros_like(std)
+        shown = measure_tone(rgb.float(), self.tone_estimator.tone_weight * seen.float())
+        return SkinTone(tuple(lab[0].tolist()), tuple(std[0].tolist())), SkinTone(tuple(shown[0].tolist()))
+
+    def generate(self, inversion):
+        """The studio generator's picture of an `Inversion`: (1, 3, R, R) float32 in [-1, 1]."""
+        code = torch.lerp(inversion.encoded, inversion.w_plus, REFINED_SHARE)
+        return self.studio_generator.synthesize(code, noise_mode="const").clamp(-1, 1).float()
+
+    def personalise(self, base, rgb, seen, tone):
+        """The studio generator's picture in the person's `SkinTone` and with the marks the phone texture shows."""
+        rgb, seen = shrink_observed(rgb.float(), seen.float(), self.base_resolution)
+        lab = torch.tensor([tone.lab], device=base.device)
+        masks = self.tone_estimator.tone_weight.to(base.device), self.tone_estimator.skin.to(base.device)
+        return carry_over(base, rgb, seen, lab, self.carry_over, *masks)
+
+    def build_avatar(self, capture, texture):
+        """Capture and studio texture (H, W, 3) in [0, 1] → `Avatar` with painted eyes and mouth; needs the package."""
+        avatar = importlib.import_module("studio_avatar.avatar")
+        return avatar.build_avatar(self.head, capture, texture)
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        video=None,
+        images=None,
+        capture=None,
+        phone_texture=None,
+        seen=None,
+        seed: int | None = None,
+        generator: torch.Generator | None = None,
+        num_inversion_steps: int = 30,
+        num_inference_steps: int = 4,
+        gradient_guidance_scale: float = 0.0,
+        skin_tone: float | None = None,
+        output_size: int = 1024,
+        output_type: str = "pil",
+        return_dict: bool = True,
+        callback_on_step_end=None,
+        callback_on_step_end_tensor_inputs: list[str] = ("sample",),
+        progress_callback=None,
+        preview_callback=None,
+    ):
+        """Makes the studio texture and, from a capture, the avatar.
+
+        Args:
+            video: path of a selfie video. images: list of paths, PIL images or uint8 arrays of one person.
+            capture: instead of these, a finished `PhoneTexture` of `output_size`, from `studio_avatar.capture.capture`.
+            phone_texture, seen: instead of a capture, a finished `head-v1` texture (H, W, 3) float sRGB in [0, 1] and its
+                confidence mask (H, W) in [0, 1], both of `output_size`.
+            seed, generator: fix the upscaler's noise (`generator` wins); the same seed gives the same bytes.
+            num_inversion_steps: optimiser steps after the encoder; more is closer to the person, and slower.
+            num_inference_steps: steps of the diffusion upscaler.
+            gradient_guidance_scale: pull of the phone's image gradients at sampling, 0 to 1.
+            skin_tone: individual typology angle of the skin in degrees, −60 (dark) to 65 (light), where the user knows
+                better than the estimate.
+            output_size: side of the texture in texels.
+            output_type: "pil" or "np".
+            callback_on_step_end: `f(pipe, step, timestep, {"sample": …}) -> dict`, after every upscaler step.
+            progress_callback: `f(stage, fraction)` with stages capture:…, invert, studio, upscale, avatar.
+            preview_callback: `f(name, texture)` as soon as "phone_texture" and "base" exist, float32 (H, W, 3) in [0, 1].
+
+        Returns:
+            `StudioTextureOutput`, or a tuple of its fields.
+
+        Raises:
+            InvalidInputError: an argument cannot work. CaptureError: the video or photos cannot become a texture.
+        """
+        # 1. Check what was asked for.
+        self.check_inputs(
+            video, images, capture, phone_texture, seen, output_size,
+            num_inference_steps, num_inversion_steps, gradient_guidance_scale, skin_tone,
+        )  # fmt: skip
+        progress = progress_callback or (lambda stage, fraction: None)
+        preview = preview_callback or (lambda name, texture: None)
+        device, timings = self._execution_device, {}
+        if generator is None and seed is not None:
+            generator = torch.Generator().manual_seed(seed)
+
+        # 2. Capture: video or photos → phone texture.
+        with _timed(timings, "capture"):
+            if capture is None and phone_texture is None:
+                capture = self.capture(video, images, output_size, progress)
+            if capture is not None:
+                phone_texture, seen = capture.rgb, capture.seen
+        preview("phone_texture", np.asarray(phone_texture))
+        rgb = to_tensor(np.asarray(phone_texture)).to(device, self.unet.dtype)
+        mask = torch.from_numpy(np.asarray(seen, dtype=np.float32))[None, None].to(device, self.unet.dtype)
+
+        # 3. Invert: phone texture → W+ of the phone generator.
+        with _timed(timings, "invert"):
+            progress("invert", 0.0)
+            inversion = self.invert(rgb, mask, num_inversion_steps, progress)
+
+        # 4. Studio base: the W+ code through the studio generator; tone and what is the person's own from the phone.
+        with _timed(timings, "studio"):
+            progress("studio", 0.0)
+            tone, phone_tone = self.tone(rgb, mask, skin_tone)
+            base = self.personalise(self.generate(inversion), rgb, mask, tone).to(rgb.dtype)
+            preview("base", to_array(base))
+            progress("studio", 1.0)
+
+        # 5. Upscale, guided by the phone's image gradients.
+        with _timed(timings, "upscale"), self.progress_bar(total=num_inference_steps) as bar:
+            progress("upscale", 0.0)
+
+            def on_step(step, total, sample):
+                bar.update()
+                progress("upscale", step / total)
+                if callback_on_step_end is None:
+                    return sample
+                kwargs = {"sample": sample} if "sample" in callback_on_step_end_tensor_inputs else {}
+                answer = callback_on_step_end(self, step - 1, self.scheduler.timesteps[step - 1], kwargs)
+                return (answer or {}).get("sample", sample)
+
+            texture = upscale(
+                base, rgb, mask, self.unet, self.scheduler,
+                num_inference_steps, gradient_guidance_scale, generator, on_step,
+            )  # fmt: skip
+        texture = to_array(texture)
+
+        # 6. Avatar: the person's head wearing the texture.
+        avatar = None
+        with _timed(timings, "avatar"):
+            if capture is not None:
+                progress("avatar", 0.0)
+                avatar = self.build_avatar(capture, texture)
+                progress("avatar", 1.0)
+
+        # 7. Hand over.
+        self.maybe_free_model_hooks()
+        convert = to_pil if output_type == "pil" else (lambda array: array)
+        output = StudioTextureOutput(
+            texture=convert(texture),
+            base=convert(to_array(base)),
+            reconstruction=convert(to_array(inversion.reconstruction)),
+            phone_texture=convert(np.asarray(phone_texture, dtype=np.float32)),
+            latents=inversion.w_plus[0].float().cpu().numpy(),
+            skin_tone=tone,
+            phone_skin_tone=phone_tone,
+            provenance=np.asarray(seen, dtype=np.float32),
+            capture=capture,
+            avatar=avatar,
+            timings=timings,
+        )
+        return output if return_dict else tuple(output.values())
+
+
+@torch.no_grad()
+def _realign(network):
+    """Copies loaded tensors out of the file's memory map: where they lie unaligned, CPU kernels round differently."""
+    for tensor in [*network.parameters(), *network.buffers()]:
+        tensor.data = tensor.data.clone()
+    return network
+
+
+def _check_texture(phone_texture, seen, output_size):
+    texture, mask = np.asarray(phone_texture), np.asarray(seen)
+    if texture.shape != (output_size, output_size, 3) or mask.shape != (output_size, output_size):
+        raise InvalidInputError(
+            f"phone_texture must have shape ({output_size}, {output_size}, 3) and seen ({output_size}, {output_size}), "
+            f"not {texture.shape} and {mask.shape}; set output_size to their size or resample them."
+        )
+    for name, values in (("phone_texture", texture), ("seen", mask)):
+        if not np.issubdtype(values.dtype, np.floating):
+            raise InvalidInputError(f"{name} must be floating point in [0, 1], not {values.dtype}.")
+        if not np.isfinite(values).all() or values.min() < 0.0 or values.max() > 1.0:
+            raise InvalidInputError(f"{name} must be finite and lie in [0, 1].")
+    if not (mask > 0).any():
+        raise InvalidInputError("seen is zero everywhere: there is nothing to go by.")
+
+
+@contextlib.contextmanager
+def _timed(timings, stage):
+    start = time.perf_counter()
+    yield
+    timings[stage] = time.perf_counter() - start

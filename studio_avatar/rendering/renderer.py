@@ -1,0 +1,472 @@
+"""Head renderer without a window or a GPU: ray casting on NVIDIA Warp meshes.
+
+    mesh + texture + camera ─ cast ─► triangle, barycentric, depth ─ shade ─► linear light ─► picture
+                                                     environment (9 harmonics) × ambient occlusion
+                                                   + lamps × shadow rays + skin gloss (GGX)
+
+Used to draw previews of avatars and to simulate phone captures with a known answer. Runs on the CPU (one core) and on
+CUDA with the same code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import sys
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import numpy as np
+
+from studio_avatar.errors import InvalidInputError, MissingDependencyError
+from studio_avatar.imaging.color import linear_to_srgb, srgb_to_linear
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Pinhole camera in OpenCV axes: `p_cam = rotation @ p + translation`, pixel centres at +0.5.
+
+    focal_px: focal length in pixels; rotation: (3, 3); translation: (3,) in metres; size: (width, height) in
+    pixels.
+    """
+
+    focal_px: float
+    rotation: np.ndarray
+    translation: np.ndarray
+    size: tuple[int, int]
+
+    @property
+    def centre(self) -> np.ndarray:
+        """Position of the camera in head space, (3,) metres."""
+        return -np.asarray(self.rotation).T @ np.asarray(self.translation)
+
+    def project(self, points: np.ndarray) -> np.ndarray:
+        """Points (..., 3) in metres -> pixels (..., 2)."""
+        p = points @ np.asarray(self.rotation).T + np.asarray(self.translation)
+        return self.focal_px * p[..., :2] / p[..., 2:] + np.asarray(self.size) / 2
+
+
+@dataclass(frozen=True)
+class Lamp:
+    """One light source.
+
+    direction: (3,) unit vector in head space, from the head towards the lamp; colour: (3,) linear irradiance
+    on a facing surface at the head's origin; spread: angular radius in radians, 0 = hard shadow; distance:
+    metres from the head's origin, infinite = parallel rays; shadow: whether the head shadows itself.
+    """
+
+    direction: tuple[float, float, float]
+    colour: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    spread: float = 0.05
+    distance: float = np.inf
+    shadow: bool = True
+
+
+@dataclass(frozen=True)
+class Light:
+    """What shines on the head.
+
+    environment: (9, 3) real spherical-harmonic coefficients of the surrounding linear radiance, or None for
+    darkness; lamps: any number of `Lamp`s; flat: ignore both and show the texture as it is.
+    """
+
+    environment: np.ndarray | None = None
+    lamps: tuple[Lamp, ...] = ()
+    flat: bool = False
+
+    @classmethod
+    def even(cls, radiance: float = 1.0) -> Light:
+        """White light from everywhere: with no occlusion, a texture is shown at `radiance` times its own
+        value.
+        """
+        environment = np.zeros((9, 3), np.float32)
+        environment[0] = radiance / _SH_CONSTANT
+        return cls(environment)
+
+
+FLAT = Light(flat=True)
+
+
+@dataclass(frozen=True)
+class Skin:
+    """How the surface answers to light.
+
+    specular: strength of the gloss (1 = the 2.8 % reflectance of skin at normal incidence); roughness: GGX
+    roughness in [0, 1]; bleed: (3,) how much each of red, green, blue lifts the dim side of a shadow's edge
+    (subsurface scattering), 0 = none.
+    """
+
+    specular: float = 1.0
+    roughness: float = 0.45
+    bleed: tuple[float, float, float] = (0.2, 0.06, 0.03)
+
+
+@dataclass(frozen=True)
+class TexturedMesh:
+    """Triangles with texture coordinates.
+
+    vertices: (V, 3) metres; faces: (F, 3); uv: (T, 2) glTF convention (v down); uv_faces: (F, 3);
+    normals: (V, 3) unit, computed if None; occlusion: (V,) share of open sky in [0, 1], 1 everywhere if None;
+    gloss: (F,) factor on `Skin.specular` per triangle, 1 everywhere if None; above 1, highlights get sharper.
+    """
+
+    vertices: np.ndarray
+    faces: np.ndarray
+    uv: np.ndarray
+    uv_faces: np.ndarray
+    normals: np.ndarray | None = None
+    occlusion: np.ndarray | None = None
+    gloss: np.ndarray | None = None
+
+    @classmethod
+    def of_head(cls, head, vertices: np.ndarray, **more) -> TexturedMesh:
+        """The mesh of a `HeadModel` in the shape `vertices` (V, 3)."""
+        arrays = (t.detach().cpu().numpy() for t in (head.faces, head.uv, head.uv_faces))
+        return cls(np.asarray(vertices, np.float32), *arrays, **more)
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """A picture and its geometry.
+
+    rgb: (H, W, 3) float32, linear or sRGB as asked, premultiplied onto black where no background was given;
+    alpha: (H, W) coverage in [0, 1]; triangle: (H, W) int32 at the pixel centre, -1 = background;
+    barycentric: (H, W, 3); depth: (H, W) metres along the optical axis, infinite in the background.
+    """
+
+    rgb: np.ndarray
+    alpha: np.ndarray
+    triangle: np.ndarray
+    barycentric: np.ndarray
+    depth: np.ndarray
+
+
+def look_at(
+    position, target=(0.0, 0.0, 0.0), focal_px: float = 1000.0, size=(720, 960), roll: float = 0.0
+) -> Camera:
+    """A camera at `position` (head space, metres) that looks at `target`; `roll` in radians turns it about
+    its axis.
+    """
+    forward = np.asarray(target, np.float64) - np.asarray(position, np.float64)
+    forward /= np.linalg.norm(forward)
+    right = np.cross(forward, (0.0, 1.0, 0.0))
+    right /= np.linalg.norm(right)
+    axes = np.stack([right, np.cross(forward, right), forward])
+    turn = np.array([[np.cos(roll), -np.sin(roll), 0], [np.sin(roll), np.cos(roll), 0], [0, 0, 1]])
+    rotation = turn @ axes
+    return Camera(float(focal_px), rotation, -rotation @ np.asarray(position, np.float64), tuple(size))
+
+
+def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Area-weighted unit normals, (V, 3)."""
+    corners = vertices[faces]
+    face_normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normals = np.zeros_like(vertices)
+    for corner in range(3):
+        np.add.at(normals, faces[:, corner], face_normals)
+    return normals / np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-20)
+
+
+def ambient_occlusion(
+    mesh: TexturedMesh, rays: int = 64, reach: float = 0.12, device: str = "cpu"
+) -> np.ndarray:
+    """Share of each vertex' hemisphere that is open up to `reach` metres, cosine-weighted, (V,) in [0, 1]."""
+    wp, kernels = _warp()
+    normals = mesh.normals if mesh.normals is not None else vertex_normals(mesh.vertices, mesh.faces)
+    shape = _build(wp, mesh, device)
+    open_sky = wp.zeros(len(mesh.vertices), dtype=wp.float32, device=device)
+    points = wp.array(np.asarray(mesh.vertices, np.float32), dtype=wp.vec3, device=device)
+    wp.launch(
+        kernels.occlude,
+        dim=len(mesh.vertices),
+        inputs=[shape.id, points, _vectors(wp, normals, device), rays, float(reach)],
+        outputs=[open_sky],
+        device=device,
+    )
+    return open_sky.numpy()
+
+
+def nearest_on_surface(
+    vertices: np.ndarray, faces: np.ndarray, points: np.ndarray, reach: float = np.inf, device: str = "cpu"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where the surface of a mesh is nearest to each of the points.
+
+    Args:
+        vertices: (V, 3) metres. faces: (F, 3). points: (N, 3). reach: metres beyond which there is no answer.
+
+    Returns:
+        triangle (N,) int32, -1 where there is none, and barycentric (N, 3) float32.
+    """
+    wp, kernels = _warp()
+    shape = _build(wp, SimpleNamespace(vertices=vertices, faces=faces), device)
+    triangle = wp.empty(len(points), dtype=wp.int32, device=device)
+    barycentric = wp.empty(len(points), dtype=wp.vec3, device=device)
+    wp.launch(
+        kernels.nearest,
+        dim=len(points),
+        inputs=[shape.id, _vectors(wp, points, device), float(min(reach, 1e6))],
+        outputs=[triangle, barycentric],
+        device=device,
+    )
+    return triangle.numpy(), barycentric.numpy()
+
+
+def render(
+    mesh: TexturedMesh,
+    texture: np.ndarray,
+    camera: Camera,
+    light: Light = FLAT,
+    skin: Skin = Skin(),
+    supersample: int = 1,
+    shadow_samples: int = 4,
+    background: np.ndarray | None = None,
+    srgb: bool = True,
+    seed: int = 0,
+    device: str = "cpu",
+) -> Rendering:
+    """Draw one textured mesh.
+
+    Args:
+        texture: (H, W, 3) float32, sRGB-encoded in [0, 1].
+        supersample: n x n rays a pixel.
+        shadow_samples: rays to each lamp a primary ray; penumbras are noisy when few.
+        background: (H, W, 3) in the same encoding as the result, or None for black.
+        srgb: encode the result as sRGB, clipped to [0, 1]; otherwise linear light.
+
+    Raises:
+        InvalidInputError: the texture or the background has the wrong shape.
+        MissingDependencyError: `warp-lang` is not installed.
+    """
+    _check(texture, camera, background)
+    wp, kernels = _warp()
+    shape = _build(wp, mesh, device)
+    window = _window(mesh, camera)
+    hits = _cast(wp, kernels, shape, camera, window, supersample, device)
+    colour = _shade(
+        wp, kernels, shape, mesh, texture, camera, light, skin, hits, shadow_samples, seed, device
+    )
+    rgb, alpha = _resolve(colour, hits[0].numpy() >= 0, camera, window, supersample)
+    centre_hits = hits if supersample == 1 else _cast(wp, kernels, shape, camera, window, 1, device)
+    if srgb:
+        # Coverage must not darken the silhouette twice: encode the surface colour, then lay it over the
+        # background.
+        rgb = linear_to_srgb(rgb / np.maximum(alpha, 1e-6)[..., None]) * alpha[..., None]
+    if background is not None:
+        rgb = rgb + (1 - alpha[..., None]) * background
+    return Rendering(rgb.astype(np.float32), alpha, *_geometry(centre_hits, camera, window))
+
+
+def render_texels(
+    mesh: TexturedMesh,
+    texels,
+    texture: np.ndarray,
+    camera: Camera,
+    light: Light,
+    skin: Skin = Skin(),
+    shadow_samples: int = 4,
+    seed: int = 0,
+    device: str = "cpu",
+) -> tuple[np.ndarray, np.ndarray]:
+    """What `camera` would see of every texel, had each a free line of sight, and which it really sees.
+
+    The same shading as `render`, without the picture in between: a hundredth of the rays.
+
+    Args:
+        texels: the `TexelMap` of the texture layout, (S, S).
+        texture: (H, W, 3) float32, sRGB-encoded in [0, 1].
+
+    Returns:
+        linear light (S, S, 3), black off the charts; cosine between normal and line of sight (S, S), 0 where hidden.
+    """
+    wp, kernels = _warp()
+    shape = _build(wp, mesh, device)
+    hits = (
+        wp.array(np.ascontiguousarray(texels.triangle), dtype=wp.int32, device=device),
+        wp.array(np.ascontiguousarray(texels.barycentric), dtype=wp.vec3, device=device),
+        None,
+    )
+    light_there = _shade(
+        wp, kernels, shape, mesh, texture, camera, light, skin, hits, shadow_samples, seed, device
+    )
+    normals = mesh.normals if mesh.normals is not None else vertex_normals(mesh.vertices, mesh.faces)
+    cosine = wp.zeros(texels.triangle.shape, dtype=wp.float32, device=device)
+    wp.launch(
+        kernels.face_camera,
+        dim=cosine.shape,
+        inputs=[*hits[:2], wp.vec3(*map(float, camera.centre)), shape.id, _vectors(wp, normals, device)],
+        outputs=[cosine],
+        device=device,
+    )
+    return light_there, cosine.numpy()
+
+
+# ------------------------------------------------------------------------------------------------
+# Inside
+# ------------------------------------------------------------------------------------------------
+
+_SH_CONSTANT = 0.28209479177387814
+
+
+@dataclass(frozen=True)
+class _Window:
+    """The part of the picture that the mesh can touch, in pixels: rays elsewhere are a waste."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+    @property
+    def slices(self):
+        return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
+
+
+def _check(texture, camera, background) -> None:
+    if texture.ndim != 3 or texture.shape[2] != 3:
+        raise InvalidInputError(f"The texture must be (H, W, 3), not {texture.shape}.")
+    if background is not None and background.shape != (camera.size[1], camera.size[0], 3):
+        raise InvalidInputError(
+            f"The background must be {(camera.size[1], camera.size[0], 3)}, not {background.shape}."
+        )
+
+
+def _window(mesh: TexturedMesh, camera: Camera) -> _Window:
+    width, height = camera.size
+    depth = (mesh.vertices @ np.asarray(camera.rotation).T + np.asarray(camera.translation))[:, 2]
+    if depth.min() <= 0.01:
+        return _Window(0, 0, width, height)
+    pixels = camera.project(mesh.vertices)
+    low = np.clip(np.floor(pixels.min(0)).astype(int) - 1, 0, (width, height))
+    high = np.clip(np.ceil(pixels.max(0)).astype(int) + 1, 0, (width, height))
+    return _Window(low[0], low[1], max(high[0] - low[0], 1), max(high[1] - low[1], 1))
+
+
+def _vectors(wp, array, device):
+    return wp.array(np.ascontiguousarray(array, np.float32), dtype=wp.vec3, device=device)
+
+
+def _build(wp, mesh: TexturedMesh, device: str):
+    indices = np.ascontiguousarray(mesh.faces, np.int32).reshape(-1)
+    return wp.Mesh(_vectors(wp, mesh.vertices, device), wp.array(indices, dtype=wp.int32, device=device))
+
+
+def _cast(wp, kernels, shape, camera: Camera, window: _Window, supersample: int, device: str):
+    """-> Warp arrays over the window at `supersample` resolution: triangle (int32), barycentric (vec3),
+    depth.
+    """
+    grid = (window.height * supersample, window.width * supersample)
+    triangle = wp.empty(grid, dtype=wp.int32, device=device)
+    barycentric = wp.empty(grid, dtype=wp.vec3, device=device)
+    depth = wp.empty(grid, dtype=wp.float32, device=device)
+    to_head = wp.mat33(np.asarray(camera.rotation, np.float32).T)
+    half = np.asarray(camera.size) / 2
+    origin = wp.vec2(float(window.left - half[0]), float(window.top - half[1]))
+    inputs = [
+        shape.id,
+        wp.vec3(*map(float, camera.centre)),
+        to_head,
+        float(camera.focal_px),
+        origin,
+        supersample,
+    ]
+    wp.launch(kernels.cast, dim=grid, inputs=inputs, outputs=[triangle, barycentric, depth], device=device)
+    return triangle, barycentric, depth
+
+
+def _shade(
+    wp, kernels, shape, mesh, texture, camera, light, skin, hits, shadow_samples, seed, device
+) -> np.ndarray:
+    """-> linear light of every ray of the window, (h, w, 3); black where nothing was hit."""
+    triangle, barycentric, _ = hits
+    normals = mesh.normals if mesh.normals is not None else vertex_normals(mesh.vertices, mesh.faces)
+    occlusion = mesh.occlusion if mesh.occlusion is not None else np.ones(len(mesh.vertices))
+    gloss = mesh.gloss if mesh.gloss is not None else np.ones(len(mesh.faces))
+    environment = light.environment if light.environment is not None else np.zeros((9, 3))
+    lamps = light.lamps or (Lamp((0.0, 0.0, 1.0), (0.0, 0.0, 0.0), shadow=False),)
+    model = [
+        shape.id,
+        _vectors(wp, normals, device),
+        wp.array(np.asarray(occlusion, np.float32), dtype=wp.float32, device=device),
+        wp.array(np.asarray(gloss, np.float32), dtype=wp.float32, device=device),
+        wp.array(np.ascontiguousarray(mesh.uv, np.float32), dtype=wp.vec2, device=device),
+        wp.array(np.ascontiguousarray(mesh.uv_faces, np.int32), dtype=wp.int32, device=device),
+        wp.array(srgb_to_linear(np.asarray(texture, np.float32)), dtype=wp.vec3, device=device),
+    ]
+    shining = [
+        int(light.flat),
+        _vectors(wp, environment, device),
+        _vectors(wp, [lamp.direction for lamp in lamps], device),
+        _vectors(wp, [lamp.colour for lamp in lamps], device),
+        wp.array(np.array([_lamp_row(lamp) for lamp in lamps], np.float32), dtype=wp.vec3, device=device),
+    ]
+    surface = [float(skin.specular), float(skin.roughness), wp.vec3(*map(float, skin.bleed))]
+    out = wp.zeros(triangle.shape, dtype=wp.vec3, device=device)
+    eye = wp.vec3(*map(float, camera.centre))
+    wp.launch(
+        kernels.shade,
+        dim=triangle.shape,
+        inputs=[triangle, barycentric, eye, *model, *shining, *surface, shadow_samples, seed],
+        outputs=[out],
+        device=device,
+    )
+    return out.numpy()
+
+
+def _lamp_row(lamp: Lamp) -> tuple[float, float, float]:
+    """(spread, distance or 0 for parallel rays, shadow) as the kernel reads it."""
+    return lamp.spread, lamp.distance if np.isfinite(lamp.distance) else 0.0, float(lamp.shadow)
+
+
+def _resolve(colour, hit, camera, window, supersample):
+    """Average the rays of each pixel and put the window into the picture -> rgb (H, W, 3), alpha (H, W)."""
+    n, (h, w) = supersample, (window.height, window.width)
+    rgb = np.zeros((camera.size[1], camera.size[0], 3), np.float32)
+    alpha = np.zeros(rgb.shape[:2], np.float32)
+    rgb[window.slices] = colour.reshape(h, n, w, n, 3).mean((1, 3))
+    alpha[window.slices] = hit.reshape(h, n, w, n).mean((1, 3))
+    return rgb, alpha
+
+
+def _geometry(hits, camera, window):
+    size = (camera.size[1], camera.size[0])
+    triangle = np.full(size, -1, np.int32)
+    barycentric = np.zeros((*size, 3), np.float32)
+    depth = np.full(size, np.inf, np.float32)
+    for whole, part in zip((triangle, barycentric, depth), hits, strict=True):
+        whole[window.slices] = part.numpy()
+    return triangle, barycentric, depth
+
+
+@contextlib.contextmanager
+def _silent():
+    """Nothing reaches the process' standard error meanwhile, whoever writes it."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+@functools.cache
+def _warp():
+    """Import Warp once and compile the kernels; they are cached on disk between runs."""
+    try:
+        import warp as wp
+    except ImportError as error:
+        raise MissingDependencyError(
+            "Rendering needs Warp: run pip install warp-lang."
+        ) from error
+    wp.config.log_level = wp.LOG_ERROR  # the banner and "no CUDA driver" are no news to the user
+    # Nothing is differentiated here, and without adjoint code the kernels compile in half the time.
+    wp.config.enable_backward = False
+    with _silent():
+        wp.init()  # its native part complains on stderr where there is no CUDA driver
+    from . import kernels as rendering_kernels
+
+    names = ("cast", "shade", "occlude", "face_camera", "nearest")
+    return wp, SimpleNamespace(**{name: getattr(rendering_kernels, name) for name in names})

@@ -1,0 +1,1 @@
+"""What a result is made of, its settings and its files; many at once."""

@@ -1,0 +1,59 @@
+"""What goes into a result folder beside the textures: the avatar's files."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from studio_avatar.errors import InvalidInputError, MissingDependencyError
+
+FORMATS = ("obj", "folder")  # beside GLB, which is always there
+GLB, LIGHT_GLB, PREVIEW, TURNTABLE, OBJ_FOLDER, PLAIN_FOLDER = (
+    "avatar.glb", "avatar_light.glb", "preview.png", "turntable.mp4", "avatar_obj", "avatar_plain",
+)  # fmt: skip
+EXTRA_NAMES = frozenset({LIGHT_GLB, PREVIEW, TURNTABLE, OBJ_FOLDER, PLAIN_FOLDER})
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """Which files of an avatar are written."""
+
+    also: tuple[str, ...] = ()  # of FORMATS
+    light: bool = False  # the light level of detail as a second GLB
+    animation: bool = False  # the capture's expressions and head pose as an animation in the GLBs
+    preview: bool = True  # the avatar under three lights
+    turntable: bool = False  # a looping video, about 15 s on one core
+
+    def __post_init__(self):
+        unknown = [name for name in self.also if name not in FORMATS]
+        if unknown:
+            raise InvalidInputError(f"There is no format '{unknown[0]}': use {' or '.join(FORMATS)}.")
+
+
+GLB_ONLY = ExportSettings(preview=False)
+
+
+def write_exports(avatar, folder: Path, settings: ExportSettings, prefix: str = "") -> None:
+    """Write the avatar's files into an existing folder, their names beginning with `prefix`.
+
+    A capture with one keyframe has no animation; its GLB is written without. Pictures that cannot be made for want of
+    warp-lang are left out, and a warning says so.
+    Raises:
+        OSError: a file cannot be written.
+    """
+    animated = settings.animation and avatar.motion is not None
+    avatar.export(folder / f"{prefix}{GLB}", animation=animated)
+    if settings.light:
+        avatar.export(folder / f"{prefix}{LIGHT_GLB}", "light", animated)
+    if "obj" in settings.also:
+        avatar.export(folder / f"{prefix}{OBJ_FOLDER}.obj")
+    if "folder" in settings.also:
+        avatar.export(folder / f"{prefix}{PLAIN_FOLDER}")
+    try:
+        if settings.preview:
+            avatar.preview(folder / f"{prefix}{PREVIEW}")
+        if settings.turntable:
+            avatar.turntable(folder / f"{prefix}{TURNTABLE}")
+    except MissingDependencyError as error:
+        logging.getLogger(__name__).warning("%s The pictures of the avatar were left out.", error)

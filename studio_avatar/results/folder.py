@@ -1,0 +1,143 @@
+"""The result folder of one person: pictures, head and report."""
+
+import json
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from importlib import metadata
+from pathlib import Path
+
+from studio_avatar.errors import InvalidInputError
+from studio_avatar.imaging.files import write_atomically
+from studio_avatar.imaging.image_io import encode_png, unit_to_uint8
+from studio_avatar.version import __version__
+
+from .exports import EXTRA_NAMES, GLB, GLB_ONLY, ExportSettings, write_exports
+from .settings import CreationSettings
+from .summary import seen_by_region
+
+REPORTED_PACKAGES = ("torch", "diffusers", "transformers", "mediapipe", "numpy")
+
+
+@dataclass(frozen=True)
+class ResultFiles:
+    """Paths of the files of one result.
+
+    texture: studio texture as the head wears it (eyes and mouth painted), PNG, sRGB.
+    phone_texture: what the phone saw, in the same layout.
+    provenance: 8-bit grey PNG, 255 = seen by the phone, 0 = completed by the model.
+    avatar: binary glTF.
+    report: JSON; see `result_report`.
+    """
+
+    texture: Path
+    phone_texture: Path
+    provenance: Path
+    avatar: Path
+    report: Path
+
+    @classmethod
+    def in_folder(cls, folder: Path, prefix: str = "") -> "ResultFiles":
+        return cls(
+            texture=folder / f"{prefix}texture.png",
+            phone_texture=folder / f"{prefix}phone_texture.png",
+            provenance=folder / f"{prefix}provenance.png",
+            avatar=folder / f"{prefix}{GLB}",
+            report=folder / f"{prefix}report.json",
+        )
+
+    @classmethod
+    def names(cls) -> set[str]:
+        """The file names a result folder has, all of them."""
+        return {path.name for path in cls.in_folder(Path()).paths()}
+
+    def paths(self) -> list[Path]:
+        """All files, in the order of the fields."""
+        return [getattr(self, field.name) for field in fields(self)]
+
+
+def check_target(target: Path, own_names: set[str] | None = None) -> None:
+    """Refuse a place that cannot be written, or whose files are not ours to replace.
+
+    own_names: the files that a result has; those of `ResultFiles` if not given.
+    """
+    existing = next(folder for folder in (target, *target.parents) if folder.exists())
+    if not existing.is_dir():
+        raise InvalidInputError(f"'{existing}' is a file: choose another folder with --output.")
+    if not os.access(existing, os.W_OK):
+        raise InvalidInputError(f"'{existing}' cannot be written: choose another folder with --output.")
+    own_names = ResultFiles.names() | EXTRA_NAMES if own_names is None else own_names
+    if existing == target and not {path.name for path in target.iterdir()} <= own_names:
+        raise InvalidInputError(f"'{target}' has other files in it: choose another folder with --output.")
+
+
+def save_results(
+    output,
+    folder: Path,
+    settings: CreationSettings,
+    weights_revision: str,
+    prefix: str = "",
+    written: Callable[[Path], None] | None = None,
+    exports: ExportSettings = GLB_ONLY,
+) -> ResultFiles:
+    """Write a pipeline output into an existing folder.
+
+    Args:
+        output: `StudioTextureOutput` of a capture (with `.avatar` and `.capture`).
+        folder: existing, normally empty.
+        settings: what was asked for.
+        weights_revision: from `studio_avatar.weights.locate.weights_revision`.
+        prefix: what the names of the files begin with.
+        written: called with each file's path as soon as the file is complete.
+        exports: which files of the avatar are written; by default the GLB alone.
+    Raises:
+        OSError: a file cannot be written.
+    """
+    files = ResultFiles.in_folder(Path(folder), prefix)
+    tell = written or (lambda path: None)
+    for path, picture in (
+        (files.texture, output.avatar.texture),
+        (files.phone_texture, output.phone_texture),
+        (files.provenance, unit_to_uint8(output.provenance)),
+    ):
+        tell(write_atomically(path, encode_png(picture)))
+    write_exports(output.avatar, Path(folder), exports, prefix)
+    tell(files.avatar)
+    report = result_report(output, settings, weights_revision)
+    tell(write_atomically(files.report, json.dumps(report, indent=2, allow_nan=False).encode() + b"\n"))
+    return files
+
+
+def result_report(output, settings: CreationSettings, weights_revision: str) -> dict:
+    """What was done, from what, and how well it was captured; JSON-ready.
+
+    `timings` are seconds a stage; `resolution` is (width, height) in texels; `seen_share` is the mean of the
+    provenance map, in [0, 1], and `seen_by_region` the share of each part of the skin that was seen; `skin_tone` has
+    of both textures the skin's mean colour (L*a*b*, and sRGB 0 to 255), its standard deviations where it was
+    estimated, and the individual typology angle [degrees].
+    There is no path and no name in it: a report can be shared.
+    """
+    return {
+        "capture": output.capture.report.to_dict(),
+        "timings": {stage: round(seconds, 3) for stage, seconds in output.timings.items()},
+        "settings": asdict(settings),
+        "seed": settings.seed,
+        "resolution": [output.avatar.texture.shape[1], output.avatar.texture.shape[0]],
+        "seen_share": round(float(output.provenance.mean()), 4),
+        "seen_by_region": seen_by_region(output.avatar.head, output.provenance),
+        "skin_tone": {"phone": _tone(output.phone_skin_tone), "studio": _tone(output.skin_tone)},
+        "weights_revision": weights_revision,
+        "versions": _versions(),
+    }
+
+
+def _tone(tone) -> dict:
+    return asdict(tone) | {"rgb": tone.rgb, "ita": round(tone.ita, 2), "ita_std": round(tone.ita_std, 2)}
+
+
+def _versions() -> dict[str, str]:
+    versions = {"studio_avatar": __version__, "python": platform.python_version()}
+    for package in REPORTED_PACKAGES:
+        versions[package] = metadata.version(package)
+    return versions

@@ -1,0 +1,1 @@
+"""The stages of training, one module each: `python -m studio_avatar.training STAGE`."""

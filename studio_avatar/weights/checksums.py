@@ -1,0 +1,49 @@
+"""The list of SHA-256 sums that is part of a weights repository, in the form that `sha256sum -c` reads."""
+
+import hashlib
+from pathlib import Path
+
+from studio_avatar.errors import WeightsError
+from studio_avatar.imaging.files import write_atomically
+
+CHECKSUMS_FILE = "SHA256SUMS"
+# The card may be edited on the Hub's web page; no program reads it or the Hub's own file.
+UNLISTED = {CHECKSUMS_FILE, "README.md", ".gitattributes"}
+
+
+def repository_files(folder: Path) -> list[str]:
+    """Every file of a repository folder as a POSIX path in it, sorted; caches and hidden folders are none of it."""
+    paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return sorted(path.as_posix() for path in paths if not path.parts[0].startswith((".", "__pycache__")))
+
+
+def sha256(path: Path) -> str:
+    """64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_checksums(folder: Path) -> None:
+    """Write the list of `folder` anew."""
+    lines = [
+        f"{sha256(folder / name)}  {name}\n" for name in repository_files(folder) if name not in UNLISTED
+    ]
+    write_atomically(folder / CHECKSUMS_FILE, "".join(lines).encode())
+
+
+def read_checksums(folder: Path) -> dict[str, str]:
+    """File name → 64 hex digits.
+
+    Raises:
+        WeightsError: there is no list, or it is none.
+    """
+    path = folder / CHECKSUMS_FILE
+    if not path.is_file():
+        raise WeightsError(f"'{folder}' has no {CHECKSUMS_FILE}: publish it with `studio-avatar publish`.")
+    sums = {}
+    for line in path.read_text(errors="replace").splitlines():
+        digest, _, name = line.partition("  ")
+        if len(digest) != 64 or not name:
+            raise WeightsError(f"'{path}' is damaged: delete it and load the weights again.")
+        sums[name] = digest
+    return sums

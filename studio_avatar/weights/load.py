@@ -1,0 +1,87 @@
+"""`StudioTexturePipeline.from_pretrained` for people who have this package: own classes, no remote code.
+
+diffusers' own loader refuses a repository with remote code unless it is trusted; the package needs no such trust.
+"""
+
+from pathlib import Path
+
+import torch
+from diffusers import UNet2DModel
+from diffusers import schedulers as diffusers_schedulers
+
+from studio_avatar.errors import InvalidInputError, WeightsError
+from studio_avatar.head.model import HeadModel
+from studio_avatar.models import InversionEncoder, Registrar, StyleGAN2Generator, ToneEstimator
+
+from .download import INDEX_FILE, download_weights
+from .variants import component_variants
+
+CLASSES = {
+    "phone_generator": StyleGAN2Generator,
+    "studio_generator": StyleGAN2Generator,
+    "encoder": InversionEncoder,
+    "head": HeadModel,
+    "registrar": Registrar,
+    "tone_estimator": ToneEstimator,
+    "carry_over": UNet2DModel,
+    "unet": UNet2DModel,
+}
+# Arguments of diffusers' loader that change nothing here: no code is run, and everything is safetensors.
+NEEDLESS = {"trust_remote_code", "use_safetensors", "low_cpu_mem_usage"}
+DOWNLOAD_OPTIONS = {"revision", "cache_dir", "token", "local_files_only", "force_download"}
+
+
+def load(cls, source, variant=None, dtype=None, torch_dtype=None, device_map=None, **options):
+    """See `StudioTexturePipeline.from_pretrained`."""
+    names = sorted(cls._get_signature_keys(cls)[0])
+    given = {name: options.pop(name) for name in names if name in options}
+    unknown = options.keys() - DOWNLOAD_OPTIONS - NEEDLESS
+    if unknown:
+        raise InvalidInputError(f"from_pretrained has no argument {sorted(unknown)[0]!r}: remove it.")
+    folder = Path(source)
+    if not folder.is_dir():
+        download = {name: value for name, value in options.items() if name in DOWNLOAD_OPTIONS}
+        folder = download_weights(str(source), variant=variant, **download)
+    index = _read_index(cls, folder, [name for name in names if name not in given])
+    variants = component_variants(_weight_paths(folder), variant)
+    parts = {
+        name: _load_component(folder, name, index[name][1], variants.get(name), dtype or torch_dtype)
+        for name in names
+        if name not in given
+    }
+    pipeline = cls(**parts, **given)
+    return pipeline if device_map is None else pipeline.to(_device(device_map))
+
+
+def _device(device_map) -> torch.device:
+    """The one device of a `device_map`: this pipeline is too small to be spread over several."""
+    try:
+        return torch.device(device_map)
+    except (RuntimeError, TypeError) as error:
+        raise InvalidInputError(
+            f"device_map must be one device such as 'cuda' or 'cpu', not {device_map!r}."
+        ) from error
+
+
+def _read_index(cls, folder: Path, names: list[str]) -> dict:
+    try:
+        index = cls.load_config(folder)
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"'{folder}' has no readable {INDEX_FILE}: give a folder of weights.") from error
+    missing = [name for name in names if name not in index or not (folder / name).is_dir()]
+    if missing:
+        raise WeightsError(f"'{folder}' lacks {', '.join(missing)}: download or export the weights again.")
+    return index
+
+
+def _weight_paths(folder: Path) -> list[str]:
+    return [path.relative_to(folder).as_posix() for path in folder.glob("*/*.safetensors")]
+
+
+def _load_component(folder: Path, name: str, class_name: str, variant: str | None, dtype: torch.dtype | None):
+    try:
+        if name == "scheduler":
+            return getattr(diffusers_schedulers, class_name).from_pretrained(folder, subfolder=name)
+        return CLASSES[name].from_pretrained(folder, subfolder=name, variant=variant, dtype=dtype)
+    except (AttributeError, OSError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"The component '{name}' in '{folder}' cannot be loaded: {error}") from error

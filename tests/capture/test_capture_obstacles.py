@@ -1,0 +1,139 @@
+"""What stands between the phone and the skin: glasses, hair, a hand, other people, cuts, too many photos."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from helpers.painted_head import IMAGE, facing, paint, render
+from PIL import Image
+
+from studio_avatar import errors
+from studio_avatar.capture import capture
+from studio_avatar.capture.detection.landmarks import FaceLandmarker
+from studio_avatar.capture.detection.people import follow_person
+from studio_avatar.capture.io.video import read_frames
+from studio_avatar.data.simulate.occluders import sample_glasses, sample_strands
+from studio_avatar.data.simulate.room import direction
+from studio_avatar.data.simulate.simulation import photograph, sample_scene, shaped_mesh
+from studio_avatar.imaging.video_io import encode_h264
+from studio_avatar.rendering import look_at
+
+SIZE = 256
+
+
+@pytest.fixture(scope="module")
+def head():
+    from studio_avatar.head.model import HeadModel
+
+    return HeadModel.from_pretrained(Path(__file__).parents[2] / "weights_card", subfolder="head")
+
+
+@pytest.fixture(scope="module")
+def painting(head):
+    return paint(head)
+
+
+@pytest.fixture(scope="module")
+def turned(head, painting):
+    """A head that looks around without leaving the front: nine pictures."""
+    return [render(head, painting, head.neutral.numpy(), facing(yaw)) for yaw in range(-20, 21, 5)]
+
+
+@pytest.fixture(scope="module")
+def scene(head, painting):
+    resting = np.zeros(len(head.config.expression_names), np.float32)
+    made = sample_scene(head, painting, np.random.default_rng(1), resting, IMAGE)
+    return replace(made, identity=np.zeros_like(made.identity), glasses=None, strands=None)
+
+
+def captured(head, scene):
+    """Three photos of the scene, from the front and both sides, captured."""
+    resting, photos = np.zeros(len(head.config.expression_names), np.float32), []
+    for yaw in (0, 20, -20):
+        target = np.array([0.0, 0.0, 0.03])
+        camera = look_at(target + 0.5 * direction(yaw, 0), target, 720.0, IMAGE, 0.0)
+        linear = photograph(scene, resting, camera, seed=0).linear
+        photos.append((255 * np.clip(linear / np.quantile(linear, 0.97), 0, 1) ** (1 / 2.2)).astype(np.uint8))
+    return capture(photos, head, size=SIZE)
+
+
+@pytest.fixture(scope="module")
+def bare(head, scene):
+    return captured(head, scene)
+
+
+@pytest.fixture(scope="module")
+def body(head, scene):
+    return shaped_mesh(head, scene.identity, np.zeros(len(head.config.expression_names), np.float32))
+
+
+def test_glasses_are_found_and_named(head, scene, body, bare):
+    worn = replace(scene, glasses=sample_glasses(np.random.default_rng(3), head, body))
+    found = captured(head, worn).report.finding("glasses")
+    assert bare.report.finding("glasses").verdict == "good"
+    assert found.verdict != "good" and found.advice == "Take off the glasses."
+
+
+def test_hair_across_the_face_is_found(head, scene, painting, body, bare):
+    worn = replace(scene, strands=sample_strands(np.random.default_rng(0), head, body, painting))
+    found = captured(head, worn).report.finding("hair_on_face")
+    assert bare.report.finding("hair_on_face").verdict == "good"
+    assert found.verdict != "good" and "hair" in found.advice
+
+
+def with_hand(picture: np.ndarray, colour, low: float = 0.5) -> np.ndarray:
+    """A hand with four fingers laid over the face from below, up to `low` of the picture's height."""
+    height, width = picture.shape[:2]
+    out, middle = picture.copy(), width // 2
+    for finger in range(4):
+        x = middle - 75 + 50 * finger
+        cv2.line(out, (x, int(low * height) + 10 * abs(finger - 1)), (x, int(0.75 * height)), colour, 46, cv2.LINE_AA)
+    cv2.ellipse(out, (middle, int(0.8 * height)), (115, 110), 0, 0, 360, colour, -1, cv2.LINE_AA)
+    return out
+
+
+def test_a_frame_with_a_hand_is_left_out_and_counted(turned):
+    """A hand of nearly the skin's own colour over the mouth, as in the sixth of ten pictures."""
+    pictures = [*turned[:5], with_hand(turned[5], (172, 112, 82)), *turned[5:]]
+    with FaceLandmarker() as landmarker:
+        sighting = follow_person(read_frames(pictures), landmarker)
+    assert sighting.rejected["occluded"] == 1 and sighting.with_face == 10
+    assert all(seen.frame.time != 5 for seen in sighting.frames)
+
+
+def test_nothing_is_left_out_where_nothing_is_in_the_way(turned):
+    with FaceLandmarker() as landmarker:
+        sighting = follow_person(read_frames(turned), landmarker)
+    assert sum(sighting.rejected.values()) == 0
+
+
+def test_a_cut_is_found(head, painting, turned, tmp_path):
+    other = [
+        render(head, painting, head.neutral.numpy(), facing(yaw), (0.12, 0.08, 0.95), background=(230, 220, 40))
+        for yaw in (0, 4, 8)
+    ]  # fmt: skip
+    path = tmp_path / "cut.mp4"
+    path.write_bytes(encode_h264([*turned, *other], IMAGE, 10, 16))
+    with FaceLandmarker() as landmarker:
+        sighting = follow_person(read_frames(path), landmarker)
+    assert sighting.rejected["cut"] == 3
+    assert len(sighting.frames) == 9
+
+
+def test_one_to_five_photos_are_taken(turned, tmp_path):
+    paths = [tmp_path / f"{number}.png" for number in range(6)]
+    for path, picture in zip(paths, turned):
+        Image.fromarray(picture).save(path)
+    assert len(list(read_frames(paths[:5]))) == 5
+    with pytest.raises(errors.InvalidInputError, match="6 photos .* 1 to 5 are used: please"):
+        next(read_frames(paths))
+
+
+def test_two_people_all_the_way_are_refused(head, turned, tmp_path):
+    pair = [np.concatenate([one, other], axis=1) for one, other in zip(turned, turned[::-1])]
+    path = tmp_path / "two.mp4"
+    path.write_bytes(encode_h264(pair, (2 * IMAGE[0], IMAGE[1]), 10, 16))
+    with pytest.raises(errors.SeveralFacesError, match="one person"):
+        capture(path, head, size=SIZE)

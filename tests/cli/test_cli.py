@@ -1,0 +1,255 @@
+"""The command line on the example capture, on bad inputs, and the writing of result folders."""
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.glb_reader import Glb, png_chunks
+from PIL import Image
+
+from studio_avatar.cli.main import main
+from studio_avatar.cli.progress import StageBar
+from studio_avatar.errors import InvalidInputError, WeightsError
+from studio_avatar.imaging.files import new_folder, write_atomically
+from studio_avatar.results.settings import CreationSettings, capture_arguments
+from studio_avatar.weights.locate import find_weights, parse_reference, weights_revision
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "selfie.mp4"
+RESULT_FILES = {"texture.png", "phone_texture.png", "provenance.png", "avatar.glb", "preview.png", "report.json"}
+
+
+def run_command(*arguments, **options) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "studio_avatar", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, **options)
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory):
+    """The finished command and its output folder."""
+    folder = tmp_path_factory.mktemp("cli") / "out"
+    done = run_command(EXAMPLE, "-o", folder, "--seed", 7, "--inversion-steps", 20, "--steps", 2)
+    assert done.returncode == 0, done.stderr
+    return done, folder
+
+
+def test_the_example_becomes_a_result_folder(example):
+    done, folder = example
+    assert done.stdout.split() == [str(folder / "selfie")]
+    assert [path.name for path in folder.iterdir()] == ["selfie"]  # no staging folder stays behind
+    assert {path.name for path in (folder / "selfie").iterdir()} == RESULT_FILES
+    assert "Traceback" not in done.stderr and "Warning" not in done.stderr
+
+
+def test_pictures_are_square_tagged_srgb_and_show_something(example):
+    folder = example[1] / "selfie"
+    for name, mode in (("texture.png", "RGB"), ("phone_texture.png", "RGB"), ("provenance.png", "L")):
+        data = (folder / name).read_bytes()
+        picture = Image.open(io.BytesIO(data))
+        assert picture.size == (1024, 1024) and picture.mode == mode
+        assert b"sRGB" in png_chunks(data)
+        assert np.asarray(picture).std() > 5
+    provenance = np.asarray(Image.open(folder / "provenance.png"))
+    assert provenance.max() > 200 and provenance.min() == 0
+
+
+def test_the_avatar_wears_the_texture(example):
+    folder = example[1] / "selfie"
+    glb = Glb(folder / "avatar.glb")
+    assert glb.image() == (folder / "texture.png").read_bytes()
+    assert len(glb.primitive["targets"]) == 52
+
+
+def test_the_report_says_what_was_done(example):
+    report = json.loads((example[1] / "selfie" / "report.json").read_text())
+    assert report["seed"] == 7 and report["resolution"] == [1024, 1024]
+    assert report["settings"]["inversion_steps"] == 20 and report["settings"]["steps"] == 2
+    assert report["capture"]["findings"] and report["capture"]["frames_used"] >= 3
+    assert {"capture", "invert", "studio", "upscale"} <= set(report["timings"])
+    assert all(seconds >= 0 for seconds in report["timings"].values())
+    assert 0.1 < report["seen_share"] < 1
+    assert report["weights_revision"] == weights_revision(find_weights())
+    assert report["versions"]["torch"] and str(ROOT) not in json.dumps(report)
+
+
+@pytest.fixture(scope="module")
+def bad_files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bad")
+    (folder / "text.mp4").write_text("hello, I am no video\n" * 100)
+    (folder / "empty.mp4").touch()
+    (folder / "empty.jpg").touch()
+    (folder / "truncated.mp4").write_bytes(EXAMPLE.read_bytes()[:3000])
+    Image.new("RGB", (640, 480), "grey").save(folder / "nobody.png")
+    Image.new("RGB", (40, 40), "grey").save(folder / "tiny.png")
+    (folder / "folder.mp4").mkdir()
+    return folder
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["missing.mp4"],
+        ["text.mp4"],
+        ["empty.mp4"],
+        ["empty.jpg"],
+        ["truncated.mp4"],
+        ["nobody.png"],
+        ["tiny.png"],
+        ["folder.mp4"],
+        ["nobody.png", "text.mp4"],
+        ["nobody.png", "missing.jpg"],
+    ],
+    ids=" ".join,
+)
+def test_a_bad_input_is_one_sentence_and_leaves_nothing(bad_files, names, tmp_path, capsys):
+    code = main([*(str(bad_files / name) for name in names), "-o", str(tmp_path / "out"), "--quiet"])
+    printed = capsys.readouterr()
+    assert code == 2
+    assert printed.out == "" and len(printed.err.strip().splitlines()) == 1
+    assert printed.err.startswith("studio-avatar: ") and printed.err.strip().endswith(".")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bad_input_prints_no_traceback_in_a_real_process(bad_files, tmp_path):
+    done = run_command(bad_files / "text.mp4", "-o", tmp_path / "out", "--quiet")
+    assert done.returncode == 2 and done.stdout == ""
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "options", [["--size", "1000"], ["--steps", "0"], ["--guidance", "3"], ["--weights", "./nowhere"]]
+)
+def test_a_setting_that_cannot_work_is_refused(options, tmp_path, capsys):
+    assert main([str(EXAMPLE), "-o", str(tmp_path / "out"), "--quiet", *options]) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_with_other_files_is_not_replaced(tmp_path, capsys):
+    (tmp_path / "selfie").mkdir()
+    (tmp_path / "selfie" / "diary.txt").write_text("mine")
+    assert main([str(EXAMPLE), "-o", str(tmp_path), "--quiet"]) == 2
+    assert "other files" in capsys.readouterr().err
+    assert (tmp_path / "selfie" / "diary.txt").read_text() == "mine"
+
+
+def test_an_output_that_is_a_file_is_refused(tmp_path, capsys):
+    (tmp_path / "out").write_text("a file")
+    assert main([str(EXAMPLE), "-o", str(tmp_path / "out"), "--quiet"]) == 2
+    assert "is a file" in capsys.readouterr().err
+
+
+def test_no_argument_shows_the_help(capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main([])
+    assert exit_.value.code == 0 and "studio-avatar FILE" in capsys.readouterr().out
+
+
+def test_the_short_form_takes_options_first():
+    done = run_command("-o", "out", "missing.mp4")
+    assert done.returncode == 2 and "missing.mp4" in done.stderr
+
+
+def test_settings_agree_with_the_pipeline():
+    import inspect
+
+    from studio_avatar.pipeline.studio_texture_pipeline import StudioTexturePipeline
+
+    parameters = inspect.signature(StudioTexturePipeline.__call__).parameters
+    for name, value in CreationSettings().pipeline_arguments().items():
+        assert name == "seed" or parameters[name].default == value, name
+
+
+def test_photos_and_videos_go_to_their_own_arguments(tmp_path):
+    photos = [tmp_path / "a.JPG", tmp_path / "b.heic"]
+    video = tmp_path / "c.mov"
+    for path in (*photos, video):
+        path.touch()
+    assert capture_arguments(photos) == {"images": [str(path) for path in photos]}
+    assert capture_arguments([video]) == {"video": str(video)}
+    with pytest.raises(InvalidInputError):
+        capture_arguments([*photos, video])
+    with pytest.raises(InvalidInputError):
+        capture_arguments([])
+
+
+def test_stages_are_logged_once_each(capsys):
+    with StageBar() as bar:
+        for stage in ("landmarks", "fit"):
+            for fraction in (0.0, 0.5, 1.0):
+                bar(stage, fraction)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2 and "Finding the face" in lines[0] and "Fitting the head" in lines[1]
+
+
+def test_weights_are_found_by_folder_environment_and_place(tmp_path, monkeypatch):
+    with pytest.raises(WeightsError):
+        find_weights(tmp_path)  # a folder without an index
+    with pytest.raises(WeightsError):
+        find_weights(tmp_path / "missing")
+    (tmp_path / "model_index.json").write_text("{}")
+    assert find_weights(tmp_path) == str(tmp_path)
+    monkeypatch.setenv("STUDIO_AVATAR_WEIGHTS", str(tmp_path))
+    assert find_weights() == str(tmp_path)
+    assert parse_reference("org/name") == ("org/name", None)
+    assert parse_reference("org/name@v1.0") == ("org/name", "v1.0")
+    monkeypatch.delenv("STUDIO_AVATAR_WEIGHTS")
+    assert find_weights() == str(ROOT / "weights_card")
+
+
+def test_the_revision_follows_the_content(tmp_path):
+    (tmp_path / "model_index.json").write_text("{}")
+    before = weights_revision(str(tmp_path))
+    (tmp_path / "README.md").write_text("a card is not weights")
+    assert weights_revision(str(tmp_path)) == before
+    (tmp_path / "model_index.json").write_text('{"a": 1}')
+    assert weights_revision(str(tmp_path)) != before
+    snapshot = tmp_path / "snapshots" / "0123abcd"
+    snapshot.mkdir(parents=True)
+    assert weights_revision(str(snapshot)) == "0123abcd"  # a Hub snapshot is named by its commit
+    assert weights_revision("nowhere") == "unknown"
+
+
+def test_a_new_folder_appears_whole(tmp_path):
+    target = tmp_path / "deep" / "er" / "result"
+    with new_folder(target) as staging:
+        (staging / "a").write_text("1")
+        assert not target.exists()
+    assert (target / "a").read_text() == "1"
+    assert [path.name for path in target.parent.iterdir()] == ["result"]
+
+
+def test_a_failed_folder_leaves_nothing_and_keeps_the_older_one(tmp_path):
+    with pytest.raises(RuntimeError), new_folder(tmp_path / "deep" / "result") as staging:
+        (staging / "a").write_text("1")
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+    (tmp_path / "result").mkdir()
+    (tmp_path / "result" / "old").write_text("1")
+    with pytest.raises(RuntimeError), new_folder(tmp_path / "result"):
+        raise RuntimeError
+    assert [path.name for path in tmp_path.iterdir()] == ["result"]
+    assert (tmp_path / "result" / "old").read_text() == "1"
+
+
+def test_a_new_folder_replaces_the_older_one_as_a_whole(tmp_path):
+    for name in ("old", "new"):
+        with new_folder(tmp_path / "result") as staging:
+            (staging / name).write_text("1")
+    assert [path.name for path in tmp_path.iterdir()] == ["result"]
+    assert [path.name for path in (tmp_path / "result").iterdir()] == ["new"]
+
+
+def test_an_atomic_write_replaces_or_leaves_alone(tmp_path):
+    path = tmp_path / "file"
+    write_atomically(path, b"one")
+    write_atomically(path, b"two")
+    assert path.read_bytes() == b"two" and len(list(tmp_path.iterdir())) == 1
+    with pytest.raises(OSError):
+        write_atomically(tmp_path / "missing" / "file", b"three")

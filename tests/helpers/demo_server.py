@@ -1,0 +1,89 @@
+"""The demo as its users meet it: the app in a process of its own, and Debian's Chromium."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+GOOD_CAPTURE = ROOT / "examples" / "selfie.mp4"
+WEAK_CAPTURE = ROOT / "examples" / "weak_selfie.mp4"
+CHROMIUM = Path("/usr/bin/chromium")
+# WebGL without a graphics card; a camera that needs no permission
+CHROMIUM_FLAGS = (
+    "--no-sandbox",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
+)
+CAMERA_SIZE = (360, 640)
+START_SECONDS = 180  # a cold disk and a busy machine
+
+
+@dataclass(frozen=True)
+class Server:
+    """url: of the page; temporary: the process's TMPDIR; log: what it printed."""
+
+    url: str
+    temporary: Path
+    log: Path
+
+
+@contextmanager
+def running_server(folder: Path, *options: str, **environment: str) -> Iterator[Server]:
+    """`python app.py` with `options`, its temporary files and log in `folder`; ended by SIGTERM."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    temporary, log = folder / "tmp", folder / "app.log"
+    temporary.mkdir()
+    variables = os.environ | {"TMPDIR": str(temporary), **environment}
+    variables.pop("GRADIO_TEMP_DIR", None)
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "app.py", "--port", str(port), *options],
+            cwd=ROOT, env=variables, stdout=output, stderr=output,
+        )  # fmt: skip
+    try:
+        _wait_for_port(port, process, log)
+        yield Server(f"http://127.0.0.1:{port}", temporary, log)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=60)
+
+
+def _wait_for_port(port: int, process: subprocess.Popen, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        assert process.poll() is None, log.read_text()
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.3)
+    raise AssertionError(f"The app did not start: {log.read_text()}")
+
+
+def launch_chromium(playwright, *flags: str):
+    """Debian's Chromium, headless."""
+    return playwright.chromium.launch(executable_path=str(CHROMIUM), args=[*CHROMIUM_FLAGS, *flags])
+
+
+def fake_camera(capture: Path, folder: Path) -> str:
+    """The flag that makes Chromium's camera show `capture`, which is decoded to a Y4M file in `folder`."""
+    import av
+
+    target, (width, height) = folder / "camera.y4m", CAMERA_SIZE
+    with av.open(str(capture)) as source, target.open("wb") as clip:
+        clip.write(f"YUV4MPEG2 W{width} H{height} F15:1 Ip A1:1 C420jpeg\n".encode())
+        for number, frame in enumerate(source.decode(video=0)):
+            if number % 2 == 0:
+                small = frame.reformat(width=width, height=height, format="yuv420p")
+                clip.write(b"FRAME\n" + small.to_ndarray().tobytes())
+    return f"--use-file-for-fake-video-capture={target}"

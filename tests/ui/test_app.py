@@ -1,0 +1,461 @@
+"""The web demo without a browser: its parts, and its endpoints as a program calls them."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.demo_server import GOOD_CAPTURE, ROOT, WEAK_CAPTURE, running_server
+from helpers.glb_reader import Glb
+from PIL import Image
+
+from studio_avatar.errors import InvalidInputError, NoFaceError
+from studio_avatar.pipeline.skin_tone import SkinTone
+from studio_avatar.results.settings import PRESETS, CreationSettings
+from studio_avatar.results.summary import what_was_invented
+from studio_avatar.ui import presentation
+from studio_avatar.ui.layout import chosen_settings
+from studio_avatar.ui.progress import RunProgress, expected_seconds
+from studio_avatar.ui.server import ServerOptions, launch
+from studio_avatar.ui.service import UNEXPECTED, AvatarService, file_stem, user_sentence
+from studio_avatar.ui.sessions import KEEP_SECONDS, SessionFolders
+from studio_avatar.ui.worker import Done, Ready, StageProgress, follow
+
+FACE_SUFFIXES = {".mp4", ".png", ".glb", ".json", ".zip"}
+
+
+# ---------------------------------------------------------------------------------------------- worker
+
+
+def test_follow_yields_stages_and_then_the_result():
+    def task(report):
+        for stage in ("one", "two"):
+            report(StageProgress(stage, 0.0))
+            report(StageProgress(stage, 1.0))
+        return 42
+
+    *stages, last = follow(task)
+    assert last == Done(42)
+    assert [update.stage for update in stages if update.fraction == 1.0] == ["one", "two"]
+
+
+def test_follow_passes_the_tasks_own_error_on():
+    def task(report):
+        report(StageProgress("one", 0.5))
+        raise NoFaceError("There is no face.")
+
+    with pytest.raises(NoFaceError, match="There is no face."):
+        list(follow(task))
+
+
+def test_closing_follow_stops_the_task_at_its_next_report():
+    stopped = threading.Event()
+    steps = []
+
+    def task(report):
+        try:
+            for step in range(1000):
+                steps.append(step)
+                report(StageProgress("work", step / 1000))
+                time.sleep(0.01)
+        finally:
+            stopped.set()
+
+    with closing(follow(task)) as updates:
+        assert isinstance(next(updates), StageProgress)
+    assert stopped.wait(5) and len(steps) < 500
+
+
+def test_follow_passes_every_file_on():
+    files = [Ready(name, Path(name)) for name in "abc"]
+
+    def task(report):
+        for file in files:
+            report(file)
+
+    assert list(follow(task)) == [*files, Done(None)]
+
+
+def test_follow_yields_while_a_stage_says_nothing():
+    release = threading.Event()
+
+    def task(report):
+        report(StageProgress("slow", 0.0))
+        release.wait(10)
+
+    with closing(follow(task)) as updates:
+        assert [next(updates) for _ in range(3)] == [StageProgress("slow", 0.0)] * 3
+        release.set()
+
+
+# ---------------------------------------------------------------------------------------------- sessions
+
+
+def test_a_session_folder_is_private_and_forgotten(tmp_path):
+    sessions = SessionFolders()
+    upload, example = sessions.root / "upload.mp4", tmp_path / "example.mp4"
+    for path in (upload, example):
+        path.write_bytes(b"1")
+    sessions.adopt("a", [str(upload), str(example)])
+    first, second = sessions.new("a"), sessions.new("b")
+    assert sessions.root.stat().st_mode & 0o077 == 0
+    (first / "face.png").write_bytes(b"1")
+    sessions.forget("a")
+    assert not first.exists() and second.exists()
+    assert not upload.exists() and example.exists()
+
+
+@pytest.mark.parametrize("name", ["../../outside", "/etc", "", "a/b"])
+def test_a_session_name_cannot_leave_the_root(name):
+    sessions = SessionFolders()
+    assert sessions.new(name).resolve().parents[1] == sessions.root.resolve()
+
+
+def test_a_shared_upload_stays_until_the_last_session_leaves():
+    sessions = SessionFolders()
+    upload = sessions.root / "same.mp4"
+    upload.write_bytes(b"1")
+    for visitor in ("a", "b"):
+        sessions.adopt(visitor, [str(upload)])
+    sessions.forget("a")
+    assert upload.exists()
+    sessions.forget("b")
+    assert not upload.exists()
+
+
+def test_old_sessions_and_uploads_are_swept():
+    sessions = SessionFolders()
+    old, upload, fresh = sessions.new("old").parent, sessions.root / "hash", sessions.new("fresh")
+    upload.mkdir()
+    (upload / "face.mp4").write_bytes(b"1")
+    past = time.time() - KEEP_SECONDS - 1
+    for folder in (old, upload):
+        os.utime(folder, (past, past))
+    sessions.sweep()
+    assert not old.exists() and not upload.exists() and fresh.exists()
+
+
+# ---------------------------------------------------------------------------------------------- words
+
+
+def test_only_our_own_errors_reach_the_browser(caplog):
+    assert user_sentence(InvalidInputError("Give one video.")) == "Give one video."
+    assert user_sentence(RuntimeError("/secret/path")) == UNEXPECTED
+    assert "/secret/path" in caplog.text
+
+
+def test_the_service_refuses_before_it_loads_anything(tmp_path):
+    def load(weights):
+        raise AssertionError("the networks were loaded")
+
+    service = AvatarService("anywhere", SessionFolders(), load)
+    with pytest.raises(InvalidInputError):
+        list(service.create([], None, "session"))
+
+
+@pytest.mark.parametrize(
+    ("path", "stem"),
+    [("/x/My clip (2).mp4", "My_clip_2"), ("../../etc/passwd", "passwd"), ("/x/....mp4", "avatar"), ("a" * 99, "a" * 40)],
+)
+def test_result_files_are_called_after_the_input(path, stem):
+    assert file_stem(path) == stem
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (ServerOptions(login="someone"), "user:password"),
+        (ServerOptions(largest_upload="much"), "500mb"),
+    ],
+)
+def test_bad_options_are_refused_before_anything_starts(options, sentence):
+    with pytest.raises(InvalidInputError, match=sentence):
+        launch(options=options)
+
+
+def test_progress_knows_step_and_time_left():
+    now = [100.0]
+    progress = RunProgress({"invert": 10.0, "upscale": 10.0}, {"invert": 100}, clock=lambda: now[0])
+    progress.add(StageProgress("load", 0.0))
+    now[0] += 50  # loading says nothing about the speed
+    progress.add(StageProgress("invert", 0.0))
+    assert progress.step() == (0, 100) and progress.seconds_left() is None
+    now[0] += 6
+    progress.add(StageProgress("invert", 0.3))
+    assert progress.step() == (30, 100) and progress.seconds_left() == pytest.approx(17 * 6 / 3)
+    progress.add(StageProgress("upscale", 1.0))
+    assert progress.step() is None and progress.seconds_left() == 0.0
+    html = presentation.run_progress(progress)
+    assert '<li class="done">Inverting</li>' in html and 'aria-valuenow="100"' in html
+
+
+def test_more_work_is_expected_to_take_longer():
+    standard = sum(expected_seconds(CreationSettings(), captured=True).values())
+    assert sum(expected_seconds(CreationSettings(size=2048), captured=True).values()) > 2 * standard / 1.5
+    assert sum(expected_seconds(PRESETS["turbo"], captured=True).values()) < standard / 2
+    assert sum(expected_seconds(CreationSettings(), captured=False).values()) > standard
+
+
+def test_the_card_escapes_what_it_shows_and_advises_only_where_there_is_advice():
+    finding = {"name": "sharp<ness", "value": 0.123456, "unit": "%", "threshold": 0.5}
+    html = presentation.capture_card(
+        {
+            "verdict": "poor",
+            "frames_used": 2,
+            "frames_sampled": 9,
+            "frames_rejected": {"too_small": 3, "cut": 0},
+            "findings": [
+                finding | {"verdict": "poor", "advice": "Hold <still>."},
+                finding | {"verdict": "good", "advice": ""},
+            ],
+        }
+    )
+    assert "Weak capture" in html and "2 of 9 pictures used, 3 left out: too small<" in html
+    assert "Sharp&lt;ness" in html and "0.12 %" in html
+    assert html.count("<li") == 1 and "Hold &lt;still&gt;." in html
+
+
+def test_what_was_invented_is_said_in_words():
+    sentence = what_was_invented({"face": 0.98, "ears": 0.5, "scalp": 0.02})
+    assert "98% of the face" in sentence and "part of the ears and all of the scalp" in sentence
+    assert "filled in" not in what_was_invented({"face": 1.0})
+
+
+@pytest.mark.parametrize(("ita", "name"), [(60, "very light"), (30, "intermediate"), (0, "brown"), (-40, "dark")])
+def test_skin_tone_classes(ita, name):
+    lightness = 50 + 20 * np.tan(np.radians(ita))
+    tone = SkinTone((lightness, 10.0, 20.0), (2.0, 1.0, 1.0))
+    assert tone.ita == pytest.approx(ita) and tone.name == name
+    html = presentation.skin_tone_rows({"phone": tone})
+    assert f"rgb{tone.rgb}" in html and f"± {tone.ita_std:.0f}°" in html
+
+
+@pytest.mark.parametrize(("own", "tone"), [(True, -30.0), (False, None)])
+def test_a_skin_tone_counts_only_when_it_is_set(own, tone):
+    settings = chosen_settings(3, 4.0, 30.0, 0.5, "1024", own, -30)
+    assert settings == CreationSettings(seed=3, guidance=0.5, skin_tone=tone)
+
+
+def test_the_overlay_tints_only_what_was_completed():
+    texture = np.full((4, 4, 3), 100, np.uint8)
+    seen = np.zeros((4, 4), np.float32)
+    seen[:2] = 1.0
+    overlay = np.asarray(presentation.provenance_overlay(texture, seen))
+    assert (overlay[:2] == 100).all()
+    assert (overlay[2:, :, 0] > 150).all() and (overlay[2:, :, 2] < 100).all()
+
+
+# ---------------------------------------------------------------------------------------------- the endpoints
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """The app as `make app` starts it, with room for one waiting request and for small files."""
+    folder = tmp_path_factory.mktemp("server")
+    with running_server(folder, "--longest-queue", "1", "--largest-upload", "2mb") as server:
+        yield server
+    assert list(server.temporary.glob("studio-avatar-*")) == []  # faces do not outlive the server
+
+
+def connect(server, folder):
+    gradio_client = pytest.importorskip("gradio_client")
+    return gradio_client.Client(server.url, verbose=False, download_files=str(folder))
+
+
+@pytest.fixture(scope="module")
+def client(server, tmp_path_factory):
+    client = connect(server, tmp_path_factory.mktemp("downloads"))
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def checked(client):
+    """`/check_capture` of the weak example, small."""
+    from gradio_client import handle_file
+
+    return client.predict(handle_file(WEAK_CAPTURE), 256, api_name="/check_capture")
+
+
+SETTINGS = ["seed", "steps", "inversion_steps", "guidance", "size", "skin_tone"]
+
+
+def test_the_endpoints_are_named_typed_and_described(client, server):
+    import httpx
+
+    endpoints = client.view_api(return_format="dict")["named_endpoints"]
+    assert {
+        name: ([p["parameter_name"] for p in entry["parameters"]], [r["label"] for r in entry["returns"]])
+        for name, entry in endpoints.items()
+    } == {
+        "/create_avatar": (["video", *SETTINGS], ["texture", "avatar", "report", "archive"]),
+        "/check_capture": (["video", "size"], ["report", "contact_sheet", "phone_texture", "seen"]),
+        "/texture": (["phone_texture", "seen", *SETTINGS], ["texture"]),
+    }
+    described = httpx.get(f"{server.url}/gradio_api/info").json()["named_endpoints"]
+    assert all(len(entry["description"]) > 40 for entry in described.values())
+    assert all(p["type"]["type"] for entry in described.values() for p in entry["parameters"] if "type" in p["type"])
+
+
+def test_check_capture_gives_verdict_and_advice(checked):
+    report, sheet, phone_texture, seen = checked
+    assert report["verdict"] == "poor"
+    assert sum(bool(finding["advice"]) for finding in report["findings"]) >= 3
+    assert Image.open(phone_texture).size == Image.open(seen).size == (256, 256)
+    assert min(Image.open(sheet).size) > 256
+
+
+def test_texture_goes_on_from_a_checked_capture(client, checked):
+    from gradio_client import handle_file
+
+    *_, phone_texture, seen = checked
+    arguments = [handle_file(phone_texture), handle_file(seen), 5, 1, 2, 0.5, 256]
+    first, again, darker = (client.predict(*arguments, *tone, api_name="/texture") for tone in ((), (), (-50.0,)))
+    assert Image.open(first).size == (256, 256)
+    assert Path(first).read_bytes() == Path(again).read_bytes()
+    assert np.mean(Image.open(darker)) < np.mean(Image.open(first)) - 20
+
+
+def test_progress_reaches_the_caller_and_a_full_queue_says_so(client, server, tmp_path):
+    from gradio_client import handle_file
+    from gradio_client.exceptions import AppError
+    from gradio_client.utils import QueueError
+
+    arguments = (handle_file(GOOD_CAPTURE), 3, 1, 20, 0.5, 1024)
+    running = client.submit(*arguments, api_name="/create_avatar")
+    stages = set()
+    deadline = time.monotonic() + 120
+    while not stages and time.monotonic() < deadline:
+        stages |= {unit.desc for unit in running.status().progress_data or []}
+        time.sleep(0.1)
+    others = [connect(server, tmp_path) for _ in range(2)]
+    waiting = others[0].submit(*arguments, api_name="/create_avatar")
+    time.sleep(1)
+    with pytest.raises((AppError, QueueError, ValueError), match="(?i)queue is full"):
+        others[1].predict(*arguments, api_name="/create_avatar")
+    waiting.cancel()
+    while not running.done():
+        stages |= {unit.desc for unit in running.status().progress_data or []}
+        time.sleep(0.1)
+    check_result(running.result(), server)
+    assert {"Fitting the head", "Inverting"} <= stages
+    for other in others:
+        other.close()
+
+
+def check_result(result, server):
+    texture, avatar, report, archive = result
+    assert Image.open(texture).size == (1024, 1024)
+    assert len(Glb(avatar).primitive["targets"]) == 52
+    content = json.loads(Path(report).read_text())
+    assert content["seed"] == 3 and set(content["skin_tone"]) == {"phone", "studio"}
+    assert content["seen_by_region"]["face"] > content["seen_by_region"]["scalp"]
+    with zipfile.ZipFile(archive) as bundle:
+        assert set(bundle.namelist()) == {
+            f"selfie_{name}"
+            for name in ("texture.png", "phone_texture.png", "provenance.png", "avatar.glb", "report.json")
+        }
+        assert bundle.read("selfie_texture.png") == Path(texture).read_bytes()
+    kept = {path for path in server.temporary.rglob("*") if path.suffix in FACE_SUFFIXES}
+    assert kept and all(
+        path.relative_to(server.temporary).parts[0].startswith("studio-avatar-") for path in kept
+    )
+
+
+def refused(client, *arguments, api_name):
+    from gradio_client.exceptions import AppError
+
+    with pytest.raises(AppError) as error:
+        client.predict(*arguments, api_name=api_name)
+    message = str(error.value)
+    assert message.endswith(".") and "Traceback" not in message and len(message) < 220
+    return message
+
+
+def test_bad_files_are_one_readable_sentence(client, checked, tmp_path):
+    from gradio_client import handle_file
+
+    text = tmp_path / "text.mp4"
+    text.write_text("hello, I am no video\n" * 100)
+    for name in ("/create_avatar", "/check_capture"):
+        message = refused(client, handle_file(text), api_name=name)
+        assert "text.mp4" in message and str(tmp_path) not in message
+    assert "Give one video" in refused(client, None, api_name="/create_avatar")
+    assert "no readable picture" in refused(client, handle_file(text), handle_file(checked[-1]), api_name="/texture")
+    assert "must have shape" in refused(client, handle_file(checked[1]), handle_file(checked[-1]), api_name="/texture")
+
+
+def test_too_large_a_file_is_refused(client, tmp_path):
+    from gradio_client import handle_file
+
+    large = tmp_path / "large.mp4"
+    large.write_bytes(bytes(3_000_000))
+    with pytest.raises(Exception, match="(?i)exceed|too large"):
+        client.predict(handle_file(large), api_name="/create_avatar")
+
+
+def test_other_files_of_the_server_are_not_served(server):
+    import httpx
+
+    for path in ("/etc/hostname", str(ROOT / "pyproject.toml"), str(server.log)):
+        assert httpx.get(f"{server.url}/gradio_api/file={path}").status_code in (403, 404)
+
+
+def test_health(server):
+    import httpx
+
+    answer = httpx.get(f"{server.url}/health").json()
+    assert answer["status"] in ("loading", "ready", "busy") and answer["waiting"] == 0
+
+
+def readme_snippets(language: str) -> list[str]:
+    section = (ROOT / "README.md").read_text().split("\n## API\n")[1].split("\n## ")[0]
+    return re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)
+
+
+@pytest.mark.parametrize(("language", "command"), [("python", [sys.executable, "-c"]), ("bash", ["bash", "-c"])])
+def test_readme_snippets_work_as_written(server, language, command, tmp_path):
+    import shutil
+
+    if language == "bash" and not shutil.which("curl"):
+        pytest.skip("curl is not installed")
+    (tmp_path / "selfie.mp4").symlink_to(WEAK_CAPTURE)
+    for snippet in readme_snippets(language):
+        code = snippet.replace("http://127.0.0.1:7860", server.url)
+        done = subprocess.run([*command, code], cwd=tmp_path, capture_output=True, text=True, timeout=240)
+        assert done.returncode == 0, done.stderr
+        assert "poor" in done.stdout or "texture.png" in done.stdout, done.stdout
+
+
+def test_a_login_guards_page_and_endpoints(tmp_path):
+    import httpx
+
+    with running_server(tmp_path, STUDIO_AVATAR_LOGIN="studio:light") as server:
+        assert httpx.get(f"{server.url}/config").status_code == 401
+        assert httpx.get(f"{server.url}/gradio_api/info").status_code == 401
+        wrong = httpx.post(f"{server.url}/login", data={"username": "studio", "password": "dark"})
+        right = httpx.post(f"{server.url}/login", data={"username": "studio", "password": "light"})
+        assert (wrong.status_code, right.status_code) == (400, 200)
+        assert httpx.get(f"{server.url}/config", cookies=right.cookies).status_code == 200
+
+
+def test_a_taken_port_is_one_sentence(server):
+    port = server.url.rsplit(":", 1)[1]
+    done = subprocess.run(
+        [sys.executable, "app.py", "--port", port], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 2 and "choose another one with --port" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_logs_name_no_file_and_no_person(server):
+    log = server.log.read_text()
+    assert "selfie" not in log and "text.mp4" not in log and "Traceback" not in log
