@@ -31,8 +31,12 @@ COLUMNS = ("level", "triangles", "seconds, median", "seconds, worst", "CPU secon
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--texture", type=Path, default="examples/selfie_studio.png", help="square head-v1 texture")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--texture", type=Path, default="examples/selfie_studio.png", help="square head-v1 texture"
+    )
     parser.add_argument("--example", type=Path, help="the avatar.glb of a finished capture: validated too")
     options = parser.parse_args()
     head = HeadModel.from_pretrained(find_weights(), subfolder="head")

@@ -17,7 +17,9 @@ POSE = {"jawOpen": 0.5, "eyeBlinkLeft": 1.0}
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("glb", type=Path)
     parser.add_argument("--out", type=Path, help="PNG to render")
     parser.add_argument("--samples", type=int, default=32)

@@ -63,13 +63,17 @@ COLUMNS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--prepared", type=Path, required=True, help="folder with studio.safetensors and studio.json")
+    parser.add_argument(
+        "--prepared", type=Path, required=True, help="folder with studio.safetensors and studio.json"
+    )
     parser.add_argument("--clips", type=int, default=24, help="how many, over the held-out people in turn")
     parser.add_argument("--seconds", type=float, default=3.0, help="length of the clips")
     parser.add_argument("--keep", type=Path, help="folder that keeps the rendered clips for the next run")
     parser.add_argument("--split", default="held_out", help="whose people are filmed")
     parser.add_argument("--head", default="weights_card", help="folder or Hub id with `head` and `registrar`")
-    parser.add_argument("--registrar", help="another folder with `registrar`; none: landmarks and tracks alone")
+    parser.add_argument(
+        "--registrar", help="another folder with `registrar`; none: landmarks and tracks alone"
+    )
     parser.add_argument("--pictures", type=Path, help="folder for a contact sheet of each clip")
     options = parser.parse_args()
     head = HeadModel.from_pretrained(options.head, subfolder="head")
@@ -80,7 +84,9 @@ def main() -> None:
     print("| clip | " + " | ".join(COLUMNS.values()) + " |")
     print("|---|" + "---:|" * len(COLUMNS))
     for name, truth, video in _clips(head, options):
-        rows.append(measure(head, registrar, truth, video, options.pictures and options.pictures / f"{name}.png"))
+        rows.append(
+            measure(head, registrar, truth, video, options.pictures and options.pictures / f"{name}.png")
+        )
         print(f"| {name} | " + " | ".join(f"{rows[-1][key]:.2f}" for key in COLUMNS) + " |", flush=True)
     medians = {key: np.median([row[key] for row in rows]) for key in COLUMNS}
     print(f"| **median of {len(rows)}** | " + " | ".join(f"{medians[key]:.2f}" for key in COLUMNS) + " |")
@@ -118,10 +124,18 @@ def _clips(head, options) -> Iterator[tuple[str, Truth, Path]]:
                     options.seconds, size=(720, 1280), turn_deg=45.0, worn=False,
                 )  # fmt: skip
                 path.write_bytes(clip.video)
-                parts = {f.name: getattr(clip.capture, f.name) for f in fields(Truth) if f.name != "frames_per_second"}
+                parts = {
+                    f.name: getattr(clip.capture, f.name)
+                    for f in fields(Truth)
+                    if f.name != "frames_per_second"
+                }
                 np.savez(known, frames_per_second=clip.frames_per_second, **parts)
             with np.load(known) as saved:
-                yield f"{number:02d} {items[index]['id']}", Truth(**{f.name: saved[f.name] for f in fields(Truth)}), path
+                yield (
+                    f"{number:02d} {items[index]['id']}",
+                    Truth(**{f.name: saved[f.name] for f in fields(Truth)}),
+                    path,
+                )
 
 
 def _studio_texture(prepared: Path, index: int) -> np.ndarray:
@@ -164,9 +178,7 @@ def _true_views(head, truth: Truth, seen):
     import torch
 
     at = [round(keyframe.frame.time * int(truth.frames_per_second)) for keyframe in seen.keyframes]
-    shapes = head.vertices(
-        torch.from_numpy(truth.identity), torch.from_numpy(truth.expression[at])
-    ).numpy()
+    shapes = head.vertices(torch.from_numpy(truth.identity), torch.from_numpy(truth.expression[at])).numpy()
     views = [
         unwrap(
             keyframe.frame,

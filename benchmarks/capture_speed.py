@@ -42,7 +42,9 @@ def main() -> None:
         enlarge(EXAMPLE, two_seconds := Path(folder, "part.mp4"), (2160, 3840), frames=60)
         repeat(two_seconds, long, times=300)
         for name, clip in (("10 s, 720 x 1280", short), ("10 min, 2160 x 3840", long)):
-            done = subprocess.run([sys.executable, "-c", MEASURE, clip], capture_output=True, text=True, check=True)
+            done = subprocess.run(
+                [sys.executable, "-c", MEASURE, clip], capture_output=True, text=True, check=True
+            )
             row = json.loads(done.stdout.splitlines()[-1])
             numbers = f"{row['seconds']:.1f} | {row['cpu_seconds']:.1f} | {row['memory_gb']:.2f} | {row['keyframes']}"
             print(f"| {name} | {numbers} |", flush=True)

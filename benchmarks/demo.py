@@ -28,7 +28,11 @@ MOMENTS = (
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder, running_server(Path(folder)) as server, sync_playwright() as playwright:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running_server(Path(folder)) as server,
+        sync_playwright() as playwright,
+    ):
         while httpx.get(f"{server.url}/health").json()["status"] != "ready":
             time.sleep(0.5)
         browser = launch_chromium(playwright)
@@ -41,7 +45,9 @@ def main() -> None:
         seconds = measure(page)
         stopped = measure_cancel(page)
         browser.close()
-    print(f"{os.cpu_count()} cores; load average {load:.1f} when it started, {os.getloadavg()[0]:.1f} at the end\n")
+    print(
+        f"{os.cpu_count()} cores; load average {load:.1f} when it started, {os.getloadavg()[0]:.1f} at the end\n"
+    )
     print("| visible after the click | s | target s |\n|---|---:|---:|")
     for (name, _, target), value in zip(MOMENTS, seconds):
         print(f"| {name} | {value:.1f} | {'' if target is None else f'≤ {target}'} |")

@@ -66,11 +66,17 @@ class Case:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--prepared", type=Path, required=True, help="folder written by studio_avatar.data.prepare")
+    parser.add_argument(
+        "--prepared", type=Path, required=True, help="folder written by studio_avatar.data.prepare"
+    )
     parser.add_argument("--weights", help="weights folder or Hub id (default: the embedded weights)")
     parser.add_argument("--captures", type=int, default=8, help="how many, over the held-out people in turn")
-    parser.add_argument("--validation", action="store_true", help="only the first table, of validation people: for settings")
-    parser.add_argument("--picture", type=Path, help="PNG to write: base, bicubic, without and with gradients, truth")
+    parser.add_argument(
+        "--validation", action="store_true", help="only the first table, of validation people: for settings"
+    )
+    parser.add_argument(
+        "--picture", type=Path, help="PNG to write: base, bicubic, without and with gradients, truth"
+    )
     options = parser.parse_args()
     pipeline = StudioTexturePipeline.from_pretrained(find_weights(options.weights))
     pipeline.set_progress_bar_config(disable=True)
@@ -83,7 +89,9 @@ def main() -> None:
     embed = DlibIdentity(pipeline.head).embed
     faces = held_out.studio_faces(options.prepared, embed)
     with torch.no_grad():
-        alone = [Case(p, own, true_base(p, pipeline), other_of(p, pairs)) for p, own in zip(pairs, own_places)]
+        alone = [
+            Case(p, own, true_base(p, pipeline), other_of(p, pairs)) for p, own in zip(pairs, own_places)
+        ]
         print_detail("Detail, the upscaler alone", detail(pipeline, alone, variants, embed, faces))
         if options.validation:
             return
@@ -118,7 +126,9 @@ def run(pipeline, base, phone, seen, steps=STEPS, guidance=GUIDANCE) -> np.ndarr
     """The upscaler on arrays: phone (H, W, 3), seen (H, W) in [0, 1] → texture (H, W, 3)."""
     mask = torch.from_numpy(np.ascontiguousarray(seen, np.float32))[None, None]
     noise = torch.Generator().manual_seed(0)
-    return to_array(upscale(base, to_tensor(phone), mask, pipeline.unet, pipeline.scheduler, steps, guidance, noise))
+    return to_array(
+        upscale(base, to_tensor(phone), mask, pipeline.unet, pipeline.scheduler, steps, guidance, noise)
+    )
 
 
 def enlarged(base: torch.Tensor, size: int, mode: int) -> np.ndarray:
@@ -189,7 +199,11 @@ def print_detail(title: str, rows: dict[str, dict[str, float]]) -> None:
 def lit(head, truth: np.ndarray, azimuth: float, elevation: float, shadow: bool) -> np.ndarray:
     """The texture under a hard lamp and a dim surround, (S, S, 3) sRGB: what a perfect capture would unroll."""
     angles = np.radians([azimuth, elevation])
-    towards = (np.sin(angles[0]) * np.cos(angles[1]), np.sin(angles[1]), np.cos(angles[0]) * np.cos(angles[1]))
+    towards = (
+        np.sin(angles[0]) * np.cos(angles[1]),
+        np.sin(angles[1]),
+        np.cos(angles[0]) * np.cos(angles[1]),
+    )
     lamp = Lamp(towards, (1.0, 1.0, 1.0), spread=0.01, shadow=shadow)
     light = Light(0.45 * Light.even().environment, (lamp,))
     mesh = TexturedMesh.of_head(head, head.neutral.cpu().numpy())
@@ -246,11 +260,15 @@ def print_speed(pipeline, case: Case) -> None:
     with FlopCounterMode(display=False) as counter:
         predict_clean_tiled(pipeline.unet, noise, torch.ones(1), given)
     limit = counter.get_total_flops() / matrix_speed()
-    print("## Speed\n\n| size | steps | s in all | s a step | GFLOP a step | s a step as a matrix product | GB |")
+    print(
+        "## Speed\n\n| size | steps | s in all | s a step | GFLOP a step | s a step as a matrix product | GB |"
+    )
     print("|---|---:|---:|---:|---:|---:|---:|")
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     work = f"{counter.get_total_flops() / 1e9:.0f} | {limit:.2f}"
-    print(f"| {size}² | {STEPS} | {seconds:.1f} | {seconds / STEPS:.2f} | {work} | {memory:.1f} (whole benchmark) |\n")
+    print(
+        f"| {size}² | {STEPS} | {seconds:.1f} | {seconds / STEPS:.2f} | {work} | {memory:.1f} (whole benchmark) |\n"
+    )
 
 
 def matrix_speed(size: int = 2048) -> float:

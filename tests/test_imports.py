@@ -31,7 +31,10 @@ INSIDE = {
 }
 # (importing module, imported module): why it is so. Named here until somebody removes it.
 KNOWN_EXCEPTIONS = {
-    ("pipeline.studio_texture_pipeline", "weights.load"): "remote code: by name, because it runs without the package, too",
+    (
+        "pipeline.studio_texture_pipeline",
+        "weights.load",
+    ): "remote code: by name, because it runs without the package, too",
 }
 TOP_LEVEL_MODULES = {"__init__", "__main__", "errors", "lazy", "version"}
 
@@ -94,7 +97,9 @@ IMPORTS = {name: imports(name) for name in FILES}
 
 def layer(name: str) -> int:
     """Index in `LAYERS` by the longest entry that the module belongs to."""
-    return max((len(entry), i) for i, entries in enumerate(LAYERS) for entry in entries if within(name, entry))[1]
+    return max(
+        (len(entry), i) for i, entries in enumerate(LAYERS) for entry in entries if within(name, entry)
+    )[1]
 
 
 def within(name: str, entry: str) -> bool:

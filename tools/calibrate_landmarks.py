@@ -38,7 +38,9 @@ WRONG = 0.12  # over face height: a mean error of this size is no face at all
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--prepared", type=Path, required=True, help="folder with studio.safetensors and studio.json")
+    parser.add_argument(
+        "--prepared", type=Path, required=True, help="folder with studio.safetensors and studio.json"
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--heads", type=int, default=1500)
     parser.add_argument("--head", default="weights_card", help="folder or Hub id with the subfolder `head`")
@@ -54,7 +56,11 @@ def main() -> None:
             rng = np.random.default_rng([2, number])
             picture, truth = photographed(head, skins, open_sky, rng)
             faces = landmarker.detect(picture)
-            if faces and np.abs(faces[0].points[:NUM_SURFACE_LANDMARKS] - truth).mean() < WRONG * faces[0].height_px:
+            if (
+                faces
+                and np.abs(faces[0].points[:NUM_SURFACE_LANDMARKS] - truth).mean()
+                < WRONG * faces[0].height_px
+            ):
                 found.append((faces[0], truth))
     summarise(*zip(*found)).save(options.out)
     print(f"{len(found)} faces on {options.heads} pictures")
@@ -116,7 +122,10 @@ def _light(rng: np.random.Generator) -> Light:
 def summarise(faces: Sequence[Face], truths: Sequence[np.ndarray]) -> LandmarkErrors:
     """Bias by pose, principal components of the rest, and what those leave."""
     errors = np.stack(
-        [upright(f, f.points[:NUM_SURFACE_LANDMARKS] - truth) / f.height_px for f, truth in zip(faces, truths)]
+        [
+            upright(f, f.points[:NUM_SURFACE_LANDMARKS] - truth) / f.height_px
+            for f, truth in zip(faces, truths)
+        ]
     )
     terms = np.stack([pose_terms(face) for face in faces])  # (N, terms)
     bias = np.linalg.lstsq(terms, errors.reshape(len(errors), -1), rcond=None)[0]

@@ -18,7 +18,9 @@ def main(arguments=None):
 
     parser = argparse.ArgumentParser(description="Choose the vertices of the light level of detail.")
     parser.add_argument("--head", default="weights_card/head", help="folder of the baked head")
-    parser.add_argument("--out", type=Path, default=TOPOLOGY_FILE, help="file to write (default: %(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=TOPOLOGY_FILE, help="file to write (default: %(default)s)"
+    )
     options = parser.parse_args(arguments)
     head = HeadModel.from_pretrained(options.head)
     topology = light_topology(head)

@@ -1,6 +1,6 @@
 """A sheet of 64 augmented studio textures.
 
-    python -m tools.draw_augmented --data DATA --prepared RUNS/data --out docs/augmented.jpg
+python -m tools.draw_augmented --data DATA --prepared RUNS/data --out docs/augmented.jpg
 """
 
 import argparse
@@ -20,9 +20,13 @@ def main(argv=None) -> None:
 
     parser = argparse.ArgumentParser(description="Draw a sheet of 64 augmented studio textures.")
     parser.add_argument("--data", type=Path, required=True, help="folder with studio/")
-    parser.add_argument("--prepared", type=Path, required=True, help="what `prepare --stage studio` has written")
+    parser.add_argument(
+        "--prepared", type=Path, required=True, help="what `prepare --stage studio` has written"
+    )
     parser.add_argument("--out", type=Path, required=True, help="JPEG to write")
-    parser.add_argument("--head", default="weights_card", help="folder or Hub id whose subfolder `head` has the head")
+    parser.add_argument(
+        "--head", default="weights_card", help="folder or Hub id whose subfolder `head` has the head"
+    )
     options = parser.parse_args(argv)
     head = HeadModel.from_pretrained(options.head, subfolder="head")
     jobs = studio_jobs(options.data, options.prepared, head_mark(head), SHEET_SAMPLES)

@@ -20,7 +20,9 @@ def main(arguments=None):
     parser.add_argument("--out", type=Path, required=True, help="PNG to write")
     parser.add_argument("--weights", help="weights folder or repository id")
     options = parser.parse_args(arguments)
-    output = create_avatar(load_pipeline(find_weights(options.weights)), [options.capture], CreationSettings())
+    output = create_avatar(
+        load_pipeline(find_weights(options.weights)), [options.capture], CreationSettings()
+    )
     first = next(iter(read_frames(options.capture)))
     write_atomically(options.out, encode_png(overview(first.rgb, output)))
 

@@ -1,6 +1,6 @@
 """A studio texture of nobody: a W+ code drawn from the training codes, through G_studio and the upscaler.
 
-    python -m tools.draw_samples --seed 5 --out texture.png
+python -m tools.draw_samples --seed 5 --out texture.png
 """
 
 import argparse

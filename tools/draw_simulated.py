@@ -18,11 +18,15 @@ def main(argv=None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--texture", type=Path, required=True, help="a square head-v1 studio texture")
     parser.add_argument("--out", type=Path, required=True, help="folder for the pictures")
-    parser.add_argument("--count", type=int, default=4, help="captures, each of another person in another place")
+    parser.add_argument(
+        "--count", type=int, default=4, help="captures, each of another person in another place"
+    )
     parser.add_argument("--views", type=int, default=3, help=f"pictures a capture, 1 to {len(POSES)}")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--environments", type=Path, help="folder of .hdr or .exr panoramas")
-    parser.add_argument("--head", default="weights_card", help="folder or Hub id whose subfolder `head` has the head")
+    parser.add_argument(
+        "--head", default="weights_card", help="folder or Hub id whose subfolder `head` has the head"
+    )
     options = parser.parse_args(argv)
     head = HeadModel.from_pretrained(options.head, subfolder="head")
     panoramas = list(read_panoramas(options.environments)[0].values()) if options.environments else None

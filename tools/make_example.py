@@ -46,7 +46,9 @@ def main(argv=None) -> None:
     texture = read_texture(options.texture)
     head = HeadModel.from_pretrained(options.head, subfolder="head")
     options.out.mkdir(parents=True, exist_ok=True)
-    video = encode_h264(film(head, texture, np.random.default_rng(options.seed)), SIZE, FRAMES_PER_SECOND, CRF)
+    video = encode_h264(
+        film(head, texture, np.random.default_rng(options.seed)), SIZE, FRAMES_PER_SECOND, CRF
+    )
     write_atomically(options.out / "selfie.mp4", video)
     write_atomically(options.out / "selfie_studio.png", encode_png(unit_to_uint8(texture)))
     print(f"{options.out / 'selfie.mp4'}: {len(video) / 1e6:.1f} MB")
@@ -82,7 +84,9 @@ def film(head, texture: np.ndarray, rng: np.random.Generator) -> Iterator[np.nda
     for number in range(int(SECONDS * RENDERED_PER_SECOND)):
         seconds = number / RENDERED_PER_SECOND
         camera, _ = camera_at(seconds, tremble[number])
-        frame = expose(photograph(scene, expression_at(head, seconds), camera, seed=number).linear, phone, rng)
+        frame = expose(
+            photograph(scene, expression_at(head, seconds), camera, seed=number).linear, phone, rng
+        )
         for _ in range(FRAMES_PER_SECOND // RENDERED_PER_SECOND):
             yield frame
 
@@ -127,8 +131,6 @@ def expression_at(head, seconds: float) -> np.ndarray:
         value[names.index(f"eyeBlink{side}")] = blink
         value[names.index(f"mouthSmile{side}")] = smile
     return value
-
-
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """The animatable head: one person's shape, studio texture and 52 ARKit expressions.
 
-    Avatar ─ avatar_mesh (shapes, lids, lips, neck) ─┬─ full ── light ─┬─► GLB · OBJ · plain folder
-           └ skin_material (colour, relief, roughness) ────────────────┘
-           └ Scene (renderer) ─► picture · three lights · turntable
+Avatar ─ avatar_mesh (shapes, lids, lips, neck) ─┬─ full ── light ─┬─► GLB · OBJ · plain folder
+       └ skin_material (colour, relief, roughness) ────────────────┘
+       └ Scene (renderer) ─► picture · three lights · turntable
 """
 
 import os
@@ -106,11 +106,15 @@ class Avatar:
         path = Path(path)
         writers = {".glb": self._write_glb, ".obj": self._write_obj, "": self._write_folder}
         if path.suffix.lower() not in writers:
-            raise InvalidInputError(f"'{path.name}' must end in .glb or .obj, or have no suffix for a plain folder.")
+            raise InvalidInputError(
+                f"'{path.name}' must end in .glb or .obj, or have no suffix for a plain folder."
+            )
         if level not in LEVELS:
             raise InvalidInputError(f"There is no level '{level}': use one of {', '.join(LEVELS)}.")
         if animation and (path.suffix.lower() != ".glb" or self.motion is None):
-            raise InvalidInputError("Only a GLB file of a capture with several keyframes can have an animation.")
+            raise InvalidInputError(
+                "Only a GLB file of a capture with several keyframes can have an animation."
+            )
         mesh = self.full_mesh
         if level == "full":
             material = self.material
@@ -210,7 +214,12 @@ def _check(avatar: Avatar) -> None:
             f"`identity` must be {identities} finite numbers, not {np.shape(avatar.identity)}."
         )
     shape = np.shape(avatar.texture)
-    if getattr(avatar.texture, "dtype", None) != np.uint8 or len(shape) != 3 or shape[0] != shape[1] or shape[2] != 3:
+    if (
+        getattr(avatar.texture, "dtype", None) != np.uint8
+        or len(shape) != 3
+        or shape[0] != shape[1]
+        or shape[2] != 3
+    ):
         raise InvalidInputError("`texture` must be a square uint8 array (H, H, 3).")
     expression = avatar.expression
     if expression is None:

@@ -60,7 +60,12 @@ class Scene:
         self._mesh = replace(shape, occlusion=ambient_occlusion(shape))
 
     def view(
-        self, texture: np.ndarray, yaw_degrees: float, light: Light, size: tuple[int, int], turning: bool = False
+        self,
+        texture: np.ndarray,
+        yaw_degrees: float,
+        light: Light,
+        size: tuple[int, int],
+        turning: bool = False,
     ) -> np.ndarray:
         """(height, width, 3) uint8 sRGB.
 
@@ -104,7 +109,9 @@ def three_lights(avatar) -> np.ndarray:
     scene = Scene(avatar)
     textures = [texture for texture in (avatar.phone_texture, avatar.texture) if texture is not None]
     rows = [
-        np.concatenate([scene.view(texture, -18.0, LIGHTS[name], PREVIEW_CELL) for name in PREVIEW_LIGHTS], axis=1)
+        np.concatenate(
+            [scene.view(texture, -18.0, LIGHTS[name], PREVIEW_CELL) for name in PREVIEW_LIGHTS], axis=1
+        )
         for texture in textures
     ]
     picture = np.concatenate(rows)
@@ -131,7 +138,9 @@ def overview(frame: np.ndarray, output, height: int = 448) -> np.ndarray:
         Scene(avatar, SMILE).view(avatar.texture, 35.0, studio_light(50.0), portrait),
         Scene(avatar, TALK).view(avatar.texture, -30.0, studio_light(-100.0), portrait),
     ]
-    textures = [_resized(np.asarray(image), (height, height)) for image in (output.phone_texture, avatar.texture)]
+    textures = [
+        _resized(np.asarray(image), (height, height)) for image in (output.phone_texture, avatar.texture)
+    ]
     frame = _resized(frame, (round(height * frame.shape[1] / frame.shape[0]), height))
     return np.concatenate([frame, *textures, *heads], axis=1)
 

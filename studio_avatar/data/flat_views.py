@@ -13,7 +13,9 @@ DISTANCE, FOCAL_PX = 1.05, 3.8 * VIEW_SIZE[0]  # a long lens: all of the face at
 BACKDROP = (0.36, 0.29, 0.25)  # what leaks over the silhouette should look like skin or hair
 
 
-def flat_views(mesh: TexturedMesh, texture: np.ndarray, middle: np.ndarray, device: str = "cpu") -> list[np.ndarray]:
+def flat_views(
+    mesh: TexturedMesh, texture: np.ndarray, middle: np.ndarray, device: str = "cpu"
+) -> list[np.ndarray]:
     """Pictures uint8 sRGB (1280, 1280, 3) of a head from `VIEWS`.
 
     Args:

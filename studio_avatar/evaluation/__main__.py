@@ -48,11 +48,19 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--weights", help="weights folder or Hub id (default: the embedded weights)")
     add("--out", type=Path, default=Path("docs/evaluation.json"))
     add("--markdown", type=Path, default=Path("docs/evaluation.md"))
-    add("--picture", type=Path, default=Path("docs/evaluation.jpg"), help="all methods on one capture a person")
+    add(
+        "--picture",
+        type=Path,
+        default=Path("docs/evaluation.jpg"),
+        help="all methods on one capture a person",
+    )
     add("--no-identity", action="store_true", help="leave out what needs dlib")
     add("--plain-unet", type=Path, help="run folder of training.train_plain_unet: adds this baseline")
     add(
-        "--studio", nargs="+", default=[], metavar="NAME=RUN",
+        "--studio",
+        nargs="+",
+        default=[],
+        metavar="NAME=RUN",
         help="run folders of training.train_studio under other settings: a table of their studio generators",
     )
     add("--limit", type=int, help="look at the first N held-out items of each kind only")
@@ -84,9 +92,15 @@ def run(options: argparse.Namespace, observe=None) -> tuple[list[Table], dict]:
             ),
         }
         embed = None if options.no_identity else DlibIdentity(pipeline.head).embed
-        plain = methods.plain_unet(options.plain_unet, pipeline.base_resolution) if options.plain_unet else None
-        generators = {name: methods.studio_generator(path) for name, path in named_paths(options.studio).items()}
-        return evaluate(pipeline, folder, options.limit, options.seed, embed, plain, generators, observe), facts
+        plain = (
+            methods.plain_unet(options.plain_unet, pipeline.base_resolution) if options.plain_unet else None
+        )
+        generators = {
+            name: methods.studio_generator(path) for name, path in named_paths(options.studio).items()
+        }
+        return evaluate(
+            pipeline, folder, options.limit, options.seed, embed, plain, generators, observe
+        ), facts
 
 
 @contextlib.contextmanager
@@ -132,7 +146,9 @@ def evaluate(
     inverters = {"ours: encoder": partial(methods.reconstruct, pipeline, num_steps=0)}
     for preset in ("standard", "best"):
         steps = PRESETS[preset].inversion_steps
-        inverters[f"ours: encoder + {steps} steps ({preset})"] = partial(methods.reconstruct, pipeline, num_steps=steps)
+        inverters[f"ours: encoder + {steps} steps ({preset})"] = partial(
+            methods.reconstruct, pipeline, num_steps=steps
+        )
     reconstruction = tables.reconstruction_table(portraits("train"), portraits("held_out", limit), inverters)
 
     # 2. Studio textures against the floors.
@@ -146,12 +162,18 @@ def evaluate(
     studio = tables.studio_table(pairs, skin, rows, embed, faces, observe=observe)
 
     # 3. Stages left out, and studio generators trained otherwise; both at base size, before the upscaler.
-    at_base = partial(tables.studio_table, pairs, skin, embed=embed, studio_faces=faces, size=pipeline.base_resolution)
-    ablation = at_base([partial(methods.bases_without, pipeline)], title="The studio base without one stage each")
+    at_base = partial(
+        tables.studio_table, pairs, skin, embed=embed, studio_faces=faces, size=pipeline.base_resolution
+    )
+    ablation = at_base(
+        [partial(methods.bases_without, pipeline)], title="The studio base without one stage each"
+    )
     results = [reconstruction, studio, tables.tone_table(studio, pairs, skin), ablation]
     if generators:
         compare = partial(methods.bases_of, pipeline, generators)
-        results.append(at_base([compare], title="Studio generators by their training, tone and carry-over left out"))
+        results.append(
+            at_base([compare], title="Studio generators by their training, tone and carry-over left out")
+        )
         if embed is not None:
             of_code = partial(methods.pictures_of, pipeline, generators)
             results.append(tables.likeness_table(portraits("held_out", limit), of_code, embed, faces))

@@ -26,8 +26,18 @@ def prepare_sets(data: Path, out: Path, weights: str, head, workers: int = 2) ->
 
     mark = prepare.head_mark(head)
     options = Namespace(
-        data=data, out=out, head=weights, registrar=weights, head_mark=mark, workers=workers,
-        variants=0, fits=0, details=0, lights=0, texel_lights=0, panoramas="",
+        data=data,
+        out=out,
+        head=weights,
+        registrar=weights,
+        head_mark=mark,
+        workers=workers,
+        variants=0,
+        fits=0,
+        details=0,
+        lights=0,
+        texel_lights=0,
+        panoramas="",
     )
     for stage in prepare.STAGES:
         for name, jobs in prepare.plan(stage, options).items():
@@ -89,7 +99,8 @@ def _pairs(prepared: Path, name: str, split: str, truth: str, limit: int | None)
     tensors, items = _open(prepared, name)
     rows = [row for row, item in enumerate(items) if item["split"] == split][:limit]
     return [
-        StudioPair(items[row]["subject"], *(_unit(tensors[key][row]) for key in ("rgb", "seen", truth))) for row in rows
+        StudioPair(items[row]["subject"], *(_unit(tensors[key][row]) for key in ("rgb", "seen", truth)))
+        for row in rows
     ]
 
 

@@ -26,8 +26,12 @@ class DlibIdentity:
         from studio_avatar.rendering import TexturedMesh, look_at
 
         self._dlib = dlib
-        self._landmarks = dlib.shape_predictor(face_recognition_models.pose_predictor_five_point_model_location())
-        self._network = dlib.face_recognition_model_v1(face_recognition_models.face_recognition_model_location())
+        self._landmarks = dlib.shape_predictor(
+            face_recognition_models.pose_predictor_five_point_model_location()
+        )
+        self._network = dlib.face_recognition_model_v1(
+            face_recognition_models.face_recognition_model_location()
+        )
         self._mesh = TexturedMesh.of_head(head, head.neutral.cpu().numpy())
         face = head.landmarks(head.neutral).cpu().numpy()
         centre = (face.min(0) + face.max(0)) / 2

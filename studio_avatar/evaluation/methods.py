@@ -94,7 +94,8 @@ def pictures_of(pipeline, generators: dict, rgb: np.ndarray, seen: np.ndarray) -
     with torch.no_grad():
         inversion = _inverted(pipeline, rgb, seen)
         pictures = {"phone generator": inversion.reconstruction} | {
-            name: generator.synthesize(inversion.w_plus, noise_mode="const") for name, generator in generators.items()
+            name: generator.synthesize(inversion.w_plus, noise_mode="const")
+            for name, generator in generators.items()
         }
     return {name: to_array(texture) for name, texture in pictures.items()}
 

@@ -69,7 +69,9 @@ def masked_blur(values: np.ndarray, mask: np.ndarray, sigma: float, radius: int)
     weight = mask.astype(np.float64)
     sums = values * (weight if values.ndim == 2 else weight[..., None])
     taps = (2 * radius + 1, 2 * radius + 1)
-    sums, weight = (cv2.GaussianBlur(part, taps, sigma, borderType=cv2.BORDER_CONSTANT) for part in (sums, weight))
+    sums, weight = (
+        cv2.GaussianBlur(part, taps, sigma, borderType=cv2.BORDER_CONSTANT) for part in (sums, weight)
+    )
     weight = weight if values.ndim == 2 else weight[..., None]
     return np.divide(sums, weight, out=np.zeros_like(sums), where=weight > 1e-12)
 

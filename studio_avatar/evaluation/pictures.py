@@ -28,7 +28,9 @@ class MethodGrid:
         """One method's `texture` (H, W, 3) in [0, 1]; further captures of a subject change nothing."""
         for tiles, picture in ((self._rows.setdefault(name, {}), texture), (self._truths, pair.truth)):
             if pair.subject not in tiles:
-                tiles[pair.subject] = cv2.resize(picture.astype(np.float32), (TILE, TILE), interpolation=cv2.INTER_AREA)
+                tiles[pair.subject] = cv2.resize(
+                    picture.astype(np.float32), (TILE, TILE), interpolation=cv2.INTER_AREA
+                )
 
     def draw(self) -> Image.Image:
         """All rows under each other, each under its name; the truth last."""

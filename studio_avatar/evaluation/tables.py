@@ -39,7 +39,10 @@ STUDIO_COLUMNS = (
     Column("kid", "KID × 1000", 2, "lower"),
     Column("seconds", "seconds", 2),
 )
-LIKENESS_COLUMNS = (Column("identity_distance", "identity distance", 3), Column("kid", "KID × 1000", 2, "lower"))
+LIKENESS_COLUMNS = (
+    Column("identity_distance", "identity distance", 3),
+    Column("kid", "KID × 1000", 2, "lower"),
+)
 FACE_COLUMNS = ("identity_distance", "kid")  # need a face recogniser
 STUDIO_CAPTION = (
     "Skin is the face and the ears without lips and brows; a texel is seen when its `seen` value is at least "
@@ -86,7 +89,12 @@ class StudioPair:
 def _averaged(values: np.ndarray, size: int) -> np.ndarray:
     """(H, W[, C]) → float32 (size, size[, C]) by area."""
     step = len(values) // size
-    return values.astype(np.float32).reshape(size, step, size, step, -1).mean((1, 3)).reshape(size, size, *values.shape[2:])
+    return (
+        values.astype(np.float32)
+        .reshape(size, step, size, step, -1)
+        .mean((1, 3))
+        .reshape(size, size, *values.shape[2:])
+    )
 
 
 def reconstruction_table(
@@ -184,7 +192,8 @@ def studio_table(
     size = size or len(skin)
     table = Table(
         title,
-        f"{len(subjects)} subjects never trained on, {len(pairs)} simulated captures, {size}² texels. " + STUDIO_CAPTION,
+        f"{len(subjects)} subjects never trained on, {len(pairs)} simulated captures, {size}² texels. "
+        + STUDIO_CAPTION,
         tuple(c for c in STUDIO_COLUMNS if embed is not None or c.key not in FACE_COLUMNS),
     )
     faces: dict[str, list[np.ndarray]] = {}

@@ -187,7 +187,9 @@ def draw_regions(head, size: int = 512) -> np.ndarray:
 
     names, texels = list(head.config.region_names), texel_map(head, size)
     palette = _palette(len(names), 150, 235)
-    picture = np.where(texels.covered[..., None], palette[head.face_region.cpu().numpy()[texels.triangle]], 255)
+    picture = np.where(
+        texels.covered[..., None], palette[head.face_region.cpu().numpy()[texels.triangle]], 255
+    )
     columns, step = 4, 24
     legend = np.full((step * -(-len(names) // columns) + 8, size, 3), 255, np.uint8)
     for number, name in enumerate(names):

@@ -102,7 +102,9 @@ def read_wrapped_mesh(path: str | Path) -> WrappedMesh:
         raise InvalidInputError(f"'{path}' is no OBJ file with texture coordinates (f v/vt ...).") from error
     if not len(indices):
         raise InvalidInputError(f"'{path}' has no triangles with texture coordinates.")
-    indices = np.where(indices > 0, indices - 1, indices + [len(vertices), len(uv)])  # OBJ counts from 1, or back
+    indices = np.where(
+        indices > 0, indices - 1, indices + [len(vertices), len(uv)]
+    )  # OBJ counts from 1, or back
     points, coordinates = np.array(vertices, np.float32), np.array(uv, np.float32)
     return WrappedMesh(points, indices[..., 0], coordinates, indices[..., 1])
 

@@ -12,7 +12,15 @@ from studio_avatar.weights.variants import HALF_VARIANT
 
 from .repository import complete_repository, require_head
 
-NETWORKS = ("registrar", "phone_generator", "studio_generator", "encoder", "tone_estimator", "carry_over", "unet")
+NETWORKS = (
+    "registrar",
+    "phone_generator",
+    "studio_generator",
+    "encoder",
+    "tone_estimator",
+    "carry_over",
+    "unet",
+)
 CONFIG_FILE = "config.json"
 
 

@@ -12,7 +12,9 @@ def srgb_to_linear(rgb) -> np.ndarray:
 def linear_to_srgb(linear) -> np.ndarray:
     """Linear light, clipped to [0, 1] → sRGB-encoded values in [0, 1]; shapes and types as above."""
     linear = np.clip(_floating(linear), 0.0, 1.0)
-    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * np.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055)
+    return np.where(
+        linear <= 0.0031308, linear * 12.92, 1.055 * np.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055
+    )
 
 
 def _floating(values) -> np.ndarray:

@@ -7,7 +7,11 @@ import numpy as np
 
 
 def encode_h264(
-    frames: Iterable[np.ndarray], size: tuple[int, int], frames_per_second: int, crf: int = 23, preset: str = "medium"
+    frames: Iterable[np.ndarray],
+    size: tuple[int, int],
+    frames_per_second: int,
+    crf: int = 23,
+    preset: str = "medium",
 ) -> bytes:
     """An MP4 file (H.264, yuv420p) of uint8 sRGB frames (H, W, 3); the same frames give the same bytes.
 

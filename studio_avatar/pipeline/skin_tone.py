@@ -12,7 +12,11 @@ import math
 import torch
 
 # linear sRGB → XYZ (IEC 61966-2-1, D65); the white is the image of (1, 1, 1)
-SRGB_TO_XYZ = ((0.4124564, 0.3575761, 0.1804375), (0.2126729, 0.7151522, 0.0721750), (0.0193339, 0.1191920, 0.9503041))
+SRGB_TO_XYZ = (
+    (0.4124564, 0.3575761, 0.1804375),
+    (0.2126729, 0.7151522, 0.0721750),
+    (0.0193339, 0.1191920, 0.9503041),
+)
 LAB_DELTA = 6 / 29
 MELANIN = (0.62, 0.96, 1.30)  # how melanin darkens red, green and blue: −log(linear light) per unit of dose
 MAX_GAIN = 12.0  # of a channel when a texture gets another tone

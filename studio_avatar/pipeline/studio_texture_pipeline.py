@@ -62,7 +62,9 @@ class StudioTextureOutput(BaseOutput):
 
 def to_tensor(texture):
     """(H, W, 3) float [0, 1] → (1, 3, H, W) in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(texture, dtype=np.float32)).permute(2, 0, 1)[None] * 2.0 - 1.0
+    return (
+        torch.from_numpy(np.ascontiguousarray(texture, dtype=np.float32)).permute(2, 0, 1)[None] * 2.0 - 1.0
+    )
 
 
 def to_array(tensor):
@@ -83,11 +85,22 @@ class StudioTexturePipeline(DiffusionPipeline):
     the face on the head, used by the capture).
     """
 
-    model_cpu_offload_seq = "registrar->encoder->phone_generator->studio_generator->tone_estimator->carry_over->unet"
+    model_cpu_offload_seq = (
+        "registrar->encoder->phone_generator->studio_generator->tone_estimator->carry_over->unet"
+    )
     _callback_tensor_inputs = ["sample"]
 
     def __init__(
-        self, phone_generator, studio_generator, encoder, tone_estimator, carry_over, unet, scheduler, head, registrar
+        self,
+        phone_generator,
+        studio_generator,
+        encoder,
+        tone_estimator,
+        carry_over,
+        unet,
+        scheduler,
+        head,
+        registrar,
     ):
         super().__init__()
         self.register_modules(
@@ -101,7 +114,15 @@ class StudioTexturePipeline(DiffusionPipeline):
             head=head,
             registrar=registrar,
         )
-        for network in (phone_generator, studio_generator, encoder, tone_estimator, carry_over, unet, registrar):
+        for network in (
+            phone_generator,
+            studio_generator,
+            encoder,
+            tone_estimator,
+            carry_over,
+            unet,
+            registrar,
+        ):
             _realign(network).eval().to(memory_format=torch.channels_last)
 
     @classmethod
@@ -122,7 +143,9 @@ class StudioTexturePipeline(DiffusionPipeline):
         """
         if not __name__.startswith("studio_avatar."):  # as remote code: diffusers has all classes
             return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
-        return importlib.import_module("studio_avatar.weights.load").load(cls, pretrained_model_name_or_path, **kwargs)
+        return importlib.import_module("studio_avatar.weights.load").load(
+            cls, pretrained_model_name_or_path, **kwargs
+        )
 
     @classmethod
     def from_pipe(cls, pipeline, **components):
@@ -138,7 +161,17 @@ class StudioTexturePipeline(DiffusionPipeline):
         return self.studio_generator.config.resolution
 
     def check_inputs(
-        self, video, images, capture, phone_texture, seen, output_size, steps, inversion_steps, guidance, skin_tone
+        self,
+        video,
+        images,
+        capture,
+        phone_texture,
+        seen,
+        output_size,
+        steps,
+        inversion_steps,
+        guidance,
+        skin_tone,
     ):
         """Raises `InvalidInputError` with one sentence on the first argument that cannot work."""
         if sum(x is not None for x in (video, images, capture, phone_texture)) != 1:

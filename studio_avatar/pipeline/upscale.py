@@ -63,7 +63,9 @@ def slow_light(ratio, seen, texel):
     kernel = kernel / kernel.sum()
     for shape in ((1, 1, -1, 1), (1, 1, 1, -1)):
         small, weight = (F.conv2d(part, kernel.view(shape), padding="same") for part in (small, weight))
-    return F.interpolate(small / weight.clamp_min(1e-3), ratio.shape[-2:], mode="bilinear", align_corners=False)
+    return F.interpolate(
+        small / weight.clamp_min(1e-3), ratio.shape[-2:], mode="bilinear", align_corners=False
+    )
 
 
 def detail_gradients(phone, seen, base, texel):
@@ -157,7 +159,9 @@ def is_flow_matching(scheduler):
 def set_timesteps(scheduler, num_inference_steps, device):
     """Equal steps from time 1 to 0; a scheduler that cannot be told its times spaces them itself."""
     if "sigmas" in inspect.signature(scheduler.set_timesteps).parameters:
-        scheduler.set_timesteps(sigmas=1.0 - np.arange(num_inference_steps) / num_inference_steps, device=device)
+        scheduler.set_timesteps(
+            sigmas=1.0 - np.arange(num_inference_steps) / num_inference_steps, device=device
+        )
     else:
         scheduler.set_timesteps(num_inference_steps, device=device)
 

@@ -458,9 +458,7 @@ def _warp():
     try:
         import warp as wp
     except ImportError as error:
-        raise MissingDependencyError(
-            "Rendering needs Warp: run pip install warp-lang."
-        ) from error
+        raise MissingDependencyError("Rendering needs Warp: run pip install warp-lang.") from error
     wp.config.log_level = wp.LOG_ERROR  # the banner and "no CUDA driver" are no news to the user
     # Nothing is differentiated here, and without adjoint code the kernels compile in half the time.
     wp.config.enable_backward = False

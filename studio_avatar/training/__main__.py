@@ -1,6 +1,6 @@
 """Train one network: `python -m studio_avatar.training STAGE --help`.
 
-    accelerate launch -m studio_avatar.training phone --data RUNS/data --run RUNS/phone
+accelerate launch -m studio_avatar.training phone --data RUNS/data --run RUNS/phone
 """
 
 import argparse

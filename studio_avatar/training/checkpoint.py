@@ -12,7 +12,11 @@ from safetensors.torch import load_file, save_file
 
 def _optimizer_tensors(optimizer):
     state = optimizer.state_dict()["state"]
-    return {f"{index}.{name}": torch.as_tensor(value) for index, slot in state.items() for name, value in slot.items()}
+    return {
+        f"{index}.{name}": torch.as_tensor(value)
+        for index, slot in state.items()
+        for name, value in slot.items()
+    }
 
 
 def _restore_optimizer(optimizer, tensors):

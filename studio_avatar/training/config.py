@@ -31,7 +31,9 @@ class RegistrarConfig(LoopConfig):
     learning_rate: float = 2e-3
     ema_decay: float = 0.99
     weight_decay: float = 1e-2
-    warp: float = 0.6  # standard deviation of the random smooth warps, in the registrar's units (1/256 of the texture)
+    warp: float = (
+        0.6  # standard deviation of the random smooth warps, in the registrar's units (1/256 of the texture)
+    )
     validation_interval: int = 100
 
 
@@ -45,7 +47,9 @@ class PhoneConfig(LoopConfig):
     generator_channels: tuple[int, ...] = (192, 192, 192, 128, 96, 48)
     discriminator_channels: tuple[int, ...] = (192, 192, 128, 96, 64, 32)
     encoder_learning_rate: float = 5e-4
-    code_learning_rate: float = 0.0  # step of the per-texture W+ residuals; 0 trains the encoder's codes alone
+    code_learning_rate: float = (
+        0.0  # step of the per-texture W+ residuals; 0 trains the encoder's codes alone
+    )
     code_decay: float = 0.02  # share of a residual that is handed back to the encoder a visit
     l1_weight: float = 1.0
     mse_weight: float = 2.0
@@ -72,7 +76,9 @@ class StudioConfig(LoopConfig):
     r1_interval: int = 8
     perceptual_weight: float = 0.2  # L_percp: structure of the phone reconstruction is kept
     identity_weight: float = 0.5  # L_faceID
-    code_noise: float = 0.1  # standard deviation added to the pairs' codes, since refinement leaves the encoder's codes
+    code_noise: float = (
+        0.1  # standard deviation added to the pairs' codes, since refinement leaves the encoder's codes
+    )
     relight_probability: float = 0.7  # share of pairs made by moving one capture's light onto another subject
 
 
@@ -125,7 +131,9 @@ class UpscalerConfig(LoopConfig):
     gradient_weight: float = 4.0
     better_phones: float = 0.6  # share of crops whose phone texture is mixed with a sharper one's
     start: str = ""  # folder of a trained UNet to go on from; empty: none
-    true_base: float = 0.3  # share of crops whose base is the true texture's average, not the networks' picture
+    true_base: float = (
+        0.3  # share of crops whose base is the true texture's average, not the networks' picture
+    )
     validation_interval: int = 100
 
 
@@ -144,7 +152,9 @@ def _build(cls, values, where):
     known = {field.name: field for field in dataclasses.fields(cls)}
     unknown = sorted(set(values) - set(known))
     if unknown:
-        raise InvalidInputError(f"{where}: unknown key {unknown[0]!r}; the keys are {', '.join(sorted(known))}.")
+        raise InvalidInputError(
+            f"{where}: unknown key {unknown[0]!r}; the keys are {', '.join(sorted(known))}."
+        )
     return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
 
@@ -163,5 +173,9 @@ def load_config(path: str | Path) -> TrainingConfig:
     sections = {f.name: f.default.__class__ for f in dataclasses.fields(TrainingConfig)}
     unknown = sorted(set(data) - set(sections))
     if unknown:
-        raise InvalidInputError(f"{path}: unknown section {unknown[0]!r}; the sections are {', '.join(sections)}.")
-    return TrainingConfig(**{k: _build(sections[k], v or {}, f"{path}, section {k}") for k, v in data.items()})
+        raise InvalidInputError(
+            f"{path}: unknown section {unknown[0]!r}; the sections are {', '.join(sections)}."
+        )
+    return TrainingConfig(
+        **{k: _build(sections[k], v or {}, f"{path}, section {k}") for k, v in data.items()}
+    )

@@ -20,7 +20,9 @@ from studio_avatar.errors import StudioAvatarError
 
 from .checkpoint import load_checkpoint, save_checkpoint
 
-MAX_GRADIENT_NORM = 1.0  # a precaution: phone runs diverged without it and, before codes were bounded, with it too
+MAX_GRADIENT_NORM = (
+    1.0  # a precaution: phone runs diverged without it and, before codes were bounded, with it too
+)
 
 
 class TrainingDiverged(StudioAvatarError):
@@ -114,7 +116,9 @@ def train(run, config, accelerator, modules, optimizers, step_function, emas=Non
         losses = step_function(step)
         losses = mean_losses(accelerator, losses)
         if not all(math.isfinite(v) for v in losses.values()):
-            raise TrainingDiverged(f"A loss is not finite at step {step} ({losses}); the last checkpoint is kept.")
+            raise TrainingDiverged(
+                f"A loss is not finite at step {step} ({losses}); the last checkpoint is kept."
+            )
         for ema, module in emas.values():
             ema.update(module, step)
         if step % 25 == 0:

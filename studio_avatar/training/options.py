@@ -24,10 +24,16 @@ def parse_stage_options(section, description, arguments=None, inputs=()) -> Stag
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--data", type=Path, required=True, help="folder written by studio_avatar.data.prepare")
-    parser.add_argument("--run", type=Path, required=True, help="folder for checkpoints, previews and results")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder written by studio_avatar.data.prepare"
+    )
+    parser.add_argument(
+        "--run", type=Path, required=True, help="folder for checkpoints, previews and results"
+    )
     parser.add_argument("--config", default="small", help="small, or the path of a YAML file")
-    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="settings that differ from the config")
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="KEY=VALUE", help="settings that differ from the config"
+    )
     for name, text in inputs:
         parser.add_argument(f"--{name}", type=Path, required=True, help=text)
     options = parser.parse_args(arguments)
@@ -36,5 +42,8 @@ def parse_stage_options(section, description, arguments=None, inputs=()) -> Stag
     config = override(config, options.set)
     options.run.mkdir(parents=True, exist_ok=True)
     return StageOptions(
-        options.data, options.run, config, {name: getattr(options, name.replace("-", "_")) for name, _ in inputs}
+        options.data,
+        options.run,
+        config,
+        {name: getattr(options, name.replace("-", "_")) for name, _ in inputs},
     )

@@ -35,7 +35,9 @@ def pair_batch(pairs: TextureSet, step: int, config, accelerator):
     """This process's share of batch `step`, half of it mirrored at random: phone, seen, target; on the device."""
     rows = torch.tensor(batch_indices(len(pairs), step, config, accelerator))
     flip = Draws(accelerator).rand(len(rows)) < 0.5
-    batch = mirror(to_float(pairs.rgb[rows]), to_mask(pairs.seen[rows]), to_float(pairs.target[rows]), flip=flip)
+    batch = mirror(
+        to_float(pairs.rgb[rows]), to_mask(pairs.seen[rows]), to_float(pairs.target[rows]), flip=flip
+    )
     return tuple(part.to(accelerator.device) for part in batch)
 
 

@@ -25,7 +25,9 @@ def light_ratio(phone, studio, seen, radius):
     phone, studio = srgb_to_linear(phone * 0.5 + 0.5), srgb_to_linear(studio * 0.5 + 0.5)
     weight = seen + 1e-4
     ratio = _blur(phone * weight, radius) / _blur(studio * weight, radius).clamp_min(1e-4)
-    return torch.lerp(torch.ones_like(ratio), ratio.clamp(0.05, 6.0), (_blur(seen, radius) > 0.02).to(ratio.dtype))
+    return torch.lerp(
+        torch.ones_like(ratio), ratio.clamp(0.05, 6.0), (_blur(seen, radius) > 0.02).to(ratio.dtype)
+    )
 
 
 def relight(studio, ratio):

@@ -129,7 +129,9 @@ def _settings_components() -> list:
 def _settings(
     seed: float, steps: float, inversion_steps: float, guidance: float, size: float, skin_tone: float | None
 ) -> CreationSettings:
-    return CreationSettings(int(seed), int(steps), int(inversion_steps), float(guidance), int(size), skin_tone)
+    return CreationSettings(
+        int(seed), int(steps), int(inversion_steps), float(guidance), int(size), skin_tone
+    )
 
 
 def _adopted(service: AvatarService, request: gr.Request, *uploads: str | None) -> tuple[list[str], str]:

@@ -130,7 +130,9 @@ def _wire(page: _Page) -> None:
         for field in (inputs.camera, inputs.video, inputs.photos)
     ]
     running.append(actions.create.click(**create))
-    *settings, _, _ = inputs.settings()  # the correction takes the place of the tone among the settings, for this once
+    *settings, _, _ = (
+        inputs.settings()
+    )  # the correction takes the place of the tone among the settings, for this once
     corrected = [*inputs.captures(), *settings, gr.State(True), outputs.tone_correction, page.checked]
     running.append(outputs.correct_tone.click(**create | {"inputs": corrected}))
     for name, path in page.examples.named().items():

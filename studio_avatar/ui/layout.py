@@ -13,7 +13,9 @@ from . import presentation
 PHOTO_TYPES = ["image", ".heic", ".heif"]
 SIZES = [512, 1024, 2048]
 CAPTURE_HEIGHT = 300
-TONE_SCALE = "Individual typology angle: 55° very light, 41° light, 28° intermediate, 10° tan, −30° brown, below dark."
+TONE_SCALE = (
+    "Individual typology angle: 55° very light, 41° light, 28° intermediate, 10° tan, −30° brown, below dark."
+)
 # A mirrored recording would be re-encoded by ffmpeg; page.css mirrors the live picture alone.
 WEBCAM = gr.WebcamOptions(
     mirror=False,
@@ -123,7 +125,12 @@ def chosen_settings(
 ) -> CreationSettings:
     """What the visitor chose, from the values of `Inputs.settings`."""
     return CreationSettings(
-        int(seed), int(steps), int(inversion_steps), float(guidance), int(size), float(skin_tone) if own_tone else None
+        int(seed),
+        int(steps),
+        int(inversion_steps),
+        float(guidance),
+        int(size),
+        float(skin_tone) if own_tone else None,
     )
 
 
@@ -188,7 +195,12 @@ def settings_accordion() -> list:
             info="Otherwise it is estimated from the capture: a phone's exposure and white balance hide it.",
         )  # fmt: skip
         skin_tone = gr.Slider(
-            *ITA_RANGE, 30, step=1, label="Skin tone", elem_id="skin-tone", info=f"{TONE_SCALE} Needs the tick above."
+            *ITA_RANGE,
+            30,
+            step=1,
+            label="Skin tone",
+            elem_id="skin-tone",
+            info=f"{TONE_SCALE} Needs the tick above.",
         )
     settings = [seed, steps, inversion_steps, guidance, size, own_tone, skin_tone]
 

@@ -40,7 +40,7 @@ def welcome(picture: Path) -> str:
     data = base64.b64encode(picture.read_bytes()).decode()
     return (
         f'<figure class="welcome"><img src="data:image/jpeg;base64,{data}" alt="A head in the viewer, its left half with '
-        'the phone texture, its right half with the studio texture, under one lamp"><figcaption>The example\'s avatar: as '
+        "the phone texture, its right half with the studio texture, under one lamp\"><figcaption>The example's avatar: as "
         f"filmed left of the divider, in studio light right of it, both under a new lamp.</figcaption></figure>{PROMISES}"
     )
 

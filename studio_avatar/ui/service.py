@@ -147,7 +147,9 @@ class AvatarService:
         (source,) = capture_arguments(paths).values()
         pipe = self._ready_pipeline()
         began = time.monotonic()
-        observation = observe(source, pipe.head, size=size, progress=_stages(report), registrar=pipe.registrar)
+        observation = observe(
+            source, pipe.head, size=size, progress=_stages(report), registrar=pipe.registrar
+        )
         seconds, phone = time.monotonic() - began, observation.texture
         folder = self.sessions.new(session)
         return CaptureCheck(

@@ -18,6 +18,8 @@ from studio_avatar.head.layout import region_mask
 from studio_avatar.head.model import HeadModel
 
 WEIGHTS = Path(__file__).parents[2] / "weights_card"
+
+
 @pytest.fixture(scope="module")
 def head():
     return HeadModel.from_pretrained(WEIGHTS, subfolder="head")
@@ -33,7 +35,9 @@ def avatar(head):
     texture = np.clip(colour + rng.normal(0, 0.02, colour.shape), 0, 1) * 255
     expression = rng.uniform(0, 1, (3, 52))
     turns = np.float32([[0, -0.1, 0, 0.995], [0, 0, 0, 1], [0, 0.1, 0, 0.995]])
-    motion = Motion(np.float32([0, 0.5, 1.25]), expression, turns / np.linalg.norm(turns, axis=1, keepdims=True))
+    motion = Motion(
+        np.float32([0, 0.5, 1.25]), expression, turns / np.linalg.norm(turns, axis=1, keepdims=True)
+    )
     return Avatar(head, rng.normal(size=100), texture.astype(np.uint8), expression, motion=motion)
 
 

@@ -38,7 +38,9 @@ def head():
 
 def smooth_texture(size=SIZE):
     row, column = np.mgrid[0:size, 0:size] / size
-    return np.stack([0.5 + 0.3 * np.sin(9 * column), 0.4 + 0.2 * row, 0.5 + 0.2 * np.cos(7 * row + column)], -1)
+    return np.stack(
+        [0.5 + 0.3 * np.sin(9 * column), 0.4 + 0.2 * row, 0.5 + 0.2 * np.cos(7 * row + column)], -1
+    )
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +76,9 @@ def test_the_light_mesh_is_a_choice_of_the_full_ones_vertices(avatar):
     assert set(np.unique(light.region)) == set(np.unique(full.region))
     texture_pairs = {(tuple(p), tuple(t)) for p, t in corner_pairs(full)}
     assert {(tuple(p), tuple(t)) for p, t in corner_pairs(light)} <= texture_pairs
-    skin = light.region != list(avatar.head.config.region_names).index("neck")  # the cap's strips run both ways
+    skin = light.region != list(avatar.head.config.region_names).index(
+        "neck"
+    )  # the cap's strips run both ways
     assert (np.sign(texture_area(light)[skin]) == np.sign(np.median(texture_area(full)))).all()
 
 
@@ -84,7 +88,9 @@ def texture_area(mesh):
 
 
 def corner_pairs(mesh):
-    return zip(mesh.vertices[mesh.faces.ravel()].tolist(), mesh.uv[mesh.uv_faces.ravel()].tolist(), strict=True)
+    return zip(
+        mesh.vertices[mesh.faces.ravel()].tolist(), mesh.uv[mesh.uv_faces.ravel()].tolist(), strict=True
+    )
 
 
 def test_the_light_surface_is_near_the_full_one(avatar):
@@ -93,12 +99,16 @@ def test_the_light_surface_is_near_the_full_one(avatar):
 
     full, light = avatar.full_mesh, light_mesh(avatar.full_mesh)
     regions = list(avatar.head.config.region_names)
-    seen = np.unique(full.faces[np.isin(full.region, [regions.index(name) for name in ("face", "lips", "eyelids")])])
+    seen = np.unique(
+        full.faces[np.isin(full.region, [regions.index(name) for name in ("face", "lips", "eyelids")])]
+    )
     for expression in (None, {"jawOpen": 1.0}, {"mouthSmileLeft": 1.0}):
         coefficients = avatar.coefficients(expression)
         points, surface = full.posed(coefficients)[seen], light.posed(coefficients)
         triangle, shares = nearest_on_surface(surface, light.faces, points)
-        distance = np.linalg.norm((surface[light.faces[triangle]] * shares[..., None]).sum(1) - points, axis=1)
+        distance = np.linalg.norm(
+            (surface[light.faces[triangle]] * shares[..., None]).sum(1) - points, axis=1
+        )
         assert np.percentile(distance, 99) < 1e-3
 
 
@@ -155,7 +165,9 @@ def test_what_cannot_be_exported_is_refused(avatar, tmp_path, name, options):
 
 
 def test_every_export_at_once(avatar, tmp_path):
-    write_exports(avatar, tmp_path, ExportSettings(("obj", "folder"), light=True, animation=True, preview=False))
+    write_exports(
+        avatar, tmp_path, ExportSettings(("obj", "folder"), light=True, animation=True, preview=False)
+    )
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "avatar.glb", "avatar_light.glb", "avatar_obj", "avatar_plain",
     ]  # fmt: skip
@@ -172,8 +184,12 @@ def test_motion_follows_the_times_of_the_keyframes(fit):
     np.testing.assert_allclose(motion.times, [0, 0.5, 1.5])
     np.testing.assert_array_equal(motion.expression, fit.expression[[1, 2, 0]])
     np.testing.assert_allclose(np.linalg.norm(motion.rotation, axis=1), 1, atol=1e-6)
-    np.testing.assert_allclose(motion.rotation[2], [0, 0, 0, 1], atol=1e-6)  # the keyframe that faces the camera
-    np.testing.assert_allclose(motion.rotation[0], [0, np.sin(np.radians(15)), 0, np.cos(np.radians(15))], atol=1e-6)
+    np.testing.assert_allclose(
+        motion.rotation[2], [0, 0, 0, 1], atol=1e-6
+    )  # the keyframe that faces the camera
+    np.testing.assert_allclose(
+        motion.rotation[0], [0, np.sin(np.radians(15)), 0, np.cos(np.radians(15))], atol=1e-6
+    )
     single = {name: values[:1] for name, values in vars(fit).items()}
     assert captured_motion(SimpleNamespace(**single)) is None
 
@@ -195,12 +211,16 @@ def test_the_glbs_animation_is_the_motion(avatar, tmp_path):
 def test_relief_follows_the_textures_detail(head):
     size = 512
     flat = np.full((size, size, 3), 0.6, np.float32)
-    np.testing.assert_allclose(detail_normal(flat, head), np.broadcast_to([0, 0, 1], (size, size, 3)), atol=1e-6)
+    np.testing.assert_allclose(
+        detail_normal(flat, head), np.broadcast_to([0, 0, 1], (size, size, 3)), atol=1e-6
+    )
     wrinkled = flat.copy()
     row = int(np.flatnonzero(region_mask(head, size, "face")[:, size // 2]).mean())
     wrinkled[row] *= 0.8  # a crease across the face
     normal = detail_normal(wrinkled, head)
-    assert normal[row - 1, size // 2, 1] < -0.05 < 0.05 < normal[row + 1, size // 2, 1]  # above it looks down, below up
+    assert (
+        normal[row - 1, size // 2, 1] < -0.05 < 0.05 < normal[row + 1, size // 2, 1]
+    )  # above it looks down, below up
     assert abs(normal[row, size // 2, 0]) < 1e-3
     eyes = region_mask(head, size, "eyeball_left", "teeth")
     noise = np.random.default_rng(0).uniform(0.3, 0.7, (size, size, 3)).astype(np.float32)
@@ -271,7 +291,9 @@ def test_preview_shows_both_textures_under_three_lights(avatar, tmp_path, monkey
     monkeypatch.setattr("studio_avatar.avatar.preview.PREVIEW_CELL", (64, 80))
     picture = np.asarray(Image.open(avatar.preview(tmp_path / "preview.png")))
     assert picture.shape == (160, 192, 3)
-    cells = [picture[80 * r : 80 * r + 80, 64 * c : 64 * c + 64].astype(int) for r in range(2) for c in range(3)]
+    cells = [
+        picture[80 * r : 80 * r + 80, 64 * c : 64 * c + 64].astype(int) for r in range(2) for c in range(3)
+    ]
     assert min(np.abs(a - b).mean() for i, a in enumerate(cells) for b in cells[:i]) > 1
 
 
@@ -279,14 +301,19 @@ def test_the_turntable_plays_three_seconds(avatar, tmp_path, monkeypatch):
     import av
 
     monkeypatch.setattr("studio_avatar.avatar.preview.TURNTABLE_SIZE", (48, 60))
-    monkeypatch.setattr("studio_avatar.avatar.preview.turntable_frames", lambda a, light: small_frames(a, light))
+    monkeypatch.setattr(
+        "studio_avatar.avatar.preview.turntable_frames", lambda a, light: small_frames(a, light)
+    )
     path = avatar.turntable(tmp_path / "turn.mp4")
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         frames = [frame.to_ndarray(format="rgb24").astype(int) for frame in container.decode(video=0)]
         assert stream.codec_context.name == "h264" and stream.codec_context.pix_fmt == "yuv420p"
         assert float(stream.average_rate) == TURNTABLE_FPS
-    assert len(frames) == TURNTABLE_FPS * TURNTABLE_SECONDS and TURNTABLE_SIZE[0] % 2 == TURNTABLE_SIZE[1] % 2 == 0
+    assert (
+        len(frames) == TURNTABLE_FPS * TURNTABLE_SECONDS
+        and TURNTABLE_SIZE[0] % 2 == TURNTABLE_SIZE[1] % 2 == 0
+    )
     steps = [np.abs(a - b).mean() for a, b in zip(frames, frames[1:] + frames[:1], strict=True)]
     assert steps[-1] < 2.5 * np.mean(steps[:-1])  # the end meets the beginning
 
@@ -305,7 +332,10 @@ def small_frames(avatar, light):
 def other_layout(head) -> WrappedMesh:
     """The head's outer skin with its texture transposed, on a mesh with another order of vertices."""
     regions = list(head.config.region_names)
-    outer = np.isin(head.face_region.numpy(), [regions.index(n) for n in ("face", "lips", "brows", "scalp", "neck", "ears")])
+    outer = np.isin(
+        head.face_region.numpy(),
+        [regions.index(n) for n in ("face", "lips", "brows", "scalp", "neck", "ears")],
+    )
     shuffle = np.random.default_rng(0).permutation(len(head.neutral))
     place = np.argsort(shuffle)
     return WrappedMesh(
@@ -335,7 +365,15 @@ def test_the_command_resamples(head, avatar, tmp_path, capsys):
     folder = avatar.export(tmp_path / "head.obj")
     plain = avatar.export(tmp_path / "plain")
     out = tmp_path / "out.png"
-    command = ["resample", str(folder / "colour.png"), str(folder / "head.obj"), "-o", str(out), "--size", "256"]
+    command = [
+        "resample",
+        str(folder / "colour.png"),
+        str(folder / "head.obj"),
+        "-o",
+        str(out),
+        "--size",
+        "256",
+    ]
     assert main([*command, "--head", str(plain)]) == 0
     assert "%" in capsys.readouterr().out
     skin = region_mask(head, 256, "face")
@@ -359,7 +397,10 @@ def test_blender_imports_names_and_renders(avatar, head, tmp_path):
     path = avatar.export(tmp_path / "head.glb", animation=True)
     command = [os.environ["STUDIO_AVATAR_BLENDER_PYTHON"], ROOT / "benchmarks" / "blender.py", path]
     done = subprocess.run(
-        [*map(str, command), "--out", str(tmp_path / "b.png"), "--samples", "4"], capture_output=True, text=True, check=True
+        [*map(str, command), "--out", str(tmp_path / "b.png"), "--samples", "4"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     found = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("{")))
     assert found["shape_keys"] == list(head.config.expression_names)

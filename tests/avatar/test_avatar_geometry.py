@@ -167,7 +167,9 @@ def test_left_and_right_mirror_each_other(model, identities, people):
     basis = model.head.identity_basis.numpy()
     parity = np.where(np.abs(basis[:, mirror] * flip - basis).max((1, 2)) < 1e-6, 1.0, -1.0)
     partner = [
-        model.names.index(name.replace("Left", "Right") if name.endswith("Left") else name.replace("Right", "Left"))
+        model.names.index(
+            name.replace("Left", "Right") if name.endswith("Left") else name.replace("Right", "Left")
+        )
         for name in model.names
     ]
     for identity, person in zip(identities[:40], people[:40], strict=True):

@@ -23,7 +23,9 @@ def avatar():
     texture = np.kron(rng.integers(60, 220, (64, 64, 3), np.uint8), np.ones((8, 8, 1), np.uint8))
     expression = rng.uniform(0, 1, (2, 52))
     turns = np.float32([[0, 0, 0, 1], [0, np.sin(0.2), 0, np.cos(0.2)]])
-    return Avatar(head, rng.normal(size=100), texture, expression, motion=Motion(np.float32([0, 1]), expression, turns))
+    return Avatar(
+        head, rng.normal(size=100), texture, expression, motion=Motion(np.float32([0, 1]), expression, turns)
+    )
 
 
 @pytest.fixture(scope="module", params=["full", "light"])
@@ -39,7 +41,11 @@ def test_names_and_numbers_are_ours(viewed, avatar):
     level, viewer = viewed
     assert viewer.ask("names") == list(avatar.head.config.expression_names)
     assert viewer.ask("targets") == 52
-    assert viewer.ask("triangles") == len(avatar.full_mesh.faces) if level == "full" else viewer.ask("triangles") <= 5000
+    assert (
+        viewer.ask("triangles") == len(avatar.full_mesh.faces)
+        if level == "full"
+        else viewer.ask("triangles") <= 5000
+    )
     assert viewer.ask("colourSpace") == "srgb"
 
 

@@ -220,7 +220,10 @@ def test_fusing_aligns_and_equalises_instead_of_blurring():
     left, right = np.ones((512, 512), np.float32), np.ones((512, 512), np.float32)
     left[:, 300:], right[:, :200] = 0.0, 0.0
     pixel, scale = np.zeros((512, 512, 2), np.float32), np.ones((512, 512), np.float32)
-    views = [View(truth * left[..., None], left, pixel, scale), View(shifted * right[..., None], right, pixel, scale)]
+    views = [
+        View(truth * left[..., None], left, pixel, scale),
+        View(shifted * right[..., None], right, pixel, scale),
+    ]
     fused = fuse(views, [1.0, 1.0])
     inner = (slice(40, -40), slice(220, 290))
     average = 0.5 * (truth + shifted)

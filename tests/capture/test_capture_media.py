@@ -275,7 +275,9 @@ def test_long_clip_decodes_only_key_frames_where_they_suffice(tmp_path):
     clip = write_clip(tmp_path / "a.mp4", quadrants(64, 64), list(range(0, 40_000, 50)), {}, {"g": "10"})
     frames = list(read_frames(clip))
     assert 45 <= len(frames) <= 61
-    assert np.allclose(np.diff([frame.time for frame in frames]) % 0.5, 0, atol=1e-3)  # a key frame each 0.5 s
+    assert np.allclose(
+        np.diff([frame.time for frame in frames]) % 0.5, 0, atol=1e-3
+    )  # a key frame each 0.5 s
 
 
 @pytest.mark.parametrize("full_range", [False, True])

@@ -89,7 +89,14 @@ def with_hand(picture: np.ndarray, colour, low: float = 0.5) -> np.ndarray:
     out, middle = picture.copy(), width // 2
     for finger in range(4):
         x = middle - 75 + 50 * finger
-        cv2.line(out, (x, int(low * height) + 10 * abs(finger - 1)), (x, int(0.75 * height)), colour, 46, cv2.LINE_AA)
+        cv2.line(
+            out,
+            (x, int(low * height) + 10 * abs(finger - 1)),
+            (x, int(0.75 * height)),
+            colour,
+            46,
+            cv2.LINE_AA,
+        )
     cv2.ellipse(out, (middle, int(0.8 * height)), (115, 110), 0, 0, 360, colour, -1, cv2.LINE_AA)
     return out
 

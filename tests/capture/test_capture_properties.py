@@ -65,7 +65,9 @@ def panned(degrees: float) -> np.ndarray:
     ],
     ids=["roll", "roll and shift", "pan", "back", "everything"],
 )
-def test_a_rigid_motion_of_the_camera_gives_the_same_texture(head, painting, still, two_texels, motion, moved):
+def test_a_rigid_motion_of_the_camera_gives_the_same_texture(
+    head, painting, still, two_texels, motion, moved
+):
     shift = motion @ (np.array([0.0, 0.03, 0.5]) + moved)
     picture = render(head, painting, head.neutral.numpy(), motion @ facing(), shift, lit=False)
     assert difference(capture(picture, head, size=SIZE), still) < 0.8 * two_texels

@@ -50,7 +50,9 @@ def view(head, frame):
     """The same frame unwrapped by somebody else's head."""
     identity = torch.zeros(head.config.num_identity)
     identity[:6] = torch.tensor([0.5, -0.4, 0.6, 0.3, -0.5, 0.4])
-    return view_of(head, frame, head.vertices(identity, torch.zeros(len(head.config.expression_names))).numpy())
+    return view_of(
+        head, frame, head.vertices(identity, torch.zeros(len(head.config.expression_names))).numpy()
+    )
 
 
 def constant_registrar(columns: float, rows: float) -> Registrar:
@@ -91,7 +93,9 @@ def test_points_are_where_the_offsets_say(head, view):
     offset, sigma = predicted_offsets(constant_registrar(2, -1), [view])[0]
     assert np.allclose(offset[SIZE // 2, SIZE // 2], (2 * unit, -unit)) and sigma[0, 0] > 100
     keys = {tuple(k): n for n, k in enumerate(zip(plain.triangle, plain.barycentric[:, 0]))}
-    both = [(keys[key], n) for n, key in enumerate(zip(moved.triangle, moved.barycentric[:, 0])) if key in keys]
+    both = [
+        (keys[key], n) for n, key in enumerate(zip(moved.triangle, moved.barycentric[:, 0])) if key in keys
+    ]
     one, two = np.array(both).T
     assert len(one) > 100
     sure = (plain.trust[0, one] > 0) & (moved.trust[0, two] > 0)
@@ -135,7 +139,9 @@ def test_registered_texture_lies_where_the_capture_shows_it(head, captures):
     face = region_mask(head, SIZE, "face", "lips", "brows") & (without.texture.seen > 0.7)
 
     def correlation(other: np.ndarray) -> float:
-        pair = [np.stack(np.gradient(image.mean(-1)))[:, face].ravel() for image in (without.texture.rgb, other)]
+        pair = [
+            np.stack(np.gradient(image.mean(-1)))[:, face].ravel() for image in (without.texture.rgb, other)
+        ]
         return float(np.corrcoef(pair)[0, 1])
 
     assert correlation(registered) > correlation(made.texture) + 0.05

@@ -38,7 +38,9 @@ def test_photos_become_a_capture_folder(photos, tmp_path, capsys):
     assert seen.shape == (256, 256) and seen.max() > 200 and seen.min() == 0
     report = json.loads((out / "report.json").read_text())
     assert report["frames_used"] == 3 and set(report["frames_rejected"]) >= {"blurred", "eyes_closed", "cut"}
-    assert {"glasses", "hair_on_face", "neck_seen", "light_azimuth"} <= {f["name"] for f in report["findings"]}
+    assert {"glasses", "hair_on_face", "neck_seen", "light_azimuth"} <= {
+        f["name"] for f in report["findings"]
+    }
     fit = np.load(out / "fit.npz")
     assert fit["identity"].shape == (100,) and fit["expression"].shape == (3, 52)
     assert sorted(fit["timestamps"]) == [0, 1, 2]  # the numbers of the photos

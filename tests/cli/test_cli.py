@@ -20,7 +20,14 @@ from studio_avatar.weights.locate import find_weights, parse_reference, weights_
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "selfie.mp4"
-RESULT_FILES = {"texture.png", "phone_texture.png", "provenance.png", "avatar.glb", "preview.png", "report.json"}
+RESULT_FILES = {
+    "texture.png",
+    "phone_texture.png",
+    "provenance.png",
+    "avatar.glb",
+    "preview.png",
+    "report.json",
+}
 
 
 def run_command(*arguments, **options) -> subprocess.CompletedProcess:

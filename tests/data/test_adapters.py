@@ -95,10 +95,15 @@ def test_any_mesh_comes_in_and_broken_files_are_named(head, truth, stranger, tmp
     # prepare reads it as one more subject.
     (subject,) = studio_subjects(data)
     assert (subject.id, subject.source, subject.bare) == ("folder-good", "head-v1", False)
-    assert np.abs(studio_texture(subject, head, 128) - truth.reshape(128, 2, 128, 2, 3).mean((1, 3)))[64:].mean() < 0.08
+    assert (
+        np.abs(studio_texture(subject, head, 128) - truth.reshape(128, 2, 128, 2, 3).mean((1, 3)))[64:].mean()
+        < 0.08
+    )
 
 
-def test_textures_that_share_a_mesh_are_mapped_without_a_capture_each(head, truth, stranger, tmp_path, monkeypatch):
+def test_textures_that_share_a_mesh_are_mapped_without_a_capture_each(
+    head, truth, stranger, tmp_path, monkeypatch
+):
     monkeypatch.setattr(adapters, "SIZE", SIZE)
     folder, data = tmp_path / "ffhq-uv", tmp_path / "data"
     write_obj(tmp_path / "template.obj", head, stranger[:, [1, 2, 0]])  # Y up, looking along Z
@@ -124,14 +129,21 @@ def test_multiface_gives_one_neutral_frame_a_subject(tmp_path):
     subject = tmp_path / "m--20180227--0000--6795937--GHS"
     neutral = "E001_Neutral_Eyes_Open"
     for segment, frame in ((neutral, "000102"), (neutral, "000099"), ("A_Smile", "000001")):
-        for file in (f"unwrapped_uv_1024/{segment}/average/{frame}.png", f"tracked_mesh/{segment}/{frame}.obj"):
+        for file in (
+            f"unwrapped_uv_1024/{segment}/average/{frame}.png",
+            f"tracked_mesh/{segment}/{frame}.obj",
+        ):
             (subject / file).parent.mkdir(parents=True, exist_ok=True)
             (subject / file).touch()
     (subject / "tracked_mesh/E001_Neutral_Eyes_Open/000099.obj").unlink()
     bare = tmp_path / "m--20180105--0000--002539136--GHS"
     (bare / "unwrapped_uv_1024" / "E001_Neutral_Eyes_Open" / "average").mkdir(parents=True)
     broken, good = multiface(tmp_path)
-    assert good.mesh.name == "000102.obj" and good.picture.parts[-3:] == ("E001_Neutral_Eyes_Open", "average", "000102.png")
+    assert good.mesh.name == "000102.obj" and good.picture.parts[-3:] == (
+        "E001_Neutral_Eyes_Open",
+        "average",
+        "000102.png",
+    )
     assert broken.id == bare.name and bare.name in broken.problem
 
 
@@ -180,7 +192,12 @@ def test_prepare_names_and_counts_what_it_skips(truth, tmp_path, capsys):
     (data / "makehuman" / "torn.png").write_bytes(b"\x89PNG torn")
     Image.new("RGB", (512, 256)).save(data / "makehuman" / "wide.png")
     Image.fromarray((truth * 255).astype(np.uint8)).save(data / "head-v1" / "fine.png")
-    np.savez(data / "valid" / "naked.npz", vertices=np.zeros((3, 3)), faces=np.zeros((1, 3), int), uv=np.zeros((3, 2)))
+    np.savez(
+        data / "valid" / "naked.npz",
+        vertices=np.zeros((3, 3)),
+        faces=np.zeros((1, 3), int),
+        uv=np.zeros((3, 2)),
+    )
     (data / "valid" / "broken.npz").write_bytes(b"PK torn")
     code = prepare(
         ["--data", str(tmp_path / "data"), "--out", str(tmp_path / "out"), "--stage", "studio", "--variants", "1",
@@ -197,6 +214,15 @@ def test_prepare_names_and_counts_what_it_skips(truth, tmp_path, capsys):
 
 def test_prepare_without_portraits_says_so(tmp_path, capsys):
     code = prepare(
-        ["--data", str(tmp_path), "--out", str(tmp_path), "--stage", "portraits", "--head", str(ROOT / "weights_card")]
+        [
+            "--data",
+            str(tmp_path),
+            "--out",
+            str(tmp_path),
+            "--stage",
+            "portraits",
+            "--head",
+            str(ROOT / "weights_card"),
+        ]
     )
     assert code == 2 and "portraits" in capsys.readouterr().err

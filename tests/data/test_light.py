@@ -83,7 +83,10 @@ def test_a_panorama_turns_with_the_camera_and_is_seen_behind_the_person():
     directions, _ = sphere(HEIGHT)
     behind = np.array([0.0, 0.0, -1.0])
     panorama = np.where((directions @ behind > 0.9)[..., None], [2.0, 0.1, 0.1], 0.1).astype(np.float32)
-    front, side = look_at((0, 0, 1), size=(64, 64), focal_px=64.0), look_at((1, 0, 0), size=(64, 64), focal_px=64.0)
+    front, side = (
+        look_at((0, 0, 1), size=(64, 64), focal_px=64.0),
+        look_at((1, 0, 0), size=(64, 64), focal_px=64.0),
+    )
     assert seen_by(panorama, front, np.eye(3), 0.01)[32, 32, 0] > 1.5
     assert seen_by(panorama, side, np.eye(3), 0.01)[32, 32, 0] < 0.2
     room = Room(np.zeros(3), (), (), True, panorama, panorama)
@@ -102,7 +105,9 @@ def test_panoramas_are_read_from_both_kinds_of_file(tmp_path):
     header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
     OpenEXR.File(header, {"RGB": radiance}).write(str(tmp_path / "b.exr"))
     a, b = read_panorama(tmp_path / "a.hdr"), read_panorama(tmp_path / "b.exr")
-    assert (np.abs(a - b) <= 0.01 * b.max(-1, keepdims=True)).all()  # Radiance files share one exponent a pixel
+    assert (
+        np.abs(a - b) <= 0.01 * b.max(-1, keepdims=True)
+    ).all()  # Radiance files share one exponent a pixel
     _, solid_angle = sphere(HEIGHT)
     mean = ((a @ (0.2126, 0.7152, 0.0722)) * solid_angle).sum() / (4 * np.pi)
     assert mean == pytest.approx(MEAN_RADIANCE, rel=0.01)
@@ -133,7 +138,11 @@ def test_rooms_hold_flash_back_light_and_coloured_light():
     rooms = [sample_room(np.random.default_rng(seed)) for seed in range(200)]
     lamps = [lamp for room in rooms for lamp in room.lamps]
     flashes = [lamp for lamp in lamps if np.isfinite(lamp.distance)]
-    behind = [room for room in rooms if any(lamp.direction[2] < -0.5 and max(lamp.colour) > 0.5 for lamp in room.lamps)]
+    behind = [
+        room
+        for room in rooms
+        if any(lamp.direction[2] < -0.5 and max(lamp.colour) > 0.5 for lamp in room.lamps)
+    ]
     coloured = [lamp for lamp in lamps if min(lamp.colour) < 0.25 * max(lamp.colour)]
     assert 10 <= len(flashes) <= 45
     assert len(behind) >= 10 and len(coloured) >= 10

@@ -120,7 +120,9 @@ def test_glasses_sit_on_the_nose_and_over_the_ears(head, seed):
         near = lenses[np.hypot(*(lenses - middle)[:, :2].T) < 0.006]
         assert len(near) and (0 < near[:, 2] - middle[2]).all() and (near[:, 2] - middle[2] < 0.035).all()
     temples = frame[np.abs(frame[:, 2] - frame[:, 2].min()) < 0.03]
-    ears = body.vertices[np.unique(head.faces[head.face_region == list(head.config.region_names).index("ears")])]
+    ears = body.vertices[
+        np.unique(head.faces[head.face_region == list(head.config.region_names).index("ears")])
+    ]
     assert ears[:, 1].min() < temples[:, 1].mean() < ears[:, 1].max() + 0.01
     assert (temples[:, 0] > 0.04).any() and (temples[:, 0] < -0.04).any()
 
@@ -208,7 +210,9 @@ def test_occluders_reach_texture_space(head, skin, monkeypatch):
         monkeypatch.setattr(module, "HAIR_PROBABILITY", 1.0 if hair else 0.0)
         monkeypatch.setattr(texel_capture, "FOOLED_PROBABILITY", float(fooled))
         monkeypatch.setattr(texel_capture, "HOLE_PROBABILITY", 0.0)
-        captures = [texel_capture.capture_texels(head, small, np.random.default_rng(seed), 1) for seed in range(4)]
+        captures = [
+            texel_capture.capture_texels(head, small, np.random.default_rng(seed), 1) for seed in range(4)
+        ]
         return np.mean([capture.seen.mean() for capture in captures]), captures
 
     bare, _ = seen_brightness(hair=False, fooled=False)
@@ -249,7 +253,10 @@ def test_warm_light_is_red_and_cold_light_is_blue():
 
 
 def test_a_video_is_the_same_again():
-    frames = [np.random.default_rng(0).integers(0, 255, (30, 24, 3), np.uint8).repeat(8, 0).repeat(8, 1) for _ in range(6)]
+    frames = [
+        np.random.default_rng(0).integers(0, 255, (30, 24, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+        for _ in range(6)
+    ]
     coded = [compress(frames, ("h264", 26)) for _ in range(5)]
     assert all(np.array_equal(a, b) for other in coded[1:] for a, b in zip(coded[0], other))
 
@@ -347,7 +354,9 @@ def test_makeup_keeps_to_its_places(head, skin):
 def test_wrinkles_deepen_with_age_and_darken_only(head, skin):
     masks = studio_masks(head, SIZE)
     young, old = (
-        np.mean([skin - paint_wrinkles(skin, masks, np.random.default_rng(seed), age) for seed in range(6)], 0)
+        np.mean(
+            [skin - paint_wrinkles(skin, masks, np.random.default_rng(seed), age) for seed in range(6)], 0
+        )
         for age in (0.2, 1.0)
     )
     assert young.min() > -1e-3 and old.min() > -1e-3
@@ -367,7 +376,9 @@ def test_asymmetry_is_small_and_keeps_the_layout(head, skin):
     )[0]
     assert np.hypot(*shift) < 0.02 * SIZE
     tan = bent / face
-    np.testing.assert_allclose(tan[-5:], np.broadcast_to(tan[-1:], tan[-5:].shape), atol=0.01)  # nothing moved there
+    np.testing.assert_allclose(
+        tan[-5:], np.broadcast_to(tan[-1:], tan[-5:].shape), atol=0.01
+    )  # nothing moved there
 
 
 def test_the_sheet_has_a_row_for_every_eight(skin):

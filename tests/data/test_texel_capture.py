@@ -57,9 +57,13 @@ def test_the_back_of_the_head_is_hidden_and_a_side_lamp_leaves_the_other_side_da
     texels = texel_map(head, SIZE)
     camera = look_at((0, 0, 0.7), focal_px=600, size=(160, 200))
     lamp = Light(lamps=(Lamp((1.0, 0.0, 0.2)),))
-    shown, cosine = render_texels(neutral, texels, np.full((8, 8, 3), 0.5, np.float32), camera, lamp, Skin(specular=0))
+    shown, cosine = render_texels(
+        neutral, texels, np.full((8, 8, 3), 0.5, np.float32), camera, lamp, Skin(specular=0)
+    )
     positions = neutral.vertices[neutral.faces[texels.triangle]].mean(2)
     behind = texels.covered & (positions[..., 2] < -0.05)
     face = region_mask(head, SIZE, "face") & (cosine > 0)
     assert cosine[behind].max() == 0
-    assert shown[face & (positions[..., 0] > 0.03)].mean() > 3 * shown[face & (positions[..., 0] < -0.03)].mean()
+    assert (
+        shown[face & (positions[..., 0] > 0.03)].mean() > 3 * shown[face & (positions[..., 0] < -0.03)].mean()
+    )

@@ -253,7 +253,9 @@ def test_evaluation_of_the_real_pipeline_on_known_sets(tiny_pipeline, prepared):
         return texture.mean((0, 1))
 
     reconstruction, studio, by_tone, ablation = evaluate(tiny_pipeline, prepared, embed=embed)
-    inverted = [reconstruction.means(f"ours: encoder{steps}")["psnr"] for steps in ("", " + 100 steps (best)")]
+    inverted = [
+        reconstruction.means(f"ours: encoder{steps}")["psnr"] for steps in ("", " + 100 steps (best)")
+    ]
     assert inverted[1] > inverted[0] + 1
     assert all(len(values) == 2 for row in reconstruction.rows.values() for values in row.values())
     truths = np.array([[230, 190, 170], [90, 60, 50]]) / 255
@@ -263,9 +265,7 @@ def test_evaluation_of_the_real_pipeline_on_known_sets(tiny_pipeline, prepared):
     np.testing.assert_allclose(studio.rows["mean studio texture"]["delta_e_completed"], expected, atol=0.2)
     assert studio.means("raw phone texture")["delta_e"] > 15
     distances = np.linalg.norm(truths - mean, axis=1)
-    np.testing.assert_allclose(
-        studio.rows["mean studio texture"]["identity_distance"], distances, atol=3e-3
-    )
+    np.testing.assert_allclose(studio.rows["mean studio texture"]["identity_distance"], distances, atol=3e-3)
     assert {"all stages", "without carry-over", "studio generator alone"} < set(ablation.rows)
     assert ablation.means("all stages")["delta_e"] != ablation.means("without carry-over")["delta_e"]
     assert set(studio.rows) > {"ours: studio base", "ours: texture", "mirror fill + blur-divide"}

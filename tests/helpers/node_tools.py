@@ -27,9 +27,20 @@ def install_node_tools() -> Path:
     if shutil.which("node") is None or shutil.which("npm") is None:
         raise NodeMissing("node and npm are not installed")
     folder = Path(tempfile.gettempdir()) / ("studio-avatar-" + "-".join(PACKAGES).replace("@", "-"))
-    if all((folder / "node_modules" / package.split("@")[0] / "package.json").is_file() for package in PACKAGES):
+    if all(
+        (folder / "node_modules" / package.split("@")[0] / "package.json").is_file() for package in PACKAGES
+    ):
         return folder
-    command = ["npm", "install", "--prefix", str(folder), "--ignore-scripts", "--no-audit", "--no-fund", *PACKAGES]
+    command = [
+        "npm",
+        "install",
+        "--prefix",
+        str(folder),
+        "--ignore-scripts",
+        "--no-audit",
+        "--no-fund",
+        *PACKAGES,
+    ]
     try:
         installed = subprocess.run(command, capture_output=True, text=True, timeout=90)
     except subprocess.TimeoutExpired as error:

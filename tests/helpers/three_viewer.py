@@ -75,7 +75,10 @@ class QuietHandler(SimpleHTTPRequestHandler):
 
 def find_chromium() -> str | None:
     """Path of an installed Chromium or Chrome, or None."""
-    return next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+    return next(
+        (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))),
+        None,
+    )
 
 
 class Viewer:
@@ -116,7 +119,8 @@ def three_viewer(glb: Path, node_folder: Path, folder: Path):
     try:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(
-                executable_path=find_chromium(), args=["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader"]
+                executable_path=find_chromium(),
+                args=["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader"],
             )
             page = browser.new_page(viewport={"width": SIZE, "height": SIZE})
             page.goto(f"http://127.0.0.1:{server.server_port}/index.html")

@@ -48,7 +48,9 @@ def tiny_pipeline(head=None, resolution=64):
     head = head or HeadModel.from_pretrained(WEIGHTS, subfolder="head")
     scheduler = FlowMatchEulerDiscreteScheduler()
     registrar = Registrar(resolution=32, channels=(8, 8, 8, 8, 8), hidden=8)
-    pipe = StudioTexturePipeline(phone, studio, encoder, tone_estimator, carrier, unet, scheduler, head, registrar)
+    pipe = StudioTexturePipeline(
+        phone, studio, encoder, tone_estimator, carrier, unet, scheduler, head, registrar
+    )
     pipe.set_progress_bar_config(disable=True)
     return pipe
 

@@ -125,7 +125,13 @@ def test_minibatch_std_is_zero_for_equal_samples():
 def test_encoder_ignores_unseen_texels_and_batch_statistics():
     torch.manual_seed(0)
     encoder = InversionEncoder(
-        resolution=64, num_ws=4, w_dim=8, embedding_size=8, hidden_sizes=(8, 8, 8, 8), bottleneck=16, num_components=3
+        resolution=64,
+        num_ws=4,
+        w_dim=8,
+        embedding_size=8,
+        hidden_sizes=(8, 8, 8, 8),
+        bottleneck=16,
+        num_components=3,
     )
     rgb, seen = torch.randn(2, 3, 64, 64), torch.zeros(2, 1, 64, 64)
     seen[..., :32] = 1.0
@@ -138,7 +144,13 @@ def test_encoder_ignores_unseen_texels_and_batch_statistics():
 
 def test_code_distance_counts_spread_by_component():
     encoder = InversionEncoder(
-        resolution=64, num_ws=2, w_dim=4, embedding_size=8, hidden_sizes=(8, 8, 8, 8), bottleneck=16, num_components=2
+        resolution=64,
+        num_ws=2,
+        w_dim=4,
+        embedding_size=8,
+        hidden_sizes=(8, 8, 8, 8),
+        bottleneck=16,
+        num_components=2,
     )
     encoder.code_components.copy_(torch.eye(8)[:2])
     encoder.code_std.copy_(torch.tensor([4.0, 2.0]))

@@ -85,8 +85,12 @@ def test_one_step_is_one_picture(networks, monkeypatch):
 
 def test_minimise_follows_curvature_through_a_narrow_valley():
     scales = torch.logspace(0, 3, 20)
-    answer = minimise(lambda x: (0.5 * (scales * x.square()).sum(), scales * x), torch.ones(20), 60, first_step=0.1)
-    assert answer.abs().max() < 1e-3  # gradient descent, at the longest stable step, would leave 0.9 of the flattest
+    answer = minimise(
+        lambda x: (0.5 * (scales * x.square()).sum(), scales * x), torch.ones(20), 60, first_step=0.1
+    )
+    assert (
+        answer.abs().max() < 1e-3
+    )  # gradient descent, at the longest stable step, would leave 0.9 of the flattest
 
 
 def test_minimise_returns_from_where_there_is_no_number():
@@ -103,7 +107,11 @@ def test_minimise_never_ends_higher_than_it_started():
 
     start = torch.tensor([1.0, -0.2])
     values = [objective(minimise(objective, start, count, first_step=3.0))[0] for count in (1, 2, 4, 8, 16)]
-    assert values[0] == objective(start)[0] and values == sorted(values, reverse=True) and values[-1] < 0.1 * values[0]
+    assert (
+        values[0] == objective(start)[0]
+        and values == sorted(values, reverse=True)
+        and values[-1] < 0.1 * values[0]
+    )
 
 
 def test_callback_counts_and_gradients_stay_off_the_networks(networks):

@@ -17,7 +17,9 @@ class PerfectUNet:
 
     def __call__(self, patches, time):
         base = torch.nn.functional.pixel_shuffle(patches, up.PATCH)[:, 3:6]
-        return type("Sample", (), {"sample": torch.nn.functional.pixel_unshuffle(self.target - base, up.PATCH)})
+        return type(
+            "Sample", (), {"sample": torch.nn.functional.pixel_unshuffle(self.target - base, up.PATCH)}
+        )
 
 
 def test_divergence_is_the_negative_adjoint_of_the_differences():
@@ -58,7 +60,10 @@ def test_the_edge_of_a_shadow_is_no_detail_but_a_mole_is():
     mole[..., 30:33, 30:33] -= 0.5
     marked, trust = up.detail_gradients(mole, seen, base, 8)
     own = torch.cat(up.forward_differences(up.luma(mole)), dim=1)
-    assert torch.corrcoef(torch.stack([part[..., 28:35, 28:35].flatten() for part in (marked, own)]))[0, 1] > 0.95
+    assert (
+        torch.corrcoef(torch.stack([part[..., 28:35, 28:35].flatten() for part in (marked, own)]))[0, 1]
+        > 0.95
+    )
     assert trust[..., 28:35, 28:35].min() > 0.5
 
 
@@ -109,7 +114,9 @@ def test_guidance_brings_the_gradients_closer_only_where_seen():
         return (torch.cat(up.forward_differences(up.luma(picture)), dim=1) - gradients)[..., :8].norm()
 
     assert error(guided) < 0.5 * error(clean)
-    assert torch.equal(guided[..., 9:], clean[..., 9:])  # one texel beyond the seam still belongs to its difference
+    assert torch.equal(
+        guided[..., 9:], clean[..., 9:]
+    )  # one texel beyond the seam still belongs to its difference
     assert torch.equal(up.guide(clean, gradients, seen, 0.0), clean)
 
 

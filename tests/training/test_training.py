@@ -77,7 +77,8 @@ def test_a_killed_run_resumes_to_the_same_weights(data, tmp_path, monkeypatch):
     assert calls == [0, 1, 2, 3]
     for file in ("encoder", "phone_generator"):
         whole, resumed = (
-            load_file(tmp_path / run / file / "diffusion_pytorch_model.safetensors") for run in ("whole", "killed")
+            load_file(tmp_path / run / file / "diffusion_pytorch_model.safetensors")
+            for run in ("whole", "killed")
         )
         assert all(torch.equal(whole[k], resumed[k]) for k in whole)
 
@@ -101,12 +102,21 @@ def test_settings_can_differ_from_the_file_for_an_ablation():
 def test_tone_stage_learns_the_tone_of_the_target(data, tmp_path):
     head = str(WEIGHTS / "head")
     arguments = ["--data", str(data), "--run", str(tmp_path / "tone"), "--head", head, "--set"]
-    settings = ["steps=120", "warmup_steps=5", "ema_decay=0.9", "batch_size=4", "resolution=64", "learning_rate=0.01"]
+    settings = [
+        "steps=120",
+        "warmup_steps=5",
+        "ema_decay=0.9",
+        "batch_size=4",
+        "resolution=64",
+        "learning_rate=0.01",
+    ]
     settings += ["channels=[8, 8, 8, 8, 8]", "hidden=8"]
     train_tone([*arguments, *settings])
     net = ToneEstimator.from_pretrained(tmp_path / "tone" / "tone_estimator").eval()
     pairs = load_pairs(data, 64)
-    assert len(pairs) == 4 and pairs.items[0]["id"] == "captures0"  # through frames first, then in texture space
+    assert (
+        len(pairs) == 4 and pairs.items[0]["id"] == "captures0"
+    )  # through frames first, then in texture space
     with torch.no_grad():
         lab, _ = net.estimate(to_float(pairs.rgb), to_mask(pairs.seen))
     truth = measure_tone(to_float(pairs.target), net.tone_weight)
@@ -249,7 +259,14 @@ def test_two_processes_learn_what_one_learns(data, tmp_path):
     states = []
     for count in (1, 2):
         run = tmp_path / f"{count}"
-        launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", str(count)]
+        launch = [
+            sys.executable,
+            "-m",
+            "accelerate.commands.launch",
+            "--multi_gpu",
+            "--num_processes",
+            str(count),
+        ]
         launch += ["--main_process_port", "0", "-m", "studio_avatar.training", "phone"]
         if count == 1:
             launch = [sys.executable, "-m", "studio_avatar.training", "phone"]

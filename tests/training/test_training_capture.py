@@ -24,14 +24,18 @@ def views(tmp_path):
     torch.manual_seed(0)
     side = Registrar().config.resolution
     places = torch.linspace(0, 1, side)
-    picture = torch.stack([places.expand(side, side), places[:, None].expand(side, side), torch.full((side, side), 0.5)])
+    picture = torch.stack(
+        [places.expand(side, side), places[:, None].expand(side, side), torch.full((side, side), 0.5)]
+    )
     offset = 2.0 * torch.randn(6, 2)
     unit = 256 / 352 * side / 256  # a registrar's unit in these texels, roughly
     rgb = torch.stack([picture + (o * unit / side).repeat(2)[:3, None, None] for o in offset]).clamp(0, 1)
     arrays = {
         "rgb": (255 * rgb).to(torch.uint8).permute(0, 2, 3, 1).reshape(3, 2, side, side, 3),
         "trust": torch.full((3, 2, side, side), 255, dtype=torch.uint8),
-        "offset": offset.half()[:, None, None].expand(6, side // 4, side // 4, 2).reshape(3, 2, side // 4, side // 4, 2),
+        "offset": offset.half()[:, None, None]
+        .expand(6, side // 4, side // 4, 2)
+        .reshape(3, 2, side // 4, side // 4, 2),
         "known": torch.full((3, 2, side // 4, side // 4), 255, dtype=torch.uint8),
     }
     save_file({name: array.contiguous() for name, array in arrays.items()}, tmp_path / "views.safetensors")
@@ -78,7 +82,9 @@ def test_warping_by_a_unit_moves_by_a_unit():
 
 def test_registrar_stage_writes_a_network_and_its_validation(views, tmp_path, capsys):
     run = tmp_path / "registrar"
-    train_registrar(["--data", str(views), "--run", str(run), "--set", "steps=3", "batch_size=2", "warmup_steps=1"])
+    train_registrar(
+        ["--data", str(views), "--run", str(run), "--set", "steps=3", "batch_size=2", "warmup_steps=1"]
+    )
     assert Registrar.from_pretrained(run / "registrar").config.resolution == 256
     assert "texels_before" in capsys.readouterr().out
 
@@ -97,17 +103,37 @@ def runs(tmp_path):
     target = stripes[..., None] * torch.tensor([1.0, 0.8, 0.7])
     shadow = torch.where(torch.arange(size) < size // 2, 1.0, 0.5)[:, None, None]
     arrays = {"rgb": target * shadow, "seen": torch.ones(4, size, size), "target": target}
-    save_file({n: (255 * a).to(torch.uint8).contiguous() for n, a in arrays.items()}, tmp_path / "details.safetensors")
-    items = [{"id": f"{i}", "split": split} for i, split in enumerate(("train", "train", "train", "validation"))]
+    save_file(
+        {n: (255 * a).to(torch.uint8).contiguous() for n, a in arrays.items()},
+        tmp_path / "details.safetensors",
+    )
+    items = [
+        {"id": f"{i}", "split": split} for i, split in enumerate(("train", "train", "train", "validation"))
+    ]
     (tmp_path / "details.json").write_text(json.dumps({"items": items}))
     return tmp_path, size, pipe.base_resolution
 
 
 def test_upscaler_stage_learns_to_take_the_detail(runs, tmp_path, capsys):
     data, size, base = runs
-    inputs = [f"--{name}={data / name.replace('-', '_')}" for name in ("phone", "studio", "tone", "carry-over")]
-    settings = [f"resolution={size}", f"base_resolution={base}", "crop=64", "channels=[16, 32]", "steps=40", "batch_size=4"]
-    settings += ["learning_rate=0.004", "warmup_steps=2", "ema_decay=0.9", "gradient_dropout=0", "validation_interval=39"]
+    inputs = [
+        f"--{name}={data / name.replace('-', '_')}" for name in ("phone", "studio", "tone", "carry-over")
+    ]
+    settings = [
+        f"resolution={size}",
+        f"base_resolution={base}",
+        "crop=64",
+        "channels=[16, 32]",
+        "steps=40",
+        "batch_size=4",
+    ]
+    settings += [
+        "learning_rate=0.004",
+        "warmup_steps=2",
+        "ema_decay=0.9",
+        "gradient_dropout=0",
+        "validation_interval=39",
+    ]
     run = tmp_path / "upscaler"
     train_upscaler(["--data", str(data), "--run", str(run), *inputs, "--set", *settings])
     assert UNet2DModel.from_pretrained(run / "unet").config.block_out_channels == [16, 32]

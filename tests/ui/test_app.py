@@ -163,7 +163,12 @@ def test_the_service_refuses_before_it_loads_anything(tmp_path):
 
 @pytest.mark.parametrize(
     ("path", "stem"),
-    [("/x/My clip (2).mp4", "My_clip_2"), ("../../etc/passwd", "passwd"), ("/x/....mp4", "avatar"), ("a" * 99, "a" * 40)],
+    [
+        ("/x/My clip (2).mp4", "My_clip_2"),
+        ("../../etc/passwd", "passwd"),
+        ("/x/....mp4", "avatar"),
+        ("a" * 99, "a" * 40),
+    ],
 )
 def test_result_files_are_called_after_the_input(path, stem):
     assert file_stem(path) == stem
@@ -229,7 +234,9 @@ def test_what_was_invented_is_said_in_words():
     assert "filled in" not in what_was_invented({"face": 1.0})
 
 
-@pytest.mark.parametrize(("ita", "name"), [(60, "very light"), (30, "intermediate"), (0, "brown"), (-40, "dark")])
+@pytest.mark.parametrize(
+    ("ita", "name"), [(60, "very light"), (30, "intermediate"), (0, "brown"), (-40, "dark")]
+)
 def test_skin_tone_classes(ita, name):
     lightness = 50 + 20 * np.tan(np.radians(ita))
     tone = SkinTone((lightness, 10.0, 20.0), (2.0, 1.0, 1.0))
@@ -302,7 +309,9 @@ def test_the_endpoints_are_named_typed_and_described(client, server):
     }
     described = httpx.get(f"{server.url}/gradio_api/info").json()["named_endpoints"]
     assert all(len(entry["description"]) > 40 for entry in described.values())
-    assert all(p["type"]["type"] for entry in described.values() for p in entry["parameters"] if "type" in p["type"])
+    assert all(
+        p["type"]["type"] for entry in described.values() for p in entry["parameters"] if "type" in p["type"]
+    )
 
 
 def test_check_capture_gives_verdict_and_advice(checked):
@@ -318,7 +327,9 @@ def test_texture_goes_on_from_a_checked_capture(client, checked):
 
     *_, phone_texture, seen = checked
     arguments = [handle_file(phone_texture), handle_file(seen), 5, 1, 2, 0.5, 256]
-    first, again, darker = (client.predict(*arguments, *tone, api_name="/texture") for tone in ((), (), (-50.0,)))
+    first, again, darker = (
+        client.predict(*arguments, *tone, api_name="/texture") for tone in ((), (), (-50.0,))
+    )
     assert Image.open(first).size == (256, 256)
     assert Path(first).read_bytes() == Path(again).read_bytes()
     assert np.mean(Image.open(darker)) < np.mean(Image.open(first)) - 20
@@ -389,8 +400,12 @@ def test_bad_files_are_one_readable_sentence(client, checked, tmp_path):
         message = refused(client, handle_file(text), api_name=name)
         assert "text.mp4" in message and str(tmp_path) not in message
     assert "Give one video" in refused(client, None, api_name="/create_avatar")
-    assert "no readable picture" in refused(client, handle_file(text), handle_file(checked[-1]), api_name="/texture")
-    assert "must have shape" in refused(client, handle_file(checked[1]), handle_file(checked[-1]), api_name="/texture")
+    assert "no readable picture" in refused(
+        client, handle_file(text), handle_file(checked[-1]), api_name="/texture"
+    )
+    assert "must have shape" in refused(
+        client, handle_file(checked[1]), handle_file(checked[-1]), api_name="/texture"
+    )
 
 
 def test_too_large_a_file_is_refused(client, tmp_path):
@@ -421,7 +436,9 @@ def readme_snippets(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)
 
 
-@pytest.mark.parametrize(("language", "command"), [("python", [sys.executable, "-c"]), ("bash", ["bash", "-c"])])
+@pytest.mark.parametrize(
+    ("language", "command"), [("python", [sys.executable, "-c"]), ("bash", ["bash", "-c"])]
+)
 def test_readme_snippets_work_as_written(server, language, command, tmp_path):
     import shutil
 

@@ -94,7 +94,9 @@ class ModulatedConv(nn.Module):
         if self.upsample:
             channels = weight.shape[0]
             x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)  # (B, out, 2H + 1, 2W + 1)
-            x = F.conv2d(x, (kernel * 4.0).to(x.dtype).expand(channels, 1, -1, -1), padding=1, groups=channels)
+            x = F.conv2d(
+                x, (kernel * 4.0).to(x.dtype).expand(channels, 1, -1, -1), padding=1, groups=channels
+            )
         else:
             x = F.conv2d(x, weight, padding=weight.shape[-1] // 2)
         if not self.demodulate:

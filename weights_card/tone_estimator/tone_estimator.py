@@ -36,7 +36,9 @@ class ToneEstimator(ModelMixin, ConfigMixin):
             width = out
         self.features = nn.Sequential(*layers)
         side = resolution // 2 ** len(channels)
-        self.head = nn.Sequential(nn.Linear(width * side * side, hidden), nn.LeakyReLU(0.2), nn.Linear(hidden, 6))
+        self.head = nn.Sequential(
+            nn.Linear(width * side * side, hidden), nn.LeakyReLU(0.2), nn.Linear(hidden, 6)
+        )
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_normal_(module.weight, 0.2)

@@ -1,7 +1,7 @@
 """An avatar as Wavefront OBJ with MTL and PNGs, and as a plain folder of numbers and pictures.
 
-    head.obj  head.mtl  colour.png  normal.png  roughness.png          (OBJ)
-    mesh.npz  expressions.json  colour.png  normal.png  roughness.png  (plain folder)
+head.obj  head.mtl  colour.png  normal.png  roughness.png          (OBJ)
+mesh.npz  expressions.json  colour.png  normal.png  roughness.png  (plain folder)
 """
 
 import io
@@ -38,7 +38,12 @@ def write_obj_folder(folder: str | os.PathLike, mesh: AvatarMesh, material: Mate
 
 
 def write_plain_folder(
-    folder: str | os.PathLike, mesh: AvatarMesh, material: Material, names: list[str], regions: list[str], extras: dict
+    folder: str | os.PathLike,
+    mesh: AvatarMesh,
+    material: Material,
+    names: list[str],
+    regions: list[str],
+    extras: dict,
 ) -> Path:
     """Write `folder` with `mesh.npz`, `expressions.json` and the pictures.
 
@@ -51,7 +56,12 @@ def write_plain_folder(
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **vars(mesh))
         (staging / "mesh.npz").write_bytes(buffer.getvalue())
-        description = {"generator": f"studio-avatar {__version__}", "expressions": names, "regions": regions, **extras}
+        description = {
+            "generator": f"studio-avatar {__version__}",
+            "expressions": names,
+            "regions": regions,
+            **extras,
+        }
         (staging / "expressions.json").write_text(json.dumps(description, indent=1) + "\n")
         _write_pictures(staging, material)
     return Path(folder)

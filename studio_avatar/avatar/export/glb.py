@@ -74,12 +74,16 @@ def _add_primitive(document: GltfDocument, mesh: AvatarMesh) -> dict:
     expressed = smooth_normals(mesh.vertices + mesh.offsets, mesh.faces)
     return {
         "attributes": {
-            "POSITION": document.add_accessor(float32(mesh.vertices[corners.vertex]), ARRAY_BUFFER, bounds=True),
+            "POSITION": document.add_accessor(
+                float32(mesh.vertices[corners.vertex]), ARRAY_BUFFER, bounds=True
+            ),
             "NORMAL": document.add_accessor(float32(corner_normals), ARRAY_BUFFER),
             "TANGENT": document.add_accessor(float32(tangents(mesh, corners, corner_normals)), ARRAY_BUFFER),
             "TEXCOORD_0": document.add_accessor(float32(mesh.uv[corners.uv]), ARRAY_BUFFER),
         },
-        "indices": document.add_accessor(indices(corners.faces.ravel(), len(corners.vertex)), ELEMENT_ARRAY_BUFFER),
+        "indices": document.add_accessor(
+            indices(corners.faces.ravel(), len(corners.vertex)), ELEMENT_ARRAY_BUFFER
+        ),
         "material": 0,
         "mode": 4,
         "targets": [

@@ -55,7 +55,12 @@ def light_mesh(mesh: AvatarMesh) -> AvatarMesh:
             "The light level of detail belongs to another head: run python -m tools.decimate_lod."
         )
     return AvatarMesh(
-        mesh.vertices[kept.vertex], mesh.offsets[:, kept.vertex], kept.faces, mesh.uv[kept.uv], kept.uv_faces, kept.region
+        mesh.vertices[kept.vertex],
+        mesh.offsets[:, kept.vertex],
+        kept.faces,
+        mesh.uv[kept.uv],
+        kept.uv_faces,
+        kept.region,
     )
 
 
@@ -130,7 +135,9 @@ class _Decimation:
         if self.fixed[vertex] or not self.around[vertex]:
             return None
         candidates = np.array(sorted(self._neighbours(vertex)))
-        points = np.concatenate([self.points[candidates], np.ones((len(candidates), self.points.shape[1], 1))], 2)
+        points = np.concatenate(
+            [self.points[candidates], np.ones((len(candidates), self.points.shape[1], 1))], 2
+        )
         error = np.einsum("npi,pij,npj->n", points, self.quadrics[vertex], points)
         length = ((self.points[candidates, 0] - self.points[vertex, 0]) ** 2).sum(-1)
         cost = np.maximum(error, 0) + SHORT * self.weight[vertex] * length * 1e-4
@@ -146,12 +153,17 @@ class _Decimation:
         shared = self.around[vertex] & self.around[onto]
         if len(shared) != 2 or len(self._neighbours(vertex) & self._neighbours(onto)) != 2:
             return False
-        onto_uv = {int(self.uv_faces[face, k]) for face in shared for k in range(3) if self.faces[face, k] == onto}
+        onto_uv = {
+            int(self.uv_faces[face, k]) for face in shared for k in range(3) if self.faces[face, k] == onto
+        }
         if len(onto_uv) != 1:
             return False
         rest = np.array(sorted(self.around[vertex] - shared))
         moved = self.faces[rest] == vertex
-        before, after = self.points[self.faces[rest], 0], self.points[np.where(moved, onto, self.faces[rest]), 0]
+        before, after = (
+            self.points[self.faces[rest], 0],
+            self.points[np.where(moved, onto, self.faces[rest]), 0],
+        )
         old, new = _face_normals(before), _face_normals(after)
         if ((old * new).sum(-1) < FLAT_ENOUGH).any():
             return False

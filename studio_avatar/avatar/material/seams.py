@@ -12,7 +12,14 @@ from studio_avatar.head.layout import fill_gutters, texel_map
 
 REACH = 0.10  # of the texture: how far from a seam the correction fades
 SMOOTHING = 0.006  # of the texture: colours are compared over patches of this size
-PAINTED = ("eyeball_left", "eyeball_right", "teeth", "tongue", "mouth", "eye_sockets")  # their edges are never seen
+PAINTED = (
+    "eyeball_left",
+    "eyeball_right",
+    "teeth",
+    "tongue",
+    "mouth",
+    "eye_sockets",
+)  # their edges are never seen
 
 
 def level_seams(texture: np.ndarray, head) -> np.ndarray:
@@ -62,7 +69,9 @@ def _spread(step: dict[int, np.ndarray], head) -> np.ndarray:
     from scipy.sparse.linalg import splu
 
     uv, faces = head.uv.cpu().numpy().astype(np.float64), head.uv_faces.cpu().numpy()
-    edges = np.unique(np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), 1), axis=0)
+    edges = np.unique(
+        np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), 1), axis=0
+    )
     length = np.maximum(np.linalg.norm(uv[edges[:, 0]] - uv[edges[:, 1]], axis=1), 1e-6)
     links = coo_matrix((1 / length, edges.T), shape=(len(uv),) * 2)
     links = (links + links.T).tocsr()

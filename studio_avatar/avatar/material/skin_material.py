@@ -40,7 +40,9 @@ def skin_material(texture: np.ndarray, head) -> Material:
     normal = encode_normals(detail_normal(texture.astype(np.float32) / 255, head))
     rough = roughness_map(head, min(ROUGHNESS_SIZE, size))
     packed = np.stack([np.full_like(rough, 1.0), rough, np.zeros_like(rough)], -1)
-    return Material(encode_png(texture), _plain_png(normal), _plain_png(np.rint(packed * 255).astype(np.uint8)))
+    return Material(
+        encode_png(texture), _plain_png(normal), _plain_png(np.rint(packed * 255).astype(np.uint8))
+    )
 
 
 @functools.lru_cache(maxsize=4)
@@ -54,7 +56,9 @@ def roughness_map(head, size: int) -> np.ndarray:
     covered = texel_map(head, size).covered
     rough = fill_gutters(rough, covered)
     wet = region_mask(head, size, *WET)
-    return np.where(wet, rough, fill_gutters(gaussian_filter(rough, size / 128), covered & ~wet)).astype(np.float32)
+    return np.where(wet, rough, fill_gutters(gaussian_filter(rough, size / 128), covered & ~wet)).astype(
+        np.float32
+    )
 
 
 def shrunk(texture: np.ndarray, size: int) -> np.ndarray:

@@ -12,7 +12,12 @@ import numpy as np
 
 CLEARANCE = 3e-4  # metres between the eyeball and the outer skin of a lid
 LID_REACH = 0.012  # metres in front of the mean eyeball within which skin counts as lid
-STEPS = (0.25, 0.5, 0.75, 1.0)  # a lid travels along a chord: it must be clear on the way, not only at the end
+STEPS = (
+    0.25,
+    0.5,
+    0.75,
+    1.0,
+)  # a lid travels along a chord: it must be clear on the way, not only at the end
 STILL = 1e-4  # metres; an expression that moves lids and eyeball less leaves the clearance as it is
 SPREAD_ROUNDS = 12  # of smoothing, so that a lid is pushed as a sheet and not vertex by vertex
 

@@ -87,4 +87,3 @@ def _normals(corners: np.ndarray) -> np.ndarray:
     """(..., 3, 3) triangles -> (..., 3) unit normals."""
     normal = np.cross(corners[..., 1, :] - corners[..., 0, :], corners[..., 2, :] - corners[..., 0, :])
     return normal / np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-20)
-

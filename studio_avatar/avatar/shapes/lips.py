@@ -13,7 +13,10 @@ import numpy as np
 SAMPLES = 61  # cuts across the mouth, from corner to corner
 PITCHES = np.radians((-20.0, -10.0, 0.0, 10.0, 20.0))  # of the views that must not see between the lips
 OVERLAP = 3e-4  # metres by which closed lips press into each other
-NEAR, FAR = 0.003, 0.010  # metres from the seam: lips move in full up to the first, not at all from the second
+NEAR, FAR = (
+    0.003,
+    0.010,
+)  # metres from the seam: lips move in full up to the first, not at all from the second
 MAX_TUCK = 0.005  # metres; deeper, the triangle that is over a vertex at rest says nothing
 SKIN_DEPTH = 0.002  # metres that the inner mouth stays under the skin, less where the mean head has less
 
@@ -164,15 +167,21 @@ def _halfway(along, drop, height):
     order = np.argsort(along)
     bins = np.linspace(0, 1, 9)
     number = np.clip(np.digitize(along[order], bins) - 1, 0, 7)
-    middles = [(drop[order][number == k].max() + drop[order][number == k].min()) / 2 for k in np.unique(number)]
+    middles = [
+        (drop[order][number == k].max() + drop[order][number == k].min()) / 2 for k in np.unique(number)
+    ]
     return lambda x: np.interp(x, (bins[np.unique(number)] + bins[np.unique(number) + 1]) / 2, middles)
 
 
 def _cuts(faces, along, grid):
     """Where the planes `along` = grid cut the edges of `faces`; see `LipRig`."""
-    edges = np.unique(np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), 1), axis=0)
+    edges = np.unique(
+        np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), 1), axis=0
+    )
     start, end = along[edges[:, 0]], along[edges[:, 1]]
-    crossed = (np.minimum(start, end) <= grid[:, None]) & (np.maximum(start, end) >= grid[:, None])  # (S, edges)
+    crossed = (np.minimum(start, end) <= grid[:, None]) & (
+        np.maximum(start, end) >= grid[:, None]
+    )  # (S, edges)
     crossed &= np.abs(end - start) > 1e-9
     most = crossed.sum(1).max()
     chosen = np.stack([np.resize(np.flatnonzero(row), most) for row in crossed])

@@ -53,7 +53,9 @@ def avatar_mesh(head, identity: np.ndarray) -> AvatarMesh:
 
 
 def _with_cap(head, shapes, cap: NeckCap) -> AvatarMesh:
-    faces, uv_faces, region = (getattr(head, name).cpu().numpy() for name in ("faces", "uv_faces", "face_region"))
+    faces, uv_faces, region = (
+        getattr(head, name).cpu().numpy() for name in ("faces", "uv_faces", "face_region")
+    )
     neck = np.full(len(cap.faces), list(head.config.region_names).index("neck"))
     return AvatarMesh(
         vertices=np.concatenate([shapes.neutral, cap.vertices(shapes.neutral)]),

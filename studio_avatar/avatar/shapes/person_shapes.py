@@ -75,7 +75,9 @@ def symmetric_offsets(head) -> np.ndarray:
     names = list(head.config.expression_names)
     swap = {"Left": "Right", "Right": "Left"}
     partner = [
-        next((names.index(name.removesuffix(side) + swap[side]) for side in swap if name.endswith(side)), index)
+        next(
+            (names.index(name.removesuffix(side) + swap[side]) for side in swap if name.endswith(side)), index
+        )
         for index, name in enumerate(names)
     ]
     offsets, mirror = head.expression_basis.cpu().numpy(), head.mirror_vertices.cpu().numpy()

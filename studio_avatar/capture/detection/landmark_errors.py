@@ -32,7 +32,9 @@ class LandmarkErrors:
         """Write a .safetensors file in half precision."""
         from safetensors.numpy import save_file
 
-        save_file({name: np.ascontiguousarray(value, np.float16) for name, value in asdict(self).items()}, path)
+        save_file(
+            {name: np.ascontiguousarray(value, np.float16) for name, value in asdict(self).items()}, path
+        )
 
 
 @lru_cache(maxsize=1)

@@ -128,8 +128,10 @@ class FaceLandmarker:
         import cv2
 
         roll = face.roll
-        turn = CROP_FACE_PX / face.height_px * np.array(
-            [[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]], np.float32
+        turn = (
+            CROP_FACE_PX
+            / face.height_px
+            * np.array([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]], np.float32)
         )  # picture -> crop
         middle = face.points.mean(0)
         shift = 0.5 * CROP_PX - turn @ middle

@@ -180,7 +180,9 @@ def _usable(frames: list[FaceFrame]) -> tuple[list[FaceFrame], Counter]:
             "The face never looks towards the camera: please begin with a look straight into it."
         )
     if max(f.sharpness for f in large) < NOTHING_SHARP:
-        raise BlurredError("No picture of the face is sharp: please hold still, wipe the lens or find more light.")
+        raise BlurredError(
+            "No picture of the face is sharp: please hold still, wipe the lens or find more light."
+        )
     if len(large) < ENOUGH_TO_COMPARE:
         return large, rejected
     typical = np.median([f.sharpness for f in large])
@@ -195,7 +197,9 @@ def _usable(frames: list[FaceFrame]) -> tuple[list[FaceFrame], Counter]:
         else:
             kept.append(seen)
     if not any(abs(f.face.yaw_deg) <= FRONTAL_DEG for f in kept):
-        return large, Counter(too_small=rejected["too_small"])  # rather blurred or blinking than from the side only
+        return large, Counter(
+            too_small=rejected["too_small"]
+        )  # rather blurred or blinking than from the side only
     return kept, rejected
 
 
@@ -233,7 +237,10 @@ def _gradient_energy(gray: np.ndarray) -> float:
 
 def _covered(frames: list[FaceFrame]) -> np.ndarray:
     """(K,) bool: too many of a face's inner landmarks have a colour unlike the same landmarks' in the other frames."""
-    colours, views = np.stack([_landmark_colours(seen) for seen in frames]), np.stack([seen.view for seen in frames])
+    colours, views = (
+        np.stack([_landmark_colours(seen) for seen in frames]),
+        np.stack([seen.view for seen in frames]),
+    )
 
     def unlike(one: np.ndarray, others: np.ndarray) -> float:
         return float((np.linalg.norm(one - np.median(others, axis=0), axis=-1) > OTHER_COLOUR).mean())
@@ -242,7 +249,8 @@ def _covered(frames: list[FaceFrame]) -> np.ndarray:
     for k, colour in enumerate(colours):
         beside = np.argsort(np.linalg.norm(views - views[k], axis=1), kind="stable")[:ENOUGH_TO_COMPARE]
         covered[k] = (
-            unlike(colour, colours) > OCCLUDED_SHARE or unlike(colour, colours[beside]) > OCCLUDED_SHARE_BESIDE
+            unlike(colour, colours) > OCCLUDED_SHARE
+            or unlike(colour, colours[beside]) > OCCLUDED_SHARE_BESIDE
         )
     return covered
 

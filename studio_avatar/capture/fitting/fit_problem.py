@@ -13,7 +13,9 @@ import numpy as np
 from studio_avatar.capture.detection.landmark_errors import landmark_errors, pose_terms, rolled
 from studio_avatar.capture.detection.landmarks import FACE_OVAL, NUM_SURFACE_LANDMARKS, Face
 
-LANDMARK_SIGMA = 0.010  # over face height, beside the detector's known errors: faces differ from simulated ones
+LANDMARK_SIGMA = (
+    0.010  # over face height, beside the detector's known errors: faces differ from simulated ones
+)
 ERRORS_OF_PERSON = 0.5  # share of the variance of the detector's errors that is the same in all frames
 ROBUST_AT = 2.5  # errors beyond this many sigmas lose influence (Cauchy)
 EXPRESSION_SIGMA = 0.25  # trust in the detector's expression scores
@@ -119,7 +121,10 @@ class FitProblem:
     def pixel_errors(self, state: FitState) -> np.ndarray:
         """(K, 468) pixels between the head's landmarks and the observed ones."""
         return np.stack(
-            [np.linalg.norm(self._project(self.landmarks, state, k) - self.observed[k], axis=1) for k in self._frames]
+            [
+                np.linalg.norm(self._project(self.landmarks, state, k) - self.observed[k], axis=1)
+                for k in self._frames
+            ]
         )
 
     def weights(self, state: FitState) -> Weights:
@@ -146,7 +151,9 @@ class FitProblem:
         total += ((state.log_focal - self.log_focal_prior) / FOCAL_SIGMA) ** 2
         if self.tracked is not None:
             slid, slide = self._slides(state, weights.tracks)
-            total += (weights.tracks[..., None] * slid**2).sum() + np.square(slide / self.tracks.slide_m[:, None]).sum()
+            total += (weights.tracks[..., None] * slid**2).sum() + np.square(
+                slide / self.tracks.slide_m[:, None]
+            ).sum()
         return 0.5 * total
 
     def normal_equations(self, state: FitState, weights: Weights) -> tuple[np.ndarray, np.ndarray]:
@@ -249,7 +256,9 @@ class FitProblem:
         no_prior = np.zeros((num_frames, 6))
         precision = np.r_[np.ones(len(state.identity)), FOCAL_SIGMA**-2, np.full(c, 1.0 / ERRORS_OF_PERSON)]
         offset = np.r_[state.identity, state.log_focal - self.log_focal_prior, state.person_error]
-        local_precision = np.r_[np.full(e, EXPRESSION_SIGMA**-2), np.zeros(6), np.full(c, 1 / (1 - ERRORS_OF_PERSON))]
+        local_precision = np.r_[
+            np.full(e, EXPRESSION_SIGMA**-2), np.zeros(6), np.full(c, 1 / (1 - ERRORS_OF_PERSON))
+        ]
         local_offset = np.c_[state.expression - self.scores, no_prior, state.frame_error]
         precision = np.r_[precision, np.tile(local_precision, num_frames)]
         hessian[np.diag_indices_from(hessian)] += precision

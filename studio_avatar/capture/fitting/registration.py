@@ -19,7 +19,9 @@ TURNS = 3  # fixed-point iterations of turning the offsets around
 NEIGHBOURS = 2.0  # points err together with so many others, in standard deviations: each counts less
 FACE_HEIGHT = 0.6  # over the size of the texture
 UNKNOWN = 1e4  # texels: sigma where the registrar does not look
-SLIDE_SIGMA_M = 0.0005  # the registrar errs alike in all views: how far a point may lie beside its place, metres
+SLIDE_SIGMA_M = (
+    0.0005  # the registrar errs alike in all views: how far a point may lie beside its place, metres
+)
 
 
 def register_points(registrar, head, texels, views: Sequence[View]) -> Tracks:
@@ -38,7 +40,9 @@ def register_points(registrar, head, texels, views: Sequence[View]) -> Tracks:
     kept = trust.max(0) > 0
     rows, cols = rows[kept], cols[kept]
     slide = np.full(len(rows), SLIDE_SIGMA_M)
-    return Tracks(texels.triangle[rows, cols], texels.barycentric[rows, cols], pixel[:, kept], trust[:, kept], slide)
+    return Tracks(
+        texels.triangle[rows, cols], texels.barycentric[rows, cols], pixel[:, kept], trust[:, kept], slide
+    )
 
 
 def predicted_offsets(registrar, views: Sequence[View]) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -46,13 +50,20 @@ def predicted_offsets(registrar, views: Sequence[View]) -> list[tuple[np.ndarray
     import torch
 
     config, size = registrar.config, len(views[0].trust)
-    rgb, trust = (torch.from_numpy(np.stack(part)) for part in zip(*(_window(view, config) for view in views)))
+    rgb, trust = (
+        torch.from_numpy(np.stack(part)) for part in zip(*(_window(view, config) for view in views))
+    )
     with torch.no_grad():
-        inputs = (part.to(registrar.device, registrar.dtype) for part in (rgb.permute(0, 3, 1, 2) * 2 - 1, trust[:, None]))
+        inputs = (
+            part.to(registrar.device, registrar.dtype)
+            for part in (rgb.permute(0, 3, 1, 2) * 2 - 1, trust[:, None])
+        )
         offset, log_scale = (part.float().cpu() for part in registrar(*inputs))
     unit = config.unit * size
     offset, sigma = (unit * offset).permute(0, 2, 3, 1).numpy(), (unit * log_scale.exp())[:, 0].numpy()
-    return [(_unwindow(o, config, size, 0.0), _unwindow(s, config, size, UNKNOWN)) for o, s in zip(offset, sigma)]
+    return [
+        (_unwindow(o, config, size, 0.0), _unwindow(s, config, size, UNKNOWN)) for o, s in zip(offset, sigma)
+    ]
 
 
 def _grid(size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -67,7 +78,9 @@ def _window(view: View, config) -> tuple[np.ndarray, np.ndarray]:
 
     left, top, side = (round(value * len(view.trust)) for value in config.window)
     cut, shape = (slice(top, top + side), slice(left, left + side)), (config.resolution, config.resolution)
-    return tuple(cv2.resize(part[cut], shape, interpolation=cv2.INTER_AREA) for part in (view.rgb, view.trust))
+    return tuple(
+        cv2.resize(part[cut], shape, interpolation=cv2.INTER_AREA) for part in (view.rgb, view.trust)
+    )
 
 
 def _unwindow(cells: np.ndarray, config, size: int, outside: float) -> np.ndarray:
@@ -76,7 +89,9 @@ def _unwindow(cells: np.ndarray, config, size: int, outside: float) -> np.ndarra
 
     left, top, side = (round(value * size) for value in config.window)
     whole = np.full((size, size, *cells.shape[2:]), outside, np.float32)
-    whole[top : top + side, left : left + side] = cv2.resize(cells, (side, side), interpolation=cv2.INTER_LINEAR)
+    whole[top : top + side, left : left + side] = cv2.resize(
+        cells, (side, side), interpolation=cv2.INTER_LINEAR
+    )
     return whole
 
 

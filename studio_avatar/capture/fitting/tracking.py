@@ -56,7 +56,12 @@ def _corners(pattern: np.ndarray, where: np.ndarray) -> np.ndarray:
 
     inside = cv2.erode(where.astype(np.uint8), np.ones((CORNER_BLOCK, CORNER_BLOCK)))
     found = cv2.goodFeaturesToTrack(
-        pattern, CORNERS_A_VIEW, CORNER_QUALITY, CORNER_DISTANCE * len(pattern), mask=inside, blockSize=CORNER_BLOCK
+        pattern,
+        CORNERS_A_VIEW,
+        CORNER_QUALITY,
+        CORNER_DISTANCE * len(pattern),
+        mask=inside,
+        blockSize=CORNER_BLOCK,
     )
     return np.zeros((0, 2)) if found is None else found[:, 0]
 
@@ -67,7 +72,9 @@ def _found_again(pattern, other_pattern, other: View, begin: np.ndarray) -> tupl
 
     end = _follow(pattern, other_pattern, begin)
     back = _follow(other_pattern, pattern, end)
-    pixel, trust = (cv2.remap(image, end[None], None, cv2.INTER_LINEAR)[0] for image in (other.pixel, other.trust))
+    pixel, trust = (
+        cv2.remap(image, end[None], None, cv2.INTER_LINEAR)[0] for image in (other.pixel, other.trust)
+    )
     size = len(pattern)
     sure = np.linalg.norm(back - begin, axis=1) < MAX_RETURN * size
     sure &= np.linalg.norm(end - begin, axis=1) < MAX_SHIFT * size

@@ -100,7 +100,9 @@ def _plan(container, stream) -> _Plan:
             break
     seconds = float(min(max(times) - min(times), MAX_SECONDS)) if times else 0.0
     step = max(1.0 / MAX_SAMPLES_PER_SECOND, seconds / MAX_SAMPLES)
-    longest_without_key = max(np.diff([*sorted(map(float, keys)), float(max(times, default=0))]), default=np.inf)
+    longest_without_key = max(
+        np.diff([*sorted(map(float, keys)), float(max(times, default=0))]), default=np.inf
+    )
     frames_per_sample = len(times) * step / max(seconds, step)
     return _Plan(
         step=step,

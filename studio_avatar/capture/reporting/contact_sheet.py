@@ -17,9 +17,7 @@ def contact_sheet(observation, head) -> np.ndarray:
     """
     tiles = [_keyframe_tile(observation, head, k) for k in range(len(observation.keyframes))]
     width = max(tile.shape[1] for tile in tiles) * min(PER_ROW, max(len(tiles), 3))
-    rows = [
-        _row(tiles[begin : begin + PER_ROW], width) for begin in range(0, len(tiles), PER_ROW)
-    ]
+    rows = [_row(tiles[begin : begin + PER_ROW], width) for begin in range(0, len(tiles), PER_ROW)]
     return np.concatenate([*rows, _textures(observation.texture, width)])
 
 
@@ -30,7 +28,9 @@ def _keyframe_tile(observation, head, k: int) -> np.ndarray:
     from studio_avatar.capture.texture.unwrap import Camera
 
     keyframe, fit = observation.keyframes[k], observation.texture.fit
-    vertices = head.vertices(torch.from_numpy(fit.identity), torch.from_numpy(fit.expression[k])).cpu().numpy()
+    vertices = (
+        head.vertices(torch.from_numpy(fit.identity), torch.from_numpy(fit.expression[k])).cpu().numpy()
+    )
     camera = Camera(fit.rotation[k], fit.translation[k], fit.focal_px, keyframe.face.height_px)
     picture = keyframe.frame.rgb
     scale = TILE_PX / picture.shape[0]

@@ -131,7 +131,9 @@ def _coverage(head, fused: Fused, keyframes: Sequence[FaceFrame]) -> list[Findin
         _at_least("face_seen", shares["face"], "%", 90, 65, "Turn the head slowly to both sides."),
         _at_least("ears_seen", shares["ears"], "%", 50, 15, "Turn further, until each ear was in view."),
         _at_least("neck_seen", shares["neck"], "%", 30, 10, "Lift the chin once and open the collar."),
-        _at_least("scalp_seen", shares["scalp"], "%", 25, 8, "Bow the head once, and keep its top in the picture."),
+        _at_least(
+            "scalp_seen", shares["scalp"], "%", 25, 8, "Bow the head once, and keep its top in the picture."
+        ),
         _at_least("yaw_range", yaw, "degrees", 60, 25, "Turn the head further to the left and right."),
         _at_least("pitch_range", pitch, "degrees", 20, 6, "Look up and down once as well."),
     ]

@@ -51,7 +51,10 @@ def fuse(
 
 
 def blend(
-    views: list[View], average: Average, best: np.ndarray, tell: Callable[[float], None] = lambda fraction: None
+    views: list[View],
+    average: Average,
+    best: np.ndarray,
+    tell: Callable[[float], None] = lambda fraction: None,
 ) -> np.ndarray:
     """One texture (H, W, 3) of K aligned views and their `average`, each view leading where it is the `best` (H, W)."""
     fallback = fill_unseen(average.rgb, average.trust)

@@ -98,7 +98,9 @@ def unwrap(frame: Frame, head, texels, vertices: np.ndarray, camera: Camera) -> 
 
     # 3. What the frame shows there.
     detail = _pixels_per_texel(head, vertices, camera, image_size, texels.triangle.shape[0])[triangle]
-    view = View(*(np.zeros((*texels.triangle.shape, *channels), np.float32) for channels in ((3,), (), (2,), ())))
+    view = View(
+        *(np.zeros((*texels.triangle.shape, *channels), np.float32) for channels in ((3,), (), (2,), ()))
+    )
     view.rgb.reshape(-1, 3)[place] = _sample(frame.rgb, pixel, detail)
     view.trust.ravel()[place] = trust
     view.pixel.reshape(-1, 2)[place] = pixel
@@ -127,7 +129,9 @@ def _facing(head, vertices: np.ndarray, camera: Camera) -> np.ndarray:
     return (normal * sight).sum(1) / np.linalg.norm(sight, axis=1)
 
 
-def _interpolate(values: np.ndarray, faces: np.ndarray, triangle: np.ndarray, shares: np.ndarray) -> np.ndarray:
+def _interpolate(
+    values: np.ndarray, faces: np.ndarray, triangle: np.ndarray, shares: np.ndarray
+) -> np.ndarray:
     """Vertex values (V, C) at N points: triangle (N,) of `faces` (F, 3), shares (N, 3) barycentric -> (N, C) float32."""
     corners = values.astype(np.float32)[faces]  # (F, 3, C)
     return np.einsum("ncv,nc->nv", np.take(corners, triangle, axis=0), shares)

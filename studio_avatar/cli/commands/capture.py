@@ -21,7 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "files", nargs="+", metavar="FILE", help="one video, or one or more photos of the same person"
     )
     shared.add_output(parser, "folder that gets the files")
-    parser.add_argument("--size", type=int, default=1024, help="texture width and height (default: %(default)s)")
+    parser.add_argument(
+        "--size", type=int, default=1024, help="texture width and height (default: %(default)s)"
+    )
     parser.add_argument(
         "--max-keyframes", type=int, default=12, help="pictures that are used, 8 to 24 (default: %(default)s)"
     )
@@ -46,9 +48,12 @@ def run(options: argparse.Namespace) -> int:
         from studio_avatar.models import Registrar
 
         head, registrar = (
-            cls.from_pretrained(weights, subfolder=name) for cls, name in ((HeadModel, "head"), (Registrar, "registrar"))
+            cls.from_pretrained(weights, subfolder=name)
+            for cls, name in ((HeadModel, "head"), (Registrar, "registrar"))
         )
-        observation = observe(source, head, options.size, options.max_keyframes, bar, options.mirrored, registrar)
+        observation = observe(
+            source, head, options.size, options.max_keyframes, bar, options.mirrored, registrar
+        )
         sheet = contact_sheet(observation, head)
     with new_folder(options.output) as folder:
         _save(observation.texture, sheet, folder)

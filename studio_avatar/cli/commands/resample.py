@@ -13,9 +13,14 @@ HELP = "carry a texture from head-v1 to the layout of another mesh, or back"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("texture", type=Path, help="picture to carry over")
-    parser.add_argument("mesh", type=Path, help="OBJ with texture coordinates, wrapped around the head (metres)")
     parser.add_argument(
-        "--to", choices=("mesh", "head-v1"), default="mesh", help="which layout the result has (default: %(default)s)"
+        "mesh", type=Path, help="OBJ with texture coordinates, wrapped around the head (metres)"
+    )
+    parser.add_argument(
+        "--to",
+        choices=("mesh", "head-v1"),
+        default="mesh",
+        help="which layout the result has (default: %(default)s)",
     )
     parser.add_argument("-o", "--output", type=Path, default=Path("resampled.png"), help="PNG to write")
     parser.add_argument("--size", type=int, default=1024, help="width and height (default: %(default)s)")
@@ -73,4 +78,6 @@ def _read_shape(folder: Path, head):
         with np.load(folder / "mesh.npz") as arrays:
             return arrays["vertices"][: len(head.neutral)]
     except (OSError, ValueError, KeyError) as error:
-        raise InvalidInputError(f"'{folder}' is no plain folder of an avatar: it has no readable mesh.npz.") from error
+        raise InvalidInputError(
+            f"'{folder}' is no plain folder of an avatar: it has no readable mesh.npz."
+        ) from error

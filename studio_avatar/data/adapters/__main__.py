@@ -32,13 +32,21 @@ def main(argv=None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m studio_avatar.data.adapters", description=__doc__.splitlines()[0]
     )
-    parser.add_argument("source", choices=tuple(SOURCES), help="layout of the folder, see docs/training-data.md")
+    parser.add_argument(
+        "source", choices=tuple(SOURCES), help="layout of the folder, see docs/training-data.md"
+    )
     parser.add_argument("--from", dest="folder", type=Path, required=True, help="folder of the dataset")
-    parser.add_argument("--data", type=Path, required=True, help="data folder to add to; its studio/head-v1 is written")
-    parser.add_argument("--template", type=Path, help="ffhq-uv: OBJ of the shared mesh, with texture coordinates")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="data folder to add to; its studio/head-v1 is written"
+    )
+    parser.add_argument(
+        "--template", type=Path, help="ffhq-uv: OBJ of the shared mesh, with texture coordinates"
+    )
     parser.add_argument("--completion", type=Path,
                         help="head-v1 texture for what is missing (default: mean of DATA/studio/makehuman)")  # fmt: skip
-    parser.add_argument("--head", default="weights_card", help="folder or Hub id whose subfolder `head` has the head")
+    parser.add_argument(
+        "--head", default="weights_card", help="folder or Hub id whose subfolder `head` has the head"
+    )
     options = parser.parse_args(argv)
     try:
         done, skipped = convert_all(options)
@@ -62,7 +70,11 @@ def convert_all(options) -> tuple[int, dict[str, str]]:
     people = SOURCES[options.source](options.folder)
     head = HeadModel.from_pretrained(options.head, subfolder="head")
     completion = _completion(options, head)
-    convert = _shared_mesh(people, options, head, completion) if options.source == "ffhq-uv" else _own_mesh(head, completion)
+    convert = (
+        _shared_mesh(people, options, head, completion)
+        if options.source == "ffhq-uv"
+        else _own_mesh(head, completion)
+    )
     target = options.data / "studio" / "head-v1"
     target.mkdir(parents=True, exist_ok=True)
     done, skipped = 0, {}
@@ -94,7 +106,9 @@ def _own_mesh(head, completion) -> Callable[[ForeignTexture], np.ndarray]:
 def _shared_mesh(people, options, head, completion) -> Callable[[ForeignTexture], np.ndarray]:
     """Converts people who share the mesh `options.template`; its map is found with the first usable picture."""
     if options.template is None:
-        raise InvalidInputError("ffhq-uv needs --template, an OBJ of the HIFI3D++ mesh with texture coordinates.")
+        raise InvalidInputError(
+            "ffhq-uv needs --template, an OBJ of the HIFI3D++ mesh with texture coordinates."
+        )
     mesh, texture = read_textured_mesh(options.template, _first_readable(people))
     layout = layout_map(mesh, texture, head, SIZE)
 

@@ -1,7 +1,7 @@
 """Foreign textures in head-v1, by two ways.
 
-    any textured mesh ─ place ─ photograph without light ─ our capture ─ complete ─► head-v1
-    textures that share a mesh ─ the same once: fit our head ─► layout map ─ remap ─► head-v1
+any textured mesh ─ place ─ photograph without light ─ our capture ─ complete ─► head-v1
+textures that share a mesh ─ the same once: fit our head ─► layout map ─ remap ─► head-v1
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ class LayoutMap:
         return cv2.remap(texture, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
-def capture_flat(mesh: TexturedMesh, texture: np.ndarray, head, size: int, completion: np.ndarray) -> np.ndarray:
+def capture_flat(
+    mesh: TexturedMesh, texture: np.ndarray, head, size: int, completion: np.ndarray
+) -> np.ndarray:
     """Any textured mesh of a head -> its studio texture, (size, size, 3) float32 sRGB in head-v1.
 
     Args:
@@ -88,7 +90,9 @@ def layout_map(mesh: TexturedMesh, texture: np.ndarray, head, size: int) -> Layo
     covered = (best > LEAST_COSINE) & ~region_mask(head, size, *NOT_SKIN)
     found = covered[region_mask(head, size, "face")].mean()
     if found < MIN_COVERED:
-        raise InvalidInputError(f"Only {found:.0%} of the face found a place on the mesh: is it a whole face?")
+        raise InvalidInputError(
+            f"Only {found:.0%} of the face found a place on the mesh: is it a whole face?"
+        )
     return LayoutMap(fill_gutters(uv, covered), covered)
 
 
@@ -115,7 +119,9 @@ def _seen_through(mesh: TexturedMesh, camera: Camera, fit: HeadFit, k: int, head
     _, cosine = render_texels(body, texels, np.ones((2, 2, 3), np.float32), fitted, FLAT)
     pixel = fitted.project(texel_positions(texels, head, body.vertices))
     inside = ((pixel >= 0) & (pixel < fit.image_size)).all(-1)
-    column, row = np.clip(np.nan_to_num(pixel), 0, np.array(fit.image_size) - 1).astype(int).transpose(2, 0, 1)
+    column, row = (
+        np.clip(np.nan_to_num(pixel), 0, np.array(fit.image_size) - 1).astype(int).transpose(2, 0, 1)
+    )
     on_mesh = inside & (shown.triangle[row, column] >= 0)
     return _between_pixels(picture, pixel, row, column), cosine * on_mesh
 
@@ -126,7 +132,9 @@ def _between_pixels(picture, pixel, row, column) -> np.ndarray:
 
     nearest = picture[row, column].astype(np.float32)
     at = (np.nan_to_num(pixel) - 0.5).astype(np.float32)
-    smooth = cv2.remap(picture.astype(np.float32), at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    smooth = cv2.remap(
+        picture.astype(np.float32), at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     return np.where(np.abs(smooth - nearest).max(-1, keepdims=True) < SEAM, smooth, nearest)
 
 

@@ -52,4 +52,6 @@ def _with_trimesh(path: Path) -> tuple[TexturedMesh, np.ndarray | None]:
     texture = None if image is None else np.asarray(image.convert("RGB"), np.float32) / 255
     flipped = np.asarray(uv, np.float32) * (1, -1) + (0, 1)
     faces = np.asarray(mesh.faces)
-    return TexturedMesh(np.asarray(mesh.vertices, np.float32), faces, flipped.astype(np.float32), faces), texture
+    return TexturedMesh(
+        np.asarray(mesh.vertices, np.float32), faces, flipped.astype(np.float32), faces
+    ), texture

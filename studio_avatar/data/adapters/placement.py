@@ -75,7 +75,9 @@ def _marks_on_mesh(mesh, texture, camera: Camera, landmarker) -> tuple[np.ndarra
     faces = landmarker.detect(flat_view(mesh, texture, camera))
     if not faces:
         return None
-    geometry = render(mesh, texture, camera, FLAT, background=np.full((*camera.size[::-1], 3), BACKDROP, np.float32))
+    geometry = render(
+        mesh, texture, camera, FLAT, background=np.full((*camera.size[::-1], 3), BACKDROP, np.float32)
+    )
     column, row = np.clip(faces[0].points[:468].astype(int), 0, np.array(camera.size) - 1).T
     triangle = geometry.triangle[row, column]
     hit = np.flatnonzero(triangle >= 0)

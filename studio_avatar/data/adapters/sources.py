@@ -47,12 +47,18 @@ def multiface(folder: Path) -> list[ForeignTexture]:
     people = []
     for subject in sorted(path for path in folder.iterdir() if (path / "unwrapped_uv_1024").is_dir()):
         segments = sorted(path for path in (subject / "unwrapped_uv_1024").iterdir() if path.is_dir())
-        segments.sort(key=lambda path: path.name != NEUTRAL)  # stable: others only where there is no neutral one
-        pictures = [picture for segment in segments for picture in sorted((segment / "average").glob("*.png"))]
+        segments.sort(
+            key=lambda path: path.name != NEUTRAL
+        )  # stable: others only where there is no neutral one
+        pictures = [
+            picture for segment in segments for picture in sorted((segment / "average").glob("*.png"))
+        ]
         pairs = [(p, subject / "tracked_mesh" / p.parent.parent.name / f"{p.stem}.obj") for p in pictures]
         pair = next((pair for pair in pairs if pair[1].is_file()), None)
         if pair is None:
-            problem = f"{subject.name} has no average texture in unwrapped_uv_1024 whose frame has a tracked_mesh."
+            problem = (
+                f"{subject.name} has no average texture in unwrapped_uv_1024 whose frame has a tracked_mesh."
+            )
             people.append(ForeignTexture(subject.name, None, None, problem))
         else:
             people.append(ForeignTexture(subject.name, pair[1], pair[0]))

@@ -17,7 +17,9 @@ CREASE = np.array([0.55, 0.85, 1.0], np.float32)  # how a crease darkens red, gr
 WARP_CELLS, WARP_SHARE = 5, 0.006  # bumps across, and root mean square of the displacement over the width
 
 
-def paint_wrinkles(texture: np.ndarray, masks, rng: np.random.Generator, age: float | None = None) -> np.ndarray:
+def paint_wrinkles(
+    texture: np.ndarray, masks, rng: np.random.Generator, age: float | None = None
+) -> np.ndarray:
     """Creases where a face folds, deeper and more of them with `age` in [0, 1] (random if None), and age spots.
 
     texture: (H, W, 3) float32 sRGB; masks: `StudioMasks` of its size. Even light leaves no shadow in a crease: it
@@ -45,7 +47,9 @@ def make_asymmetric(texture: np.ndarray, masks, rng: np.random.Generator) -> np.
 
     size = texture.shape[0]
     field = np.stack([smooth_noise(rng, size, WARP_CELLS) for _ in range(2)], -1)
-    field = (field - field[:, ::-1] * (-1, 1)) / np.sqrt(2)  # what is mirror-symmetric would be another person
+    field = (field - field[:, ::-1] * (-1, 1)) / np.sqrt(
+        2
+    )  # what is mirror-symmetric would be another person
     strength = rng.uniform(0.4, 1.2) * WARP_SHARE * size * blur(_middle(masks), 0.04)
     grid = np.stack(np.meshgrid(np.arange(size), np.arange(size)), -1) + field * strength[..., None]
     bent = cv2.remap(texture, grid.astype(np.float32), None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
@@ -95,4 +99,6 @@ def _middle(masks) -> np.ndarray:
     hull = cv2.convexHull(np.round(masks.landmarks).astype(np.int32))
     face = np.zeros((size, size), np.uint8)
     cv2.fillConvexPoly(face, hull, 1)
-    return cv2.erode(face, np.ones((3, 3), np.uint8), iterations=max(size // 24, 1), borderValue=0).astype(np.float32)
+    return cv2.erode(face, np.ones((3, 3), np.uint8), iterations=max(size // 24, 1), borderValue=0).astype(
+        np.float32
+    )

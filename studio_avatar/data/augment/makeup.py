@@ -25,7 +25,8 @@ LIPSTICKS = np.array(
      [0.35, 0.14, 0.12]], np.float32,
 )  # fmt: skip
 SHADOWS = np.array(
-    [[0.35, 0.24, 0.20], [0.25, 0.22, 0.24], [0.45, 0.30, 0.33], [0.28, 0.30, 0.42], [0.50, 0.38, 0.26]], np.float32
+    [[0.35, 0.24, 0.20], [0.25, 0.22, 0.24], [0.45, 0.30, 0.33], [0.28, 0.30, 0.42], [0.50, 0.38, 0.26]],
+    np.float32,
 )
 LINER = np.array([0.06, 0.045, 0.045], np.float32)
 
@@ -87,7 +88,9 @@ def _eyeliner(texture, masks, rng) -> np.ndarray:
         edge = marks[list(upper)]
         outwards = (edge[0] - edge[-1]) * (1, 1.4)
         tail = edge[0] + wing * 0.5 * outwards + (0, -wing * 0.12 * size / 10)
-        draw_path(canvas, np.concatenate([[tail], edge]), np.linspace(1, 0.6, 10), size / 512 * rng.uniform(1.5, 3))
+        draw_path(
+            canvas, np.concatenate([[tail], edge]), np.linspace(1, 0.6, 10), size / 512 * rng.uniform(1.5, 3)
+        )
         if below:
             draw_path(canvas, marks[list(lower)], np.linspace(0.7, 0.2, 9), size / 512 * 1.3)
     return lay(texture, np.clip(blur(canvas, 0.0012) * rng.uniform(0.5, 0.95), 0, 1), LINER)

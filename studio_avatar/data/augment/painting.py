@@ -52,7 +52,9 @@ def draw_path(canvas: np.ndarray, points: np.ndarray, value, width: float) -> No
     curve = np.round(PchipInterpolator(knots, points)(fine) * 16).astype(int)
     values = np.interp(fine, knots, np.broadcast_to(value, (len(points),)))
     for a, b, v in zip(curve[:-1], curve[1:], values[1:], strict=True):
-        cv2.line(canvas, tuple(map(int, a)), tuple(map(int, b)), float(v), max(round(width), 1), cv2.LINE_AA, 4)
+        cv2.line(
+            canvas, tuple(map(int, a)), tuple(map(int, b)), float(v), max(round(width), 1), cv2.LINE_AA, 4
+        )
 
 
 def fill_polygon(size: int, points: np.ndarray, soft: float) -> np.ndarray:

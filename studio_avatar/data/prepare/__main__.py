@@ -18,16 +18,24 @@ def main(argv=None) -> int:
         "--head", default="weights_card", help="folder or Hub id whose subfolder `head` has the head"
     )
     parser.add_argument(
-        "--registrar", default="weights_card", help="folder or Hub id whose subfolder `registrar` has the capture's own"
+        "--registrar",
+        default="weights_card",
+        help="folder or Hub id whose subfolder `registrar` has the capture's own",
     )
     parser.add_argument("--workers", type=int, default=2, help="processes, one core each; 1: this one")
     parser.add_argument("--variants", type=int, default=24, help="augmented textures a studio subject")
     parser.add_argument("--lights", type=int, default=4, help="simulated captures a training subject")
-    parser.add_argument("--fits", type=int, default=12, help="fitted captures a training subject, for the registrar")
-    parser.add_argument("--details", type=int, default=2, help="simulated captures at full size a training subject")
+    parser.add_argument(
+        "--fits", type=int, default=12, help="fitted captures a training subject, for the registrar"
+    )
+    parser.add_argument(
+        "--details", type=int, default=2, help="simulated captures at full size a training subject"
+    )
     parser.add_argument("--texel-lights", type=int, default=100, help="the same in texture space")
     parser.add_argument(
-        "--environments", type=Path, help="folder of .hdr or .exr panoramas that light the simulated captures, too"
+        "--environments",
+        type=Path,
+        help="folder of .hdr or .exr panoramas that light the simulated captures, too",
     )
     parser.add_argument("--stage", choices=(*STAGES, "all"), default="all")
     options = parser.parse_args(argv)

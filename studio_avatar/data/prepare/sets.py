@@ -216,7 +216,9 @@ def pack(out: Path, name: str, jobs: list[Job]) -> Counter:
     for row, job in enumerate(ready):
         with np.load(job.part) as part:
             for key in _COLUMNS[name]:
-                columns.setdefault(key, np.empty((len(ready), *part[key].shape), part[key].dtype))[row] = part[key]
+                columns.setdefault(key, np.empty((len(ready), *part[key].shape), part[key].dtype))[row] = (
+                    part[key]
+                )
     staging = out / f".{name}.safetensors"
     save_file(columns, staging)
     os.replace(staging, out / f"{name}.safetensors")
@@ -289,7 +291,9 @@ def _views(job: Job, head) -> dict:
     from studio_avatar.models import Registrar
 
     texture = augmented_texture(job, head)
-    views = registration_views(head, texture.astype(np.float32), job.rng, Registrar().config, _panoramas(job.environments))
+    views = registration_views(
+        head, texture.astype(np.float32), job.rng, Registrar().config, _panoramas(job.environments)
+    )
     return {key: np.stack([getattr(view, key) for view in views]) for key in _COLUMNS["views"]}
 
 
@@ -325,7 +329,11 @@ def _capture_held_out(job: Job, head) -> dict:
 
     phone, truth = _photographed(job, head, _studio_rgb(job), HELD_OUT_VIEWS, HELD_OUT_FRAME)
     arrays = _phone_arrays(phone.texture, STUDIO_SIZE)
-    return {**arrays, "target": _uint8(truth.texture), "registered": _uint8(registered_texture(head, truth, phone))}
+    return {
+        **arrays,
+        "target": _uint8(truth.texture),
+        "registered": _uint8(registered_texture(head, truth, phone)),
+    }
 
 
 def _photographed(job: Job, head, texture, num_views: int, frame: tuple[int, int]):
@@ -373,7 +381,10 @@ def _partners(job: Job) -> list[str]:
     return [
         s.id
         for s in studio_subjects(job.data)
-        if s.split == "train" and s.source == own.source and s.id != own.id and _studio_path(job, s.id).exists()
+        if s.split == "train"
+        and s.source == own.source
+        and s.id != own.id
+        and _studio_path(job, s.id).exists()
     ]
 
 

@@ -92,7 +92,9 @@ def simulate_clip(
     if count < 1:
         raise InvalidInputError(f"A clip of {seconds} s at {frames_per_second} frames a second has no frame.")
     times, names = np.arange(count) / frames_per_second, head.config.expression_names
-    expression = expression_track(rng, names, times) if turn_deg is None else turn_expressions(rng, names, count)
+    expression = (
+        expression_track(rng, names, times) if turn_deg is None else turn_expressions(rng, names, count)
+    )
     scene = sample_scene(head, texture, rng, expression[0], size, panoramas)
     if not worn:
         scene = replace(scene, glasses=None, strands=None)
@@ -104,7 +106,9 @@ def simulate_clip(
         frames.append(expose(shots[-1].linear, phone, rng))
     crf = phone.codec[1] if phone.codec[0] == "h264" else OTHER_CRF
     video = encode_h264(frames, size, frames_per_second, crf)
-    return SimulatedClip(video, frames_per_second, record(scene, shots, decode(video), expression, cameras, phone))
+    return SimulatedClip(
+        video, frames_per_second, record(scene, shots, decode(video), expression, cameras, phone)
+    )
 
 
 # ------------------------------------------------------------------------------------------------
@@ -142,7 +146,9 @@ def expression_track(rng: np.random.Generator, names: Sequence[str], times: np.n
 # ------------------------------------------------------------------------------------------------
 
 
-def turn_cameras(rng: np.random.Generator, count: int, size: tuple[int, int], widest_yaw_deg: float) -> list[Camera]:
+def turn_cameras(
+    rng: np.random.Generator, count: int, size: tuple[int, int], widest_yaw_deg: float
+) -> list[Camera]:
     """`count` cameras of one lens along `TURN`, trembling."""
     focal_px, distance = sample_lens(rng, size)
     times, yaws, pitches = np.array(TURN).T

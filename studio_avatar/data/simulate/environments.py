@@ -67,7 +67,9 @@ def without_spots(panorama: np.ndarray, count: int = 3) -> tuple[np.ndarray, tup
     # A spot shines on top of the surface behind it, which keeps the mean's brightness and the spot's colour.
     kept = panorama * np.minimum(1, mean / np.maximum(brightness, 1e-9))[..., None]
     power = ((panorama - kept) @ LUMA) * solid_angle
-    pieces = [piece for region in _regions(brightness > SPOT * mean) for piece in _cut(region, power, directions)]
+    pieces = [
+        piece for region in _regions(brightness > SPOT * mean) for piece in _cut(region, power, directions)
+    ]
     pieces = sorted(pieces, key=lambda piece: -power[piece].sum())[:count]
     rest, lamps = panorama.copy(), []
     for piece in pieces:
@@ -89,13 +91,20 @@ def seen_by(panorama: np.ndarray, camera: Camera, turn: np.ndarray, blur: float)
     width, height = (max(side // 8, 8) for side in camera.size)
     x, y = np.meshgrid((np.arange(width) + 0.5) / width - 0.5, (np.arange(height) + 0.5) / height - 0.5)
     rays = np.stack([x * camera.size[0], y * camera.size[1], np.full_like(x, camera.focal_px)], -1)
-    rays = rays / np.linalg.norm(rays, axis=-1, keepdims=True) @ np.asarray(camera.rotation) @ np.asarray(turn)
+    rays = (
+        rays / np.linalg.norm(rays, axis=-1, keepdims=True) @ np.asarray(camera.rotation) @ np.asarray(turn)
+    )
     rows = panorama.shape[0]
     column = (np.arctan2(rays[..., 0], rays[..., 2]) / (2 * np.pi) + 0.5) * 2 * rows - 0.5
     row = (0.5 - np.arcsin(np.clip(rays[..., 1], -1, 1)) / np.pi) * rows - 0.5
     wrapped = np.concatenate([panorama[:, -1:], panorama, panorama[:, :1]], 1)  # interpolate across the seam
     small = cv2.remap(
-        wrapped, (column + 1).astype(np.float32), row.astype(np.float32), cv2.INTER_LINEAR, None, cv2.BORDER_REPLICATE
+        wrapped,
+        (column + 1).astype(np.float32),
+        row.astype(np.float32),
+        cv2.INTER_LINEAR,
+        None,
+        cv2.BORDER_REPLICATE,
     )
     small = cv2.GaussianBlur(small, (0, 0), max(blur * width, 0.5))
     return cv2.resize(small, camera.size, interpolation=cv2.INTER_CUBIC).clip(0)
@@ -131,7 +140,9 @@ def _cut(piece, power, directions) -> list:
     centre, spread = _centre(piece, power, directions)
     if spread <= MAX_SPREAD or len(piece[0]) < 2:
         return [piece]
-    along = np.linalg.svd((directions[piece] - centre) * np.sqrt(power[piece])[:, None], full_matrices=False)[2][0]
+    along = np.linalg.svd((directions[piece] - centre) * np.sqrt(power[piece])[:, None], full_matrices=False)[
+        2
+    ][0]
     order = np.argsort(directions[piece] @ along, kind="stable")
     total = np.cumsum(power[piece][order])
     half = int(np.clip(np.searchsorted(total, total[-1] / 2), 1, len(order) - 1))
@@ -210,13 +221,17 @@ def _read_exr(path: Path) -> np.ndarray:
     try:
         import OpenEXR
     except ImportError as error:
-        raise MissingDependencyError('Reading .exr files needs OpenEXR: run pip install "studio-avatar[train]".') from error
+        raise MissingDependencyError(
+            'Reading .exr files needs OpenEXR: run pip install "studio-avatar[train]".'
+        ) from error
     try:
         with OpenEXR.File(str(path)) as file:
             channels = file.channels()
             picture = channels["RGB" if "RGB" in channels else "RGBA"].pixels
     except (RuntimeError, TypeError, ValueError, KeyError) as error:
-        raise InvalidInputError(f"{path.name} is no readable OpenEXR picture with red, green and blue.") from error
+        raise InvalidInputError(
+            f"{path.name} is no readable OpenEXR picture with red, green and blue."
+        ) from error
     return np.ascontiguousarray(picture[..., :3], np.float32)
 
 
@@ -251,7 +266,9 @@ def _paint_room(rng) -> np.ndarray:
     for _ in range(rng.integers(2, 8)):  # furniture and pictures
         low, high = (-1.25, rng.uniform(-0.9, 0.7)) if rng.random() < 0.6 else (0.0, rng.uniform(0.3, 0.9))
         shade = rng.uniform(0.02, 0.7) * rng.normal(1, 0.2, 3)
-        radiance[_patch(wall, place, rng.choice(walls), rng.uniform(-2, 2), rng.uniform(0.4, 1.6), low, high)] = shade * 0.35
+        radiance[
+            _patch(wall, place, rng.choice(walls), rng.uniform(-2, 2), rng.uniform(0.4, 1.6), low, high)
+        ] = shade * 0.35
     daylight = temperature(rng.uniform(5500, 9000)) * rng.uniform(2, 12)
     for face in walls[: rng.integers(0, 4)]:
         centre, width = rng.uniform(-1, 1), rng.uniform(0.8, 2.2)
@@ -259,7 +276,9 @@ def _paint_room(rng) -> np.ndarray:
         radiance[pane] = daylight * rng.uniform(0.6, 1, (int(pane.sum()), 1))
     for _ in range(rng.integers(0, 3)):  # lamps under the ceiling
         spot = rng.uniform(-0.7, 0.7, 2) * half[[0, 2]]
-        near = (wall == 3) & (np.hypot(place[..., 0] - spot[0], place[..., 2] - spot[1]) < rng.uniform(0.1, 0.45))
+        near = (wall == 3) & (
+            np.hypot(place[..., 0] - spot[0], place[..., 2] - spot[1]) < rng.uniform(0.1, 0.45)
+        )
         radiance[near] = temperature(rng.uniform(2700, 5500)) * rng.uniform(8, 40)
     return radiance
 
@@ -270,7 +289,9 @@ def _paint_sky(rng) -> np.ndarray:
     height = directions[..., 1]
     cloud = rng.uniform(0, 1)
     blue = np.array([0.35, 0.6, 1.1]) * (1 - cloud) + np.array([0.9, 0.95, 1.0]) * cloud
-    sky = blue * (1.3 - 0.8 * np.clip(height, 0, 1))[..., None] * (1 + 0.25 * cloud * _noise(rng, 9))[..., None]
+    sky = (
+        blue * (1.3 - 0.8 * np.clip(height, 0, 1))[..., None] * (1 + 0.25 * cloud * _noise(rng, 9))[..., None]
+    )
     ground = rng.uniform(0.08, 0.4) * np.array([1.0, 0.95, 0.85]) * np.ones_like(sky)
     skyline = np.clip(0.06 + 0.10 * _noise(rng, 24)[HEIGHT // 2], -0.02, 0.6) * rng.uniform(0.3, 2)
     land = height < skyline
@@ -278,9 +299,13 @@ def _paint_sky(rng) -> np.ndarray:
     radiance = np.where((height < -0.02)[..., None], ground, np.where(land[..., None], walls.clip(0.02), sky))
     if cloud < 0.6:
         azimuth, elevation = rng.uniform(-np.pi, np.pi), rng.uniform(0.1, 1.2)
-        sun = np.array([np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)])
+        sun = np.array(
+            [np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)]
+        )
         glow = np.exp((directions @ sun - 1) / 0.0006) * (~land)
-        radiance = radiance + glow[..., None] * temperature(3200 + 2800 * min(elevation, 1)) * rng.uniform(80, 400)
+        radiance = radiance + glow[..., None] * temperature(3200 + 2800 * min(elevation, 1)) * rng.uniform(
+            80, 400
+        )
     return radiance
 
 
@@ -305,7 +330,9 @@ def _paint_night(rng) -> np.ndarray:
 def _box(half: np.ndarray, eye: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Which wall (0 -x, 1 +x, 2 floor, 3 ceiling, 4 -z, 5 +z) each direction meets from `eye`, and where [m]."""
     directions, _ = _sphere(HEIGHT)
-    reach = (np.where(directions > 0, half, -half) - eye) / np.where(np.abs(directions) < 1e-9, 1e-9, directions)
+    reach = (np.where(directions > 0, half, -half) - eye) / np.where(
+        np.abs(directions) < 1e-9, 1e-9, directions
+    )
     axis = reach.argmin(-1)
     along = np.take_along_axis(directions, axis[..., None], -1)[..., 0]
     return 2 * axis + (along > 0), eye + directions * reach.min(-1, keepdims=True)
@@ -314,7 +341,12 @@ def _box(half: np.ndarray, eye: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _patch(wall, place, face: int, centre: float, width: float, low: float, high: float) -> np.ndarray:
     """Mask of an upright rectangle on a side wall, metres from the room's centre."""
     across = place[..., 2] if face < 2 else place[..., 0]
-    return (wall == face) & (np.abs(across - centre) < width / 2) & (place[..., 1] > low) & (place[..., 1] < high)
+    return (
+        (wall == face)
+        & (np.abs(across - centre) < width / 2)
+        & (place[..., 1] > low)
+        & (place[..., 1] < high)
+    )
 
 
 def _noise(rng, cells: int) -> np.ndarray:

@@ -21,7 +21,9 @@ FRAME_COLOURS = np.array(
     [[0.03, 0.03, 0.035], [0.12, 0.07, 0.05], [0.30, 0.17, 0.10], [0.45, 0.10, 0.10], [0.12, 0.16, 0.30],
      [0.75, 0.72, 0.68]], np.float32,
 )  # fmt: skip
-METALS = np.array([[0.62, 0.62, 0.64], [0.70, 0.58, 0.36], [0.25, 0.25, 0.27], [0.72, 0.52, 0.45]], np.float32)
+METALS = np.array(
+    [[0.62, 0.62, 0.64], [0.70, 0.58, 0.36], [0.25, 0.25, 0.27], [0.72, 0.52, 0.45]], np.float32
+)
 CLEARANCE = 0.001  # between frame and skin [m]
 LENS_TRANSMISSION, LENS_REFLECTANCE = 0.93, 0.045
 LENS_RADIUS = 0.13  # of curvature, a common base-4 lens [m]
@@ -60,7 +62,9 @@ def sample_glasses(rng: np.random.Generator, head, mesh: TexturedMesh) -> Glasse
     clear = max(_needed_clearance(points, skin) for points in (*rims, bridge))
     rims, bridge = [rim + (0, 0, clear) for rim in rims], bridge + (0, 0, clear)
     pieces = [tube(rim, thickness, 8, closed=True) for rim in rims] + [tube(bridge, thickness * 1.1, 8)]
-    pieces += [tube(_temple(rim, side, head, mesh, skin), thickness * 1.2, 6) for rim, side in zip(rims, (-1, 1))]
+    pieces += [
+        tube(_temple(rim, side, head, mesh, skin), thickness * 1.2, 6) for rim, side in zip(rims, (-1, 1))
+    ]
     vertices, faces = merged(pieces)
     colours = METALS if metal else FRAME_COLOURS
     colour = np.clip(colours[rng.integers(len(colours))] * rng.uniform(0.8, 1.2), 0, 1)
@@ -84,7 +88,11 @@ def sample_strands(rng: np.random.Generator, head, mesh: TexturedMesh, texture: 
             a = a + wave * np.sin(share * np.pi * 2 + rng.normal(0, 0.4))
             e = top + rng.normal(0, 2.0) + (bottom + rng.normal(0, 5) - top) * share
             # Out of the scalp, away from it, and back to the skin.
-            off = -0.003 + 0.0045 * np.minimum(share * 3, 1) + lift * np.sin(np.pi * share) * rng.uniform(0.4, 1.3)
+            off = (
+                -0.003
+                + 0.0045 * np.minimum(share * 3, 1)
+                + lift * np.sin(np.pi * share) * rng.uniform(0.4, 1.3)
+            )
             thick = rng.uniform(0.00016, 0.00036) * (1.05 - share**2)
             pieces.append(tube(surface.points(a, e, off), thick, 3))
             shades.append(np.full(len(pieces[-1][1]), rng.integers(0, 6)))
@@ -114,7 +122,9 @@ def add_lens_gloss(
     grazing = (1 - np.abs((sight * normal).sum(1, keepdims=True))) ** 5
     reflected = _radiance(mirrored, room, light, turn_of(room, camera))
     out = linear.copy()
-    out[rows] = linear[rows] * LENS_TRANSMISSION + reflected * (LENS_REFLECTANCE + (1 - LENS_REFLECTANCE) * grazing)
+    out[rows] = linear[rows] * LENS_TRANSMISSION + reflected * (
+        LENS_REFLECTANCE + (1 - LENS_REFLECTANCE) * grazing
+    )
     return out
 
 
@@ -165,7 +175,9 @@ def _temple(rim: np.ndarray, side: int, head, mesh: TexturedMesh, skin: np.ndarr
     rest = np.array([side * np.abs(ear[:, 0]).min(), ear[:, 1].max() - 0.006, ear[ear[:, 1].argmax(), 2]])
     share = np.linspace(0, 1, 18)[:, None]
     straight = corner + (rest - corner) * share
-    hook = rest + np.linspace(0, 1, 7)[1:, None] ** np.array([1, 1.5, 1]) * np.array([-side * 0.004, -0.03, -0.018])
+    hook = rest + np.linspace(0, 1, 7)[1:, None] ** np.array([1, 1.5, 1]) * np.array(
+        [-side * 0.004, -0.03, -0.018]
+    )
     path = np.concatenate([straight, hook])
     for point in path[2:]:
         near = skin[np.hypot(skin[:, 1] - point[1], skin[:, 2] - point[2]) < 0.009]
@@ -193,7 +205,9 @@ def _lenses(rims) -> TexturedMesh:
         middle = rim.mean(0)
         share = np.linspace(0, 1, rings + 1)[1:, None, None]
         bulge = (0, 0, 0.0025) * (1 - share**2)
-        disc = np.concatenate([[middle + (0, 0, 0.0025)], (middle + (rim - middle) * share + bulge).reshape(-1, 3)])
+        disc = np.concatenate(
+            [[middle + (0, 0, 0.0025)], (middle + (rim - middle) * share + bulge).reshape(-1, 3)]
+        )
         index = 1 + np.arange(rings * RIM_POINTS).reshape(rings, RIM_POINTS)
         a, b = index[:-1], index[1:]
         c, d = np.roll(b, -1, 1), np.roll(a, -1, 1)
@@ -206,7 +220,11 @@ def _lenses(rims) -> TexturedMesh:
     vertices, faces = merged(pieces)
     spot = np.full((1, 2), 0.5, np.float32)
     return TexturedMesh(
-        vertices.astype(np.float32), faces, spot, np.zeros_like(faces), np.concatenate(normals).astype(np.float32)
+        vertices.astype(np.float32),
+        faces,
+        spot,
+        np.zeros_like(faces),
+        np.concatenate(normals).astype(np.float32),
     )
 
 

@@ -9,7 +9,9 @@ import numpy as np
 from studio_avatar.imaging.color import linear_to_srgb
 from studio_avatar.imaging.video_io import decode, encode_h264
 
-BURST = 5  # frames of the little clip that ends in a coded frame: enough for predicted frames to build up errors
+BURST = (
+    5  # frames of the little clip that ends in a coded frame: enough for predicted frames to build up errors
+)
 SHAKE_PX_AT_720 = 5.0  # a hand's shake from frame to frame
 MISEXPOSED = 0.1  # share of captures that are clearly too dark or too bright
 
@@ -36,7 +38,11 @@ class PhoneCamera:
 
 
 def sample_phone(
-    rng: np.random.Generator, arriving: np.ndarray, albedo: float, short_side: int, behind: float | None = None
+    rng: np.random.Generator,
+    arriving: np.ndarray,
+    albedo: float,
+    short_side: int,
+    behind: float | None = None,
 ) -> PhoneCamera:
     """A phone that meters the face: exposure and white balance follow the light, but not perfectly.
 
@@ -102,7 +108,9 @@ def expose(linear: np.ndarray, phone: PhoneCamera, rng: np.random.Generator) -> 
     curve = encoded * encoded * (3 - 2 * encoded)
     encoded += phone.contrast * (curve - encoded)
     if phone.sharpening:
-        encoded += phone.sharpening * (encoded - cv2.GaussianBlur(encoded, (0, 0), 1.6 * max(phone.blur, 0.5)))
+        encoded += phone.sharpening * (
+            encoded - cv2.GaussianBlur(encoded, (0, 0), 1.6 * max(phone.blur, 0.5))
+        )
     return (np.clip(encoded, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 

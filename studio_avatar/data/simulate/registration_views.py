@@ -1,7 +1,7 @@
 """What the registrar learns from: views of simulated captures with the offsets that a perfect fit would leave at zero.
 
-    random head ─ photographed ─► frames ─ landmarks, joint fit ─► fitted head ─ unwrap ─► view ──┐
-                       └─ true head, true cameras ─────────────── unwrap ─► true view ────────────┴─► offsets
+random head ─ photographed ─► frames ─ landmarks, joint fit ─► fitted head ─ unwrap ─► view ──┐
+                   └─ true head, true cameras ─────────────── unwrap ─► true view ────────────┴─► offsets
 """
 
 from collections.abc import Sequence

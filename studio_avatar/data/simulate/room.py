@@ -142,7 +142,11 @@ def _soft_room(rng) -> Room:
     warm = temperature(rng.uniform(2700, 7500))
     ambient = temperature(rng.uniform(4000, 9000)) * rng.uniform(0.15, 0.8)
     lobes = [
-        (direction(rng.uniform(-180, 180), rng.uniform(-30, 80)), warm * rng.gamma(1.5, 0.5), rng.uniform(0.3, 1))
+        (
+            direction(rng.uniform(-180, 180), rng.uniform(-30, 80)),
+            warm * rng.gamma(1.5, 0.5),
+            rng.uniform(0.3, 1),
+        )
         for _ in range(rng.integers(1, 4))
     ]
     lamps = []
@@ -158,7 +162,9 @@ def _soft_room(rng) -> Room:
 def _dimmed(room: Room, factor: float) -> Room:
     lobes = tuple((d, colour * factor, c) for d, colour, c in room.lobes)
     lamps = tuple(replace(lamp, colour=tuple(np.asarray(lamp.colour) * factor)) for lamp in room.lamps)
-    panorama, surround = (None if p is None else p * np.float32(factor) for p in (room.panorama, room.surround))
+    panorama, surround = (
+        None if p is None else p * np.float32(factor) for p in (room.panorama, room.surround)
+    )
     return Room(room.ambient * factor, lobes, lamps, room.turns_with_camera, panorama, surround)
 
 
@@ -175,11 +181,15 @@ def _rim(rng, power: float, from_azimuth: float) -> Lamp:
 
 def _coloured(rng) -> Lamp:
     """A sign, a screen or a stage lamp of any hue."""
-    colour = np.array(colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.3, 0.9), 1.0)) ** 2.2 * rng.uniform(0.5, 1.5)
+    colour = np.array(colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.3, 0.9), 1.0)) ** 2.2 * rng.uniform(
+        0.5, 1.5
+    )
     place = direction(rng.uniform(-130, 130), rng.uniform(-20, 50))
     return Lamp(tuple(place), tuple(colour), float(rng.uniform(0.05, 0.4)))
 
 
 def _lobe(d: np.ndarray, concentration: float) -> np.ndarray:
     """Nine harmonics of a light around direction d whose mean over the sphere is one quarter."""
-    return harmonic_basis(d) * np.repeat([1.0, 0.9 * concentration, 0.6 * concentration**2], [1, 3, 5]) * np.pi
+    return (
+        harmonic_basis(d) * np.repeat([1.0, 0.9 * concentration, 0.6 * concentration**2], [1, 3, 5]) * np.pi
+    )

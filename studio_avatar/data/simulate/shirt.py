@@ -44,7 +44,10 @@ def _surface(neck: np.ndarray, collar: float, turn: float) -> tuple[np.ndarray, 
     offset = neck - middle
     bearing = np.arctan2(offset[:, 2], offset[:, 0])
     order = np.argsort(bearing)
-    reach = np.interp(around, bearing[order], np.hypot(offset[order, 0], offset[order, 2]), period=2 * np.pi) + 0.006
+    reach = (
+        np.interp(around, bearing[order], np.hypot(offset[order, 0], offset[order, 2]), period=2 * np.pi)
+        + 0.006
+    )
     level = np.interp(around, bearing[order], offset[order, 1], period=2 * np.pi)
     rings = []
     for share, drop in RINGS:

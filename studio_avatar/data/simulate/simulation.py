@@ -167,7 +167,9 @@ def simulate(
         photograph(scene, coefficients, camera, int(seed), supersample, device)
         for coefficients, camera, seed in zip(expression, cameras, seeds, strict=True)
     ]
-    return record(scene, shots, shoot([shot.linear for shot in shots], phone, rng), expression, cameras, phone)
+    return record(
+        scene, shots, shoot([shot.linear for shot in shots], phone, rng), expression, cameras, phone
+    )
 
 
 def sample_scene(head, texture, rng, expression, size, panoramas=None) -> Scene:
@@ -210,7 +212,9 @@ def phone_for(scene: Scene, rng: np.random.Generator, short_side: int) -> PhoneC
     return sample_phone(rng, arriving_light(scene.room), albedo, short_side, behind_brightness(scene.room))
 
 
-def record(scene: Scene, shots: list[Shot], frames, expression, cameras, phone: PhoneCamera) -> SimulatedCapture:
+def record(
+    scene: Scene, shots: list[Shot], frames, expression, cameras, phone: PhoneCamera
+) -> SimulatedCapture:
     """Frames with the truth behind them."""
     return SimulatedCapture(
         frames=frames,

@@ -40,7 +40,11 @@ class TexelCapture:
 
 
 def capture_texels(
-    head, texture: np.ndarray, rng: np.random.Generator, max_views: int = 3, panoramas: Sequence[np.ndarray] | None = None
+    head,
+    texture: np.ndarray,
+    rng: np.random.Generator,
+    max_views: int = 3,
+    panoramas: Sequence[np.ndarray] | None = None,
 ) -> TexelCapture:
     """Photograph `texture` (S, S, 3) float32 sRGB on a random head under random light, texel by texel.
 
@@ -58,7 +62,9 @@ def capture_texels(
     fooled = bool(scene.occluders) and rng.random() < FOOLED_PROBABILITY
     views = []
     for coefficients, camera in zip(expression, cameras):
-        linear, cosine, pixel = _light_on_texels(scene, coefficients, camera, int(rng.integers(2**31)), fooled)
+        linear, cosine, pixel = _light_on_texels(
+            scene, coefficients, camera, int(rng.integers(2**31)), fooled
+        )
         rgb = expose(linear, phone, rng).astype(np.float32) / 255
         trust = smoothstep(cosine, GRAZING_COSINE, FACING_COSINE) * _off_border(cosine > 0)
         views.append(View(*_shifted(rgb, trust, rng), pixel, _pixels_per_texel(pixel)))
@@ -81,7 +87,9 @@ def _light_on_texels(scene: Scene, expression, camera, seed: int, fooled: bool):
     linear = fill_gutters(linear, texels.covered)
     pixel = camera.project(texel_positions(texels, scene.head, body.vertices)).astype(np.float32)
     if fooled:
-        small = replace(camera, focal_px=camera.focal_px / COVER_SCALE, size=tuple(n // COVER_SCALE for n in camera.size))
+        small = replace(
+            camera, focal_px=camera.focal_px / COVER_SCALE, size=tuple(n // COVER_SCALE for n in camera.size)
+        )
         picture = render(dressed, painted, small, light, scene.skin, srgb=False, seed=seed)
         _, bare = render_texels(body, texels, scene.texture, camera, FLAT, scene.skin)
         rows = np.nonzero((bare > 0) & (cosine == 0))
@@ -112,9 +120,14 @@ def _shifted(rgb, trust, rng):
 
     size = len(trust)
     field = rng.standard_normal((SHIFT_GRID, SHIFT_GRID, 2)).astype(np.float32)
-    field = cv2.resize(field, (size, size), interpolation=cv2.INTER_CUBIC) * (SHIFT_TEXELS_AT_1024 * size / 1024)
+    field = cv2.resize(field, (size, size), interpolation=cv2.INTER_CUBIC) * (
+        SHIFT_TEXELS_AT_1024 * size / 1024
+    )
     grid = np.stack(np.meshgrid(np.arange(size), np.arange(size)), -1).astype(np.float32) + field
-    moved = (cv2.remap(part, grid, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for part in (rgb, trust))
+    moved = (
+        cv2.remap(part, grid, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        for part in (rgb, trust)
+    )
     return tuple(moved)
 
 

@@ -32,8 +32,12 @@ class CarryOverStage:
         self.config, self.accelerator, self.draws = config, accelerator, Draws(accelerator)
         device = accelerator.device
         inputs = options.weights
-        self.encoder = InversionEncoder.from_pretrained(inputs["phone"] / "encoder").eval().requires_grad_(False)
-        self.generator = StyleGAN2Generator.from_pretrained(inputs["studio"] / "studio_generator").requires_grad_(False)
+        self.encoder = (
+            InversionEncoder.from_pretrained(inputs["phone"] / "encoder").eval().requires_grad_(False)
+        )
+        self.generator = StyleGAN2Generator.from_pretrained(
+            inputs["studio"] / "studio_generator"
+        ).requires_grad_(False)
         self.tone = ToneEstimator.from_pretrained(inputs["tone"] / "tone_estimator").to(device)
         resolution = self.generator.config.resolution
         self.pairs = load_pairs(options.data, resolution)

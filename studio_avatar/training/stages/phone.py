@@ -34,7 +34,10 @@ from studio_avatar.training.pairs import load_phone_set
 
 def build_networks(config: PhoneConfig):
     generator = StyleGAN2Generator(
-        resolution=config.resolution, z_dim=config.w_dim, w_dim=config.w_dim, channels=config.generator_channels
+        resolution=config.resolution,
+        z_dim=config.w_dim,
+        w_dim=config.w_dim,
+        channels=config.generator_channels,
     )
     encoder = InversionEncoder(
         resolution=config.resolution,

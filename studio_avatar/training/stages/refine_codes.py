@@ -71,9 +71,13 @@ def main(arguments=None):
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--data", type=Path, required=True, help="folder written by studio_avatar.data.prepare")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder written by studio_avatar.data.prepare"
+    )
     parser.add_argument("--phone", type=Path, required=True, help="folder with phone_generator/ and encoder/")
-    parser.add_argument("--pairs", type=int, default=PhoneConfig.pairs, help="simulated captures beside all portraits")
+    parser.add_argument(
+        "--pairs", type=int, default=PhoneConfig.pairs, help="simulated captures beside all portraits"
+    )
     parser.add_argument("--steps", type=int, default=20, help="of the refinement")
     parser.add_argument("--workers", type=int, default=2, help="processes, one core each")
     options = parser.parse_args(arguments)

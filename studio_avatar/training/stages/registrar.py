@@ -28,7 +28,11 @@ from studio_avatar.training.options import parse_stage_options
 
 WARP_GRIDS = (3, 5, 9)  # nodes a side of the random warps
 MIN_KNOWN = 0.25  # share of a cell's texels whose offset must be known
-GAIN, TINT, NOISE = 0.25, 0.08, 0.02  # spread of random exposure [log], colour [log] and noise of the training views
+GAIN, TINT, NOISE = (
+    0.25,
+    0.08,
+    0.02,
+)  # spread of random exposure [log], colour [log] and noise of the training views
 
 
 class ViewSet:
@@ -51,7 +55,12 @@ class ViewSet:
 
     def batch(self, rows):
         """(rgb, trust, offset, known) as float32 in [-1, 1], [0, 1], units and [0, 1]."""
-        parts = to_float(self.rgb[rows]), to_mask(self.trust[rows]), self.offset[rows].float(), to_mask(self.known[rows])
+        parts = (
+            to_float(self.rgb[rows]),
+            to_mask(self.trust[rows]),
+            self.offset[rows].float(),
+            to_mask(self.known[rows]),
+        )
         return tuple(part.contiguous() for part in parts)
 
 
@@ -71,7 +80,9 @@ class RegistrarStage:
         """Mirrored, warped, and in another exposure."""
         count = len(rgb)
         flip = (self.draws.rand(count) < 0.5)[:, None, None, None]
-        rgb, trust, offset, known = (torch.where(flip, part.flip(-1), part) for part in (rgb, trust, offset, known))
+        rgb, trust, offset, known = (
+            torch.where(flip, part.flip(-1), part) for part in (rgb, trust, offset, known)
+        )
         offset = torch.where(flip, offset * torch.tensor([-1.0, 1.0])[:, None, None], offset)
         field = self.warp(count, offset.shape[-1])
         # A warped view shows at t what was at t + field, which truly lies at t + field + offset(t + field).
@@ -113,7 +124,10 @@ class RegistrarStage:
             before.append(offset.norm(dim=1)[seen[:, 0]])
             after.append(left.norm(dim=1)[seen[:, 0]])
         unit = 1024 * self.net.config.unit
-        return {"texels_before": unit * torch.cat(before).median().item(), "texels": unit * torch.cat(after).median().item()}
+        return {
+            "texels_before": unit * torch.cat(before).median().item(),
+            "texels": unit * torch.cat(after).median().item(),
+        }
 
 
 def channels_last(images):

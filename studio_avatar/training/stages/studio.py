@@ -53,7 +53,9 @@ class StudioStage:
         config: StudioConfig = options.config
         self.config, self.accelerator, self.draws = config, accelerator, Draws(accelerator)
         phone = options.weights["phone"]
-        self.phone_generator = StyleGAN2Generator.from_pretrained(phone / "phone_generator").requires_grad_(False)
+        self.phone_generator = StyleGAN2Generator.from_pretrained(phone / "phone_generator").requires_grad_(
+            False
+        )
         self.encoder = InversionEncoder.from_pretrained(phone / "encoder").eval().requires_grad_(False)
         resolution = self.phone_generator.config.resolution
         self.studio = load_textures(options.data / "studio_augmented.safetensors", resolution, "train")

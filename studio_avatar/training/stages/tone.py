@@ -41,7 +41,9 @@ class ToneStage:
     def step(self, step):
         phone, seen, target = pair_batch(self.pairs, step, self.config, self.accelerator)
         seen = drop_regions(seen, self.config.mask_dropout, self.draws)
-        truth = (linear_to_lab(mean_linear(target, self.net.tone_weight)) - self.net.lab_mean) / self.net.lab_std
+        truth = (
+            linear_to_lab(mean_linear(target, self.net.tone_weight)) - self.net.lab_mean
+        ) / self.net.lab_std
         mean, log_variance = self.net(phone, seen)
         loss = losses.gaussian_nll(mean, log_variance, truth)
         optimizer_step(self.accelerator, self.optimizer, loss)
@@ -54,7 +56,9 @@ class ToneStage:
     def validate(self):
         """(estimated mean, standard deviation, true tone) of the validation people's captures, (N, 3) L*a*b* each."""
         device, net = self.accelerator.device, self.ema.module
-        mean, std = net.estimate(to_float(self.validation.rgb).to(device), to_mask(self.validation.seen).to(device))
+        mean, std = net.estimate(
+            to_float(self.validation.rgb).to(device), to_mask(self.validation.seen).to(device)
+        )
         return mean, std, measure_tone(to_float(self.validation.target).to(device), net.tone_weight)
 
     def validation_error(self) -> float:

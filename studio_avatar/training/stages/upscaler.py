@@ -36,7 +36,10 @@ from studio_avatar.training.options import parse_stage_options
 from studio_avatar.training.relight import light_ratio, relight
 
 MARGIN = 4  # base texels around a crop: what bicubic interpolation and the light's estimate see beyond it
-CENTRES = ((0.22, 0.15), (0.66, 0.7))  # the crops' middles, rows and columns over the size: from, and how far; the face
+CENTRES = (
+    (0.22, 0.15),
+    (0.66, 0.7),
+)  # the crops' middles, rows and columns over the size: from, and how far; the face
 LIGHT_BLUR = 3  # texels: what a capture's light is averaged over where a better phone is imitated
 VALIDATION_CROPS = 24
 
@@ -68,7 +71,9 @@ class UpscalerStage:
         parts = [captures.crop(*choice, cells) for choice in zip(rows, corners, from_truth)]
         parts = mirror(*(torch.stack(part) for part in zip(*parts)), flip=draws.rand(batch) < 0.5)
         truth, phone, seen, base, average = parts
-        target = (truth + F.interpolate(slow(base - average), scale_factor=texel, mode="bilinear")).clamp(-1, 1)
+        target = (truth + F.interpolate(slow(base - average), scale_factor=texel, mode="bilinear")).clamp(
+            -1, 1
+        )
         phone = self.better_phone(phone, seen, truth, draws)
         phone, seen = self.degrade(phone, seen, draws)
         base = F.interpolate(base, scale_factor=texel, mode="bicubic", align_corners=False).clamp(-1, 1)
@@ -138,13 +143,17 @@ class UpscalerStage:
         for rows in torch.arange(len(base)).split(8):
             given = condition(base[rows], gradients[rows], trust[rows]).to(device)
             start = (base[rows] + NOISE_SCALE * noise[rows]).to(device)
-            answers.append(predict_clean(self.ema.module, start, torch.ones(len(rows), device=device), given).cpu())
+            answers.append(
+                predict_clean(self.ema.module, start, torch.ones(len(rows), device=device), given).cpu()
+            )
         return torch.cat(answers)
 
     @torch.no_grad()
     def preview(self, step):
         target, base, gradients, trust = (part[:6] for part in self.fixed_crops())
-        return sheet(2.0 * gradients[:, :1].expand(-1, 3, -1, -1), base, self.predict(base, gradients, trust), target)
+        return sheet(
+            2.0 * gradients[:, :1].expand(-1, 3, -1, -1), base, self.predict(base, gradients, trust), target
+        )
 
 
 class BaseMaker:
@@ -160,7 +169,9 @@ class BaseMaker:
     @torch.no_grad()
     def bases(self, rgb, seen):
         """Phone textures (B, 3, H, W) and seen masks (B, 1, H, W), floats → studio bases (B, 3, R, R)."""
-        rgb, seen = shrink_observed(rgb.to(self.device), seen.to(self.device), self.generator.config.resolution)
+        rgb, seen = shrink_observed(
+            rgb.to(self.device), seen.to(self.device), self.generator.config.resolution
+        )
         base = self.generator.synthesize(self.encoder(rgb, seen), noise_mode="const").clamp(-1, 1)
         lab, _ = self.tone.estimate(rgb, seen)
         return carry_over(base, rgb, seen, lab, self.unet, self.tone.tone_weight, self.tone.skin).cpu()
@@ -184,7 +195,9 @@ class Captures:
         )
         average = self.averages[(row, slice(None), *coarse)]
         base = average if from_truth else self.bases[(row, slice(None), *coarse)]
-        target, phone = (to_float(part[(row, slice(None), *fine)]) for part in (self.set.target, self.set.rgb))
+        target, phone = (
+            to_float(part[(row, slice(None), *fine)]) for part in (self.set.target, self.set.rgb)
+        )
         return target, phone, to_mask(self.set.seen[(row, slice(None), *fine)]), base, average
 
 
