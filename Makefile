@@ -24,6 +24,7 @@ avatar: $(VENV)/app.stamp
 
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 clean:
