@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 
 LUMA = (0.2126, 0.7152, 0.0722)  # Rec. 709 weights, applied to sRGB-encoded values
+LIGHT_CELLS = 128  # a side of the texture, over one of which light is smooth
 NOISE_SCALE = 0.25  # κ: standard deviation of the noise added to the base, in [-1, 1] units
 MAX_GRADIENT = 0.35  # per texel, in [-1, 1] units; larger conditions are soft-limited
 LIGHT_EDGE = 0.25  # change of log light over one base texel from which on detail is not trusted
@@ -177,9 +178,10 @@ def upscale(
     generator=None,
     callback=None,
 ):
-    """Studio base (1, 3, r, r) → studio texture (1, 3, H, W), both sRGB in [-1, 1].
+    """Relit texture → studio texture, both (1, 3, H, W) sRGB in [-1, 1].
 
     Args:
+        base: what the relight stage composed. seen: its keep mask: where the detail is the phone's own.
         phone: (1, 3, H, W) phone texture at the output size. seen: (1, 1, H, W) in [0, 1].
         scheduler: a flow-matching scheduler of diffusers: one of `FLOW_SCHEDULERS`, or a multistep one (UniPC, DPM-Solver)
             set to flow sigmas and flow prediction.
@@ -188,8 +190,7 @@ def upscale(
         callback: called as `callback(step, steps, sample)`; returns the sample or its replacement. `steps` are network
             calls, of which Heun's scheduler makes nearly two an inference step.
     """
-    size, texel = phone.shape[-2:], phone.shape[-1] // base.shape[-1]
-    base = F.interpolate(base, size, mode="bicubic", align_corners=False).clamp(-1, 1)
+    texel = max(phone.shape[-1] // LIGHT_CELLS // 4 * 4, 4)
     gradients, trust = detail_gradients(phone, seen, base, texel)
     given = condition(base, gradients, trust)
     noise = torch.randn(base.shape, generator=generator, dtype=base.dtype).to(base.device)

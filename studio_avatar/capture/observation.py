@@ -21,6 +21,7 @@ from studio_avatar.capture.fitting.tracking import track_points
 from studio_avatar.capture.io.video import MAX_SAMPLES, read_frames
 from studio_avatar.capture.reporting.contact_sheet import contact_sheet
 from studio_avatar.capture.reporting.report import CaptureReport, Finding, make_report
+from studio_avatar.capture.scene import SceneStatistics, measure_scene
 from studio_avatar.capture.texture.fusion import fuse
 from studio_avatar.capture.texture.skin import without_cover
 from studio_avatar.capture.texture.unwrap import Camera, View, unwrap
@@ -125,10 +126,20 @@ def observe(
     tell("fuse", 0.0)
     qualities = [keyframe.quality * keyframe.sureness for keyframe in keyframes]
     fused = fuse(views, qualities, lambda fraction: tell("fuse", fraction))
-    report = make_report(head, fused, keyframes, fit, sighting)
+    scene = scene_of(head, keyframes, fused)
+    report = make_report(head, fused, keyframes, fit, sighting, scene.doubt)
     tell("fuse", 1.0)
-    texture = PhoneTexture(fused.rgb, fused.seen, fit, report)
+    texture = PhoneTexture(fused.rgb, fused.seen, fit, report, scene)
     return Observation(texture, keyframes, fused.views, fused.best_view)
+
+
+def scene_of(head, keyframes: list[FaceFrame], fused) -> SceneStatistics:
+    """What the key frames say about the light beside the face."""
+    from studio_avatar.head.layout import region_mask
+
+    face = region_mask(head, len(fused.seen), "face")
+    pictures, points = [k.frame.rgb for k in keyframes], [k.face.points for k in keyframes]
+    return measure_scene(pictures, points, fused.rgb, fused.seen, face)
 
 
 def fit_frames(

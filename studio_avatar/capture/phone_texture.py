@@ -6,6 +6,7 @@ import numpy as np
 
 from studio_avatar.capture.fitting.head_fit import HeadFit
 from studio_avatar.capture.reporting.report import CaptureReport
+from studio_avatar.capture.scene import SceneStatistics
 
 
 @dataclass(frozen=True)
@@ -16,9 +17,11 @@ class PhoneTexture:
     seen: (H, W) float32 in [0, 1]; 0 = never observed, else how far to trust the texel.
     fit: the head in front of the camera in the keyframes.
     report: how good the capture is and what would make it better.
+    scene: what the frames say about the light beside the face, for the skin tone; None where only a texture is known.
     """
 
     rgb: np.ndarray
     seen: np.ndarray
     fit: HeadFit
     report: CaptureReport
+    scene: SceneStatistics | None = None

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, UNet2DModel
 
-from studio_avatar.models import InversionEncoder, Registrar, StyleGAN2Generator, ToneEstimator
+from studio_avatar.models import InversionEncoder, Registrar, RelightNetwork, StyleGAN2Generator, ToneEstimator
 from studio_avatar.weights.load import CLASSES
 from studio_avatar.weights.variants import HALF_VARIANT
 
@@ -18,7 +18,7 @@ NETWORKS = (
     "studio_generator",
     "encoder",
     "tone_estimator",
-    "carry_over",
+    "relight_network",
     "unet",
 )
 CONFIG_FILE = "config.json"
@@ -47,7 +47,7 @@ def export(runs: Path, folder: Path) -> None:
         "encoder": (InversionEncoder, runs / "phone" / "encoder"),
         "studio_generator": (StyleGAN2Generator, runs / "studio" / "studio_generator"),
         "tone_estimator": (ToneEstimator, runs / "tone" / "tone_estimator"),
-        "carry_over": (UNet2DModel, runs / "carry_over" / "carry_over"),
+        "relight_network": (RelightNetwork, runs / "relight" / "relight_network"),
         "unet": (UNet2DModel, runs / "upscaler" / "unet"),
     }
     for name, (cls, source) in sources.items():

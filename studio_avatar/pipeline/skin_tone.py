@@ -97,6 +97,18 @@ def measure_tone(texture, weight):
     return linear_to_lab(mean_linear(texture, weight))
 
 
+def tone_gain(texture, weight, lab):
+    """Factor (B, 3) in linear color that gives a texture the tone `lab`; arguments as of `set_tone`."""
+    gain = lab_to_linear(lab).clamp_min(1e-3) / mean_linear(texture, weight).clamp_min(1e-3)
+    return gain.clamp(1 / MAX_GAIN, MAX_GAIN)
+
+
+def apply_gain(texture, gain):
+    """Texture (B, 3, H, W) sRGB in [-1, 1], its linear color times `gain` (B, 3)."""
+    linear = srgb_to_linear(texture * 0.5 + 0.5) * gain[:, :, None, None]
+    return linear_to_srgb(linear.clamp(0, 1)) * 2 - 1
+
+
 def set_tone(texture, weight, lab, mask=1.0):
     """The texture with another tone: one gain a channel in linear light, so that shading and detail keep their ratios.
 
@@ -105,9 +117,7 @@ def set_tone(texture, weight, lab, mask=1.0):
         lab: (B, 3) the wanted tone.
         mask: (1, 1, H, W) in [0, 1], where the gain acts: not on eyes and teeth.
     """
-    gain = lab_to_linear(lab).clamp_min(1e-3) / mean_linear(texture, weight).clamp_min(1e-3)
-    gain = gain.clamp(1 / MAX_GAIN, MAX_GAIN)[:, :, None, None]
-    changed = linear_to_srgb((srgb_to_linear(texture * 0.5 + 0.5) * gain).clamp(0, 1)) * 2 - 1
+    changed = apply_gain(texture, tone_gain(texture, weight, lab))
     return torch.lerp(texture, changed, torch.as_tensor(mask, dtype=texture.dtype, device=texture.device))
 
 

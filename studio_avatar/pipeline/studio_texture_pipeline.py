@@ -1,6 +1,6 @@
 """`StudioTexturePipeline`: a phone capture of a face becomes a studio-lit texture on an animatable head.
 
-    video / photos ─ capture ─► phone texture ─ invert ─► W+ ─ G_studio ─► base ─ upscale ─► studio texture ─► avatar
+    video / photos ─ capture ─► phone texture ─ invert ─► W+ ─ G_studio ─► base ─ relight ─► relit ─ upscale ─► studio texture ─► avatar
 
 Method: Athar et al., "Bridging the Gap: Studio-like Avatar Creation from a Monocular Phone Capture", ECCV 2024.
 This file imports only single files beside it: it is also published on the Hub as remote code.
@@ -17,15 +17,18 @@ from diffusers import DiffusionPipeline
 from diffusers.utils import BaseOutput
 from PIL import Image
 
-from .carry_over import carry_over
 from .errors import InvalidInputError, MissingDependencyError
 from .inversion import invert, shrink_observed
-from .skin_tone import ITA_RANGE, SkinTone, measure_tone, tone_of_ita
+from .relight import relight
+from .skin_tone import ITA_RANGE, SkinTone, measure_tone, set_tone, tone_of_ita
 from .upscale import PATCH, is_flow_matching, upscale
 
 # Share of the refined code in what G_studio gets: refinement leaves the codes that G_studio was trained on and takes light
 # along. Measured on validation people: docs/architecture.md, "Why G_studio gets a quarter of the refinement".
 REFINED_SHARE = 0.25
+DEFAULT_SIZE = 1024  # of the texture made of a video or photos
+# Standard deviations in L*a*b* where the pictures say next to nothing of skin tone: no color, log footage, nearly black.
+DOUBTFUL_STD = (18.0, 6.0, 8.0)
 
 
 @dataclasses.dataclass
@@ -35,7 +38,12 @@ class StudioTextureOutput(BaseOutput):
 
     Attributes:
         texture: studio texture at `output_size`.
-        base: G_studio's output with the person's tone and marks carried over, at the generators' resolution.
+        base: G_studio's picture of the code in the person's tone, at the generators' resolution.
+        relit: the phone texture in studio light, completed and repaired, at `output_size`: where the upscaler starts.
+        keep: (H, W) float32 in [0, 1], how much of each texel is the phone texture's own; 0 on glasses, strands, clipped
+            highlights and the unseen, where `repair` stands.
+        gain: (H, W, 3) float32, natural logarithm of the factor in linear color that took the phone's light off.
+        repair: what stands where nothing is kept.
         reconstruction: the phone generator's picture of the same W+ code, at the same resolution.
         phone_texture: what the phone saw, at `output_size`; never observed texels are filled smoothly.
         latents: (num_ws, w_dim) float32 W+ code, refined: that of `reconstruction`.
@@ -49,6 +57,10 @@ class StudioTextureOutput(BaseOutput):
 
     texture: Image.Image | np.ndarray
     base: Image.Image | np.ndarray
+    relit: Image.Image | np.ndarray
+    keep: np.ndarray
+    gain: np.ndarray
+    repair: Image.Image | np.ndarray
     reconstruction: Image.Image | np.ndarray
     phone_texture: Image.Image | np.ndarray
     latents: np.ndarray
@@ -80,13 +92,13 @@ class StudioTexturePipeline(DiffusionPipeline):
     """Studio texture and avatar from a selfie video, photos, or a finished phone texture.
 
     Components: `phone_generator` and `studio_generator` (StyleGAN2, same W+), `encoder` (phone texture → W+),
-    `tone_estimator` (phone texture → skin tone), `carry_over` (UNet: what the code misses of the person), `unet` and
+    `tone_estimator` (phone texture → skin tone), `relight_network` (the phone texture in studio light), `unet` and
     `scheduler` (gradient-guided flow-matching upscaler), `head` (shape, expressions and texture layout), `registrar` (places
     the face on the head, used by the capture).
     """
 
     model_cpu_offload_seq = (
-        "registrar->encoder->phone_generator->studio_generator->tone_estimator->carry_over->unet"
+        "registrar->encoder->phone_generator->studio_generator->tone_estimator->relight_network->unet"
     )
     _callback_tensor_inputs = ["sample"]
 
@@ -96,7 +108,7 @@ class StudioTexturePipeline(DiffusionPipeline):
         studio_generator,
         encoder,
         tone_estimator,
-        carry_over,
+        relight_network,
         unet,
         scheduler,
         head,
@@ -108,7 +120,7 @@ class StudioTexturePipeline(DiffusionPipeline):
             studio_generator=studio_generator,
             encoder=encoder,
             tone_estimator=tone_estimator,
-            carry_over=carry_over,
+            relight_network=relight_network,
             unet=unet,
             scheduler=scheduler,
             head=head,
@@ -119,7 +131,7 @@ class StudioTexturePipeline(DiffusionPipeline):
             studio_generator,
             encoder,
             tone_estimator,
-            carry_over,
+            relight_network,
             unet,
             registrar,
         ):
@@ -226,10 +238,13 @@ class StudioTexturePipeline(DiffusionPipeline):
             callback=lambda step, total: progress("invert", step / total),
         )
 
-    def tone(self, rgb, seen, skin_tone):
+    def tone(self, rgb, seen, skin_tone, scene=None):
         """`SkinTone` of the person in a phone texture (1, 3, H, W), and the tone the texture shows; see `__call__`."""
         rgb, seen = shrink_observed(rgb, seen, self.base_resolution)
-        lab, std = self.tone_estimator.estimate(rgb, seen)
+        vector = None if scene is None else torch.from_numpy(scene.vector)[None].to(rgb)
+        lab, std = self.tone_estimator.estimate(rgb, seen, vector)
+        if scene is not None and scene.doubt:
+            std = torch.maximum(std, torch.tensor(DOUBTFUL_STD, device=std.device))
         if skin_tone is not None:
             lab, std = tone_of_ita(lab[0].cpu(), skin_tone)[None], torch.zeros_like(std)
         shown = measure_tone(rgb.float(), self.tone_estimator.tone_weight * seen.float())
@@ -240,12 +255,16 @@ class StudioTexturePipeline(DiffusionPipeline):
         code = torch.lerp(inversion.encoded, inversion.w_plus, REFINED_SHARE)
         return self.studio_generator.synthesize(code, noise_mode="const").clamp(-1, 1).float()
 
-    def personalise(self, base, rgb, seen, tone):
-        """The studio generator's picture in the person's `SkinTone` and with the marks the phone texture shows."""
-        rgb, seen = shrink_observed(rgb.float(), seen.float(), self.base_resolution)
+    def relight(self, base, rgb, seen, tone):
+        """The phone texture in studio light and in the person's `SkinTone`, with what it lacks from the base → `Relit`."""
         lab = torch.tensor([tone.lab], device=base.device)
         masks = self.tone_estimator.tone_weight.to(base.device), self.tone_estimator.skin.to(base.device)
-        return carry_over(base, rgb, seen, lab, self.carry_over, *masks)
+        return relight(base.float(), rgb.float(), seen.float(), lab, self.relight_network, *masks)
+
+    def in_tone(self, base, tone):
+        """The studio generator's picture in the person's `SkinTone`."""
+        lab = torch.tensor([tone.lab], device=base.device)
+        return set_tone(base, self.tone_estimator.tone_weight.to(base), lab, self.tone_estimator.skin.to(base))
 
     def build_avatar(self, capture, texture):
         """Capture and studio texture (H, W, 3) in [0, 1] → `Avatar` with painted eyes and mouth; needs the package."""
@@ -266,7 +285,8 @@ class StudioTexturePipeline(DiffusionPipeline):
         num_inference_steps: int = 4,
         gradient_guidance_scale: float = 0.0,
         skin_tone: float | None = None,
-        output_size: int = 1024,
+        output_size: int | None = None,
+        scene=None,
         output_type: str = "pil",
         return_dict: bool = True,
         callback_on_step_end=None,
@@ -287,11 +307,12 @@ class StudioTexturePipeline(DiffusionPipeline):
             gradient_guidance_scale: pull of the phone's image gradients at sampling, 0 to 1.
             skin_tone: individual typology angle of the skin in degrees, −60 (dark) to 65 (light), where the user knows
                 better than the estimate.
-            output_size: side of the texture in texels.
+            output_size: side of the texture in texels; None: that of the given phone texture or capture, else 1024.
+            scene: `SceneStatistics` of the frames that a given phone texture was made of, if known; captures bring their own.
             output_type: "pil" or "np".
             callback_on_step_end: `f(pipe, step, timestep, {"sample": …}) -> dict`, after every upscaler step.
-            progress_callback: `f(stage, fraction)` with stages capture:…, invert, studio, upscale, avatar.
-            preview_callback: `f(name, texture)` as soon as "phone_texture" and "base" exist, float32 (H, W, 3) in [0, 1].
+            progress_callback: `f(stage, fraction)` with stages capture:…, invert, studio, relight, upscale, avatar.
+            preview_callback: `f(name, texture)` as soon as "phone_texture", "base" and "relit" exist, float32 (H, W, 3) in [0, 1].
 
         Returns:
             `StudioTextureOutput`, or a tuple of its fields.
@@ -300,6 +321,9 @@ class StudioTexturePipeline(DiffusionPipeline):
             InvalidInputError: an argument cannot work. CaptureError: the video or photos cannot become a texture.
         """
         # 1. Check what was asked for.
+        if output_size is None:
+            given = capture.rgb if capture is not None else phone_texture
+            output_size = DEFAULT_SIZE if given is None else len(given)
         self.check_inputs(
             video, images, capture, phone_texture, seen, output_size,
             num_inference_steps, num_inversion_steps, gradient_guidance_scale, skin_tone,
@@ -315,7 +339,7 @@ class StudioTexturePipeline(DiffusionPipeline):
             if capture is None and phone_texture is None:
                 capture = self.capture(video, images, output_size, progress)
             if capture is not None:
-                phone_texture, seen = capture.rgb, capture.seen
+                phone_texture, seen, scene = capture.rgb, capture.seen, capture.scene
         preview("phone_texture", np.asarray(phone_texture))
         rgb = to_tensor(np.asarray(phone_texture)).to(device, self.unet.dtype)
         mask = torch.from_numpy(np.asarray(seen, dtype=np.float32))[None, None].to(device, self.unet.dtype)
@@ -325,15 +349,22 @@ class StudioTexturePipeline(DiffusionPipeline):
             progress("invert", 0.0)
             inversion = self.invert(rgb, mask, num_inversion_steps, progress)
 
-        # 4. Studio base: the W+ code through the studio generator; tone and what is the person's own from the phone.
+        # 4. Studio base: the W+ code through the studio generator.
         with _timed(timings, "studio"):
             progress("studio", 0.0)
-            tone, phone_tone = self.tone(rgb, mask, skin_tone)
-            base = self.personalise(self.generate(inversion), rgb, mask, tone).to(rgb.dtype)
+            tone, phone_tone = self.tone(rgb, mask, skin_tone, scene)
+            base = self.in_tone(self.generate(inversion), tone)
             preview("base", to_array(base))
             progress("studio", 1.0)
 
-        # 5. Upscale, guided by the phone's image gradients.
+        # 5. Relight: the person's own texture in the light of the base.
+        with _timed(timings, "relight"):
+            progress("relight", 0.0)
+            relit = self.relight(base, rgb, mask, tone)
+            preview("relit", to_array(relit.texture))
+            progress("relight", 1.0)
+
+        # 6. Upscale, guided by the phone's image gradients.
         with _timed(timings, "upscale"), self.progress_bar(total=num_inference_steps) as bar:
             progress("upscale", 0.0)
 
@@ -347,12 +378,12 @@ class StudioTexturePipeline(DiffusionPipeline):
                 return (answer or {}).get("sample", sample)
 
             texture = upscale(
-                base, rgb, mask, self.unet, self.scheduler,
+                relit.texture.to(rgb.dtype), rgb, relit.keep.to(rgb.dtype), self.unet, self.scheduler,
                 num_inference_steps, gradient_guidance_scale, generator, on_step,
             )  # fmt: skip
         texture = to_array(texture)
 
-        # 6. Avatar: the person's head wearing the texture.
+        # 7. Avatar: the person's head wearing the texture.
         avatar = None
         with _timed(timings, "avatar"):
             if capture is not None:
@@ -360,12 +391,16 @@ class StudioTexturePipeline(DiffusionPipeline):
                 avatar = self.build_avatar(capture, texture)
                 progress("avatar", 1.0)
 
-        # 7. Hand over.
+        # 8. Return.
         self.maybe_free_model_hooks()
         convert = to_pil if output_type == "pil" else (lambda array: array)
         output = StudioTextureOutput(
             texture=convert(texture),
             base=convert(to_array(base)),
+            relit=convert(to_array(relit.texture)),
+            keep=relit.keep[0, 0].cpu().numpy(),
+            gain=relit.gain[0].permute(1, 2, 0).cpu().numpy(),
+            repair=convert(to_array(relit.repair)),
             reconstruction=convert(to_array(inversion.reconstruction)),
             phone_texture=convert(np.asarray(phone_texture, dtype=np.float32)),
             latents=inversion.w_plus[0].float().cpu().numpy(),

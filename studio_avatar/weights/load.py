@@ -11,7 +11,7 @@ from diffusers import schedulers as diffusers_schedulers
 
 from studio_avatar.errors import InvalidInputError, WeightsError
 from studio_avatar.head.model import HeadModel
-from studio_avatar.models import InversionEncoder, Registrar, StyleGAN2Generator, ToneEstimator
+from studio_avatar.models import InversionEncoder, Registrar, RelightNetwork, StyleGAN2Generator, ToneEstimator
 
 from .download import INDEX_FILE, download_weights
 from .variants import component_variants
@@ -23,7 +23,7 @@ CLASSES = {
     "head": HeadModel,
     "registrar": Registrar,
     "tone_estimator": ToneEstimator,
-    "carry_over": UNet2DModel,
+    "relight_network": RelightNetwork,
     "unet": UNet2DModel,
 }
 # Arguments of diffusers' loader that change nothing here: no code is run, and everything is safetensors.

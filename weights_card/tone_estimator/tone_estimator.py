@@ -1,7 +1,9 @@
-"""Skin tone estimator: phone texture and seen mask → the colour the skin has under even white light, with its uncertainty.
+"""Skin tone estimator: phone texture, visibility and scene → the colour the skin has under even white light, with its
+uncertainty.
 
-What gives tone away under unknown light and exposure is seen by a small convolutional network: the white of the eyes, lips,
-hair, highlights, the colour of shadows. It answers with a Gaussian in L*a*b* (Nix and Weigend 1994), so that where the
+What gives tone away under unknown light and exposure is seen by a small convolutional network: eyes, lips, highlights, the
+colour of shadows. Beside it stands what the frames say about the scene (`SceneStatistics`): the whites of the eyes, teeth, the
+surroundings. Only the face is looked at: caps, scarfs and hair lie outside. It answers with a Gaussian in L*a*b* (Nix and Weigend 1994), so that where the
 phone texture says little the mean of people comes out, with a wide spread, instead of a guess.
 This file imports nothing of the package: it is also published on the Hub as remote code.
 """
@@ -18,16 +20,17 @@ class ToneEstimator(ModelMixin, ConfigMixin):
     resolution: side of the input texture in texels, a multiple of 32.
     channels: feature maps after each of the five halvings.
     hidden: width of the layer before the answer.
+    scene_size: length of the scene vector; all zeros where nothing is known.
 
     Buffers: `lab_mean`, `lab_std` (3,), of the training set; `spread` (3,), by which the network's standard deviations are
     multiplied, because they are too small for people it has not seen; `tone_weight` (1, 1, R, R), where tone is measured:
-    skin of the upper face; `skin` (1, 1, R, R) in [0, 1], where a change of tone acts: everything but eyes, teeth and mouth.
+    skin of the upper face; `region` (1, 1, R, R), the texels that are looked at; `skin` (1, 1, R, R) in [0, 1], where a change of tone acts: everything but eyes, teeth and mouth.
     They are float32 whatever dtype the parameters are cast to.
     """
 
     @register_to_config
     def __init__(
-        self, resolution: int = 128, channels: tuple[int, ...] = (32, 64, 96, 128, 128), hidden: int = 256
+        self, resolution: int = 128, channels: tuple[int, ...] = (48, 80, 128, 160, 192), hidden: int = 320, scene_size: int = 20
     ):
         super().__init__()
         layers, width = [], 4
@@ -36,9 +39,11 @@ class ToneEstimator(ModelMixin, ConfigMixin):
             width = out
         self.features = nn.Sequential(*layers)
         side = resolution // 2 ** len(channels)
+        self.scene_features = nn.Sequential(nn.Linear(scene_size, 96), nn.LeakyReLU(0.2), nn.Linear(96, 96), nn.LeakyReLU(0.2))
         self.head = nn.Sequential(
-            nn.Linear(width * side * side, hidden), nn.LeakyReLU(0.2), nn.Linear(hidden, 6)
-        )
+            nn.Linear(width * side * side + 96, hidden), nn.LeakyReLU(0.2), nn.Linear(hidden, hidden // 2),
+            nn.LeakyReLU(0.2), nn.Linear(hidden // 2, 6),
+        )  # fmt: skip
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_normal_(module.weight, 0.2)
@@ -48,6 +53,7 @@ class ToneEstimator(ModelMixin, ConfigMixin):
         self.register_buffer("lab_std", torch.ones(3))
         self.register_buffer("spread", torch.ones(3))
         self.register_buffer("tone_weight", torch.ones(1, 1, resolution, resolution))
+        self.register_buffer("region", torch.ones(1, 1, resolution, resolution))
         self.register_buffer("skin", torch.ones(1, 1, resolution, resolution))
 
     @classmethod
@@ -66,17 +72,25 @@ class ToneEstimator(ModelMixin, ConfigMixin):
                 setattr(self, name, buffer.to(moved.device))
         return self
 
-    def forward(self, rgb, seen):
-        """rgb (B, 3, R, R) sRGB in [-1, 1], seen (B, 1, R, R) in [0, 1] → normalised mean and log variance, (B, 3) each."""
-        answer = self.head(self.features(torch.cat([rgb * seen, seen * 2.0 - 1.0], dim=1)).flatten(1))
+    def forward(self, rgb, seen, scene=None):
+        """Normalised mean and log variance, (B, 3) each.
+
+        rgb (B, 3, R, R) sRGB in [-1, 1]; seen (B, 1, R, R) in [0, 1]; scene (B, S), or None where nothing is known.
+        """
+        seen = seen * self.region.to(seen.dtype)
+        if scene is None:
+            scene = rgb.new_zeros(len(rgb), self.config.scene_size)
+        maps = self.features(torch.cat([rgb * seen, seen * 2.0 - 1.0], dim=1)).flatten(1)
+        answer = self.head(torch.cat([maps, self.scene_features(scene.to(maps.dtype))], dim=1))
         return answer[:, :3], answer[:, 3:].clamp(-4.0, 3.0)
 
     @apply_forward_hook  # CPU offloading watches `forward` only
-    def estimate(self, rgb, seen):
+    def estimate(self, rgb, seen, scene=None):
         """→ L*a*b* of the skin's mean colour and standard deviations, (B, 3) float32 each.
 
         The mean over the texture and its mirror image, which is as good a capture of the same tone.
         """
         both = torch.cat([rgb, rgb.flip(-1)]), torch.cat([seen, seen.flip(-1)])
-        mean, log_variance = (part.float().view(2, len(rgb), 3).mean(0) for part in self(*both))
+        scenes = None if scene is None else torch.cat([scene, scene])
+        mean, log_variance = (part.float().view(2, len(rgb), 3).mean(0) for part in self(*both, scenes))
         return self.lab_mean + self.lab_std * mean, self.lab_std * self.spread * torch.exp(0.5 * log_variance)

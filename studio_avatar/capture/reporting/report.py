@@ -109,8 +109,12 @@ def make_report(
     keyframes: Sequence[FaceFrame],
     fit: HeadFit,
     sighting: Sighting,
+    doubt: str | None = None,
 ) -> CaptureReport:
-    """Measure a finished capture; `fused` is its texture, `keyframes` the frames it came from."""
+    """Measure a finished capture; `fused` is its texture, `keyframes` the frames it came from.
+
+    doubt: why nothing can be said of the skin tone (`SceneStatistics.doubt`).
+    """
     findings = [
         *_coverage(head, fused, keyframes),
         *_sharpness_and_size(keyframes, sighting, fit),
@@ -118,6 +122,8 @@ def make_report(
         *_light(head, fused),
         *_cover(head, fused),
     ]
+    if doubt:
+        findings.append(Finding("skin_tone_known", 0.0, "", 1.0, "fair", doubt))
     return CaptureReport(
         sighting.sampled, sighting.with_face, len(keyframes), sighting.rejected, tuple(findings)
     )

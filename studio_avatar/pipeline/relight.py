@@ -1,0 +1,156 @@
+"""From the light of the phone to the light of the studio, without losing the person.
+
+    S = a · P · exp(g) + (1 − a) · B'
+
+P is the phone texture in the estimated tone and B the studio base, both in linear colour. The gain g is smooth: it says what
+the light did. The keep mask a is at most the visibility, and 0 where the phone texture shows something that is not the
+person (glasses, strands of hair, clipped highlights, the edges of shadows). B' is the base with what the network repairs.
+So texture passes through untouched wherever it is trusted. Gain, mask and repair do not depend on the size of the picture:
+they are made at the network's resolution and act on phone textures of any size above it.
+
+Without a network, g is the smoothed quotient: log B − log P, averaged over the seen texels around.
+This file imports only single files beside it: it is also published on the Hub as remote code.
+"""
+
+import dataclasses
+
+import torch
+import torch.nn.functional as F
+
+from .inversion import shrink_observed
+from .skin_tone import apply_gain, linear_to_srgb, set_tone, srgb_to_linear, tone_gain
+
+EPSILON = 0.01  # added to linear colours before the logarithm, so that black has one
+QUOTIENT_SIGMA = 12 / 1024  # of the texture's width: over what the quotient is averaged
+QUOTIENT_RESOLUTION = 512  # at which it is computed where no network says otherwise
+CONTINUED = 40 / 1024  # of the texture's width: how far the phone texture's continuation counts in eyes and mouth
+MAX_GAIN = 3.0  # of the log gain
+
+
+@dataclasses.dataclass
+class Relit:
+    """texture: (B, 3, H, W) sRGB in [-1, 1]. keep: (B, 1, H, W) in [0, 1]. gain: (B, 3, H, W), natural logarithm of the
+    factor in linear colour. repair: (B, 3, H, W) sRGB in [-1, 1], what stands where nothing is kept."""
+
+    texture: torch.Tensor
+    keep: torch.Tensor
+    gain: torch.Tensor
+    repair: torch.Tensor
+
+
+def log_linear(texture):
+    """(B, 3, H, W) sRGB in [-1, 1] → log(linear + EPSILON)."""
+    return torch.log(srgb_to_linear((texture * 0.5 + 0.5).clamp(0, 1)) + EPSILON)
+
+
+def from_log_linear(log):
+    """Inverse of `log_linear`, clamped to what a texture can show."""
+    return linear_to_srgb((torch.exp(log) - EPSILON).clamp(0, 1)) * 2.0 - 1.0
+
+
+def smoothed(values, weight, sigma):
+    """Gaussian mean of `values` (B, C, H, W) by `weight` (B, 1, H, W); `sigma` in texels.
+
+    Far from any weight it fades to the mean of all that has weight.
+    """
+    step = max(int(sigma // 2), 1)
+    sums = F.avg_pool2d(torch.cat([values * weight, weight], dim=1), step)
+    radius = max(int(3 * sigma / step + 0.5), 1)
+    offsets = torch.arange(-radius, radius + 1, device=values.device, dtype=values.dtype)
+    kernel = torch.exp(-0.5 * (offsets * step / sigma) ** 2)
+    kernel = (kernel / kernel.sum()).view(1, 1, -1, 1).expand(sums.shape[1], -1, -1, -1)
+    everywhere = sums.mean((2, 3), keepdim=True) * 1e-3
+    sums = F.conv2d(sums, kernel, padding=(radius, 0), groups=sums.shape[1])
+    sums = F.conv2d(sums, kernel.transpose(2, 3), padding=(0, radius), groups=sums.shape[1]) + everywhere
+    mean = sums[:, :-1] / sums[:, -1:].clamp_min(1e-8)
+    return F.interpolate(mean, values.shape[-2:], mode="bilinear", align_corners=False) if step > 1 else mean
+
+
+def smoothed_quotient(phone, base, visibility, sigma=QUOTIENT_SIGMA):
+    """Log gain (B, 3, H, W) that turns the smooth part of the phone texture into that of the base.
+
+    phone, base: (B, 3, H, W) sRGB in [-1, 1]. sigma: share of the texture's width.
+    """
+    return smoothed(log_linear(base) - log_linear(phone), visibility, sigma * phone.shape[-1])
+
+
+def compose(phone, visibility, gain, keep, repair):
+    """The formula above on textures of one size; `keep` is cut to the visibility."""
+    keep = keep * visibility
+    relit = from_log_linear(log_linear(phone) + gain)
+    return Relit(torch.lerp(repair, relit, keep), keep, gain, repair)
+
+
+def answers(base, phone, visibility, network):
+    """The network's gain, keep mask and repaired base for textures of its own size.
+
+    base, phone: (B, 3, R, R) sRGB in [-1, 1], both in the estimated tone. visibility: (B, 1, R, R).
+    """
+    quotient = smoothed_quotient(phone, base, visibility)
+    parts = (phone, base, quotient, visibility)
+    if network is None:
+        return quotient, torch.ones_like(visibility), base
+    dtype = next(network.parameters()).dtype
+    change, keep, repair = (part.float() for part in network(*(part.to(dtype) for part in parts)))
+    change = F.interpolate(change, phone.shape[-2:], mode="bicubic", align_corners=False)
+    return (quotient + change).clamp(-MAX_GAIN, MAX_GAIN), torch.sigmoid(keep), (base + repair).clamp(-1, 1)
+
+
+def beside_skin(gain, keep, visibility, weight, skin):
+    """Eyes, teeth and mouth, where `skin` is 0, stay what the phone texture shows, in the mean light of the face.
+
+    They are wet, moving and lie in holes: what a network could learn of their light is little, what it could spoil is much.
+    Around what was seen of them counts the phone texture's own continuation.
+
+    Returns: gain, keep mask and visibility.
+    """
+    seen = visibility * weight
+    mean = (gain * seen).sum((2, 3), keepdim=True) / seen.sum((2, 3), keepdim=True).clamp_min(1e-4)
+    reach = 2 * round(visibility.shape[-1] * CONTINUED / 2) + 1
+    around = F.max_pool2d(visibility * (1 - skin), reach, stride=1, padding=reach // 2)
+    blend = torch.lerp(mean.expand_as(gain), gain, skin), torch.lerp(torch.ones_like(keep), keep, skin)
+    return *blend, torch.maximum(visibility, around * (1 - skin))
+
+
+def resized(image, size, mode="bicubic"):
+    """(B, C, h, w) → (B, C, size, size): averaged when it gets smaller, interpolated when larger."""
+    side = image.shape[-1]
+    if side == size:
+        return image
+    if size < side:
+        return F.interpolate(image, size=(size, size), mode="area")
+    return F.interpolate(image, size=(size, size), mode=mode, align_corners=False)
+
+
+def relight(base, phone, visibility, lab, network, weight, skin):
+    """Studio base and phone texture → `Relit`, the person in studio light, at the phone texture's size.
+
+    Args:
+        base: (B, 3, r, r) sRGB in [-1, 1], float32 like all that follow; the network may have another dtype.
+        phone: (B, 3, H, H) phone texture. visibility: (B, 1, H, H) in [0, 1].
+        lab: (B, 3) L*a*b* tone to give to the skin.
+        network: a `RelightNetwork`, or None for the smoothed quotient alone, at `QUOTIENT_RESOLUTION`.
+        weight, skin: the tone estimator's buffers (1, 1, R, R): where tone is measured, and where it is set.
+    """
+    size = phone.shape[-1]
+    side = QUOTIENT_RESOLUTION if network is None else network.config.resolution
+    if size > side:
+        small_phone, small_visibility = shrink_observed(phone, visibility, side)
+    else:
+        small_phone, small_visibility = resized(phone, side).clamp(-1, 1), resized(visibility, side, "bilinear")
+    weight, skin = resized(weight, side, "bilinear"), resized(skin, side, "bilinear")
+
+    # 1. One tone for both: their global colour says nothing any more.
+    base = set_tone(resized(base, side).clamp(-1, 1), weight, lab, skin)
+    factor = tone_gain(small_phone, weight * small_visibility, lab)
+
+    # 2. What the light did, what to keep, and what to repair.
+    gain, keep, repair = answers(base, apply_gain(small_phone, factor), small_visibility, network)
+    gain, keep, small_visibility = beside_skin(gain, keep, small_visibility, weight, skin)
+
+    # 3. The phone texture itself, at its own size.
+    gain, keep, repair = resized(gain, size, "bilinear"), resized(keep, size, "bilinear"), resized(repair, size)
+    visibility = torch.lerp(resized(small_visibility, size, "bilinear"), visibility, resized(skin, size, "bilinear"))
+    relit = compose(apply_gain(phone, factor), visibility, gain, keep, repair.clamp(-1, 1))
+    texture = set_tone(relit.texture, resized(weight, size, "bilinear"), lab, resized(skin, size, "bilinear"))
+    return dataclasses.replace(relit, texture=texture)
