@@ -14,15 +14,26 @@ from studio_avatar.capture.detection.landmarks import CHIN, FOREHEAD
 
 # MediaPipe landmarks: outlines of the openings of right and left eye and of the mouth, and the irises' middle and rim.
 EYES = (
-    ((33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246), 468, (469, 470, 471, 472)),
-    ((263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466), 473, (474, 475, 476, 477)),
+    (
+        (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246),
+        468,
+        (469, 470, 471, 472),
+    ),
+    (
+        (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466),
+        473,
+        (474, 475, 476, 477),
+    ),
 )
 CHEEKS = ((50, 101, 205), (280, 330, 425))  # three landmarks around the middle of each
 MOUTH = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
 IRIS_MARGIN = 1.2  # over the iris' radius: the limbus is dark
 BRIGHT = (0.6, 0.9)  # quantiles of brightness that count: above are highlights, below lashes and shadow
 MIN_PIXELS = 16  # of the white of the eyes in a frame
-DARKEST_WHITE, MOST_COLORED = 0.72, 0.95  # of the whites of the eyes: brightness and saturation over the cheeks
+DARKEST_WHITE, MOST_COLORED = (
+    0.72,
+    0.95,
+)  # of the whites of the eyes: brightness and saturation over the cheeks
 OPEN_MOUTH = 0.02  # height of the opening over face height from which teeth are looked for
 HEAD_ELLIPSE = (1.15, 1.25)  # half axes over face height around which the surroundings begin
 SURROUNDINGS_SIDE = 96  # pixels of the picture in which they are measured
@@ -73,20 +84,28 @@ class SceneStatistics:
         """(VECTOR_SIZE,) float32 as the tone estimator takes it: values, each group with a 1 where it is known."""
         parts = [self.sclera or (0, 0, 0), [self.sclera is not None]]
         around = self.surroundings is not None
-        parts += [self.levels if around else (0, 0, 0), self.surroundings or (0, 0, 0), [self.blown if around else 0, around]]
+        parts += [
+            self.levels if around else (0, 0, 0),
+            self.surroundings or (0, 0, 0),
+            [self.blown if around else 0, around],
+        ]
         parts += [self.teeth or (0, 0, 0), [self.teeth is not None], [self.clipped, self.dark]]
         values = np.concatenate([np.asarray(part, np.float32) for part in parts])
         return np.pad(values, (0, VECTOR_SIZE - len(values)))
 
 
-def measure_scene(pictures: Sequence[np.ndarray], points: Sequence[np.ndarray], rgb, visibility, face) -> SceneStatistics:
+def measure_scene(
+    pictures: Sequence[np.ndarray], points: Sequence[np.ndarray], rgb, visibility, face
+) -> SceneStatistics:
     """Measure the key frames of a capture.
 
     Args:
         pictures: K frames, uint8 (H, W, 3) sRGB. points: K times (478, 2) landmarks in pixels.
         rgb, visibility: the phone texture (S, S, 3) in [0, 1] and (S, S) in [0, 1]. face: (S, S) bool, texels of the face.
     """
-    scaled = [(picture, np.asarray(marks, np.float32)) for picture, marks in zip(pictures, points, strict=True)]
+    scaled = [
+        (picture, np.asarray(marks, np.float32)) for picture, marks in zip(pictures, points, strict=True)
+    ]
     around = [_surroundings(picture, marks) for picture, marks in scaled]
     around = [pixels for pixels in around if len(pixels)]
     seen = rgb[face & (visibility > 0.3)]
@@ -99,7 +118,9 @@ def measure_scene(pictures: Sequence[np.ndarray], points: Sequence[np.ndarray], 
         known["levels"] = tuple(map(float, np.quantile(luma, (0.1, 0.5, 0.9))))
         known["blown"] = float((luma > 0.97).mean())
     brightness = np.concatenate([(picture[::8, ::8] @ (LUMA / 255)).ravel() for picture in pictures])
-    chroma = float(np.mean([np.ptp(picture[::8, ::8].astype(np.int16), axis=-1).mean() / 255 for picture in pictures]))
+    chroma = float(
+        np.mean([np.ptp(picture[::8, ::8].astype(np.int16), axis=-1).mean() / 255 for picture in pictures])
+    )
     return SceneStatistics(
         sclera=_median([_sclera(*frame) for frame in scaled]),
         teeth=_median([_teeth(*frame) for frame in scaled]),
@@ -127,11 +148,16 @@ def _sclera(picture, marks):
         iris = np.hypot(x + 0.5 - marks[middle][0], y + 0.5 - marks[middle][1]) < IRIS_MARGIN * radius
         pixels.append(picture[crop][mask & ~iris])
     white = _bright(np.concatenate(pixels))
-    cheeks = np.concatenate([picture[_filled(picture, marks[list(cheek)])[1]].reshape(-1, 3) for cheek in CHEEKS])
+    cheeks = np.concatenate(
+        [picture[_filled(picture, marks[list(cheek)])[1]].reshape(-1, 3) for cheek in CHEEKS]
+    )
     skin = _bright(cheeks)
     if white is None or skin is None:
         return None
-    is_white = white @ LUMA > DARKEST_WHITE * (skin @ LUMA) and _saturation(white) < MOST_COLORED * _saturation(skin) + 0.02
+    is_white = (
+        white @ LUMA > DARKEST_WHITE * (skin @ LUMA)
+        and _saturation(white) < MOST_COLORED * _saturation(skin) + 0.02
+    )
     return white if is_white else None
 
 
@@ -174,7 +200,9 @@ def _bright(pixels):
 def _surroundings(picture, marks):
     """(N, 3) colors in [0, 1] of a small picture outside of an ellipse around the head, above the chin."""
     scale = SURROUNDINGS_SIDE / max(picture.shape[:2])
-    small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    small = (
+        cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    )
     forehead, chin = marks[FOREHEAD] * scale, marks[CHIN] * scale
     height = np.linalg.norm(chin - forehead)
     y, x = np.mgrid[: small.shape[0], : small.shape[1]] + 0.5

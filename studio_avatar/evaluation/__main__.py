@@ -21,6 +21,7 @@ from .pictures import MethodGrid
 from .report import Table, to_markdown, write_report
 
 SKIN_REGIONS = ("face", "ears")
+SURFACE_REGIONS = ("face", "ears", "brows", "lips", "eyelids")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -133,7 +134,7 @@ def evaluate(
         folder: prepared sets `portraits`, `studio` and `captures_held_out`.
         limit: use the first so many held-out items of each kind.
         embed: texture (H, W, 3) → face descriptor, for the columns that need one.
-        plain_unet: (rgb, seen) → texture (H, W, 3), the baseline trained on the same pairs.
+        plain_unet: `StudioPair` → texture (H, W, 3), the baseline trained on the same pairs.
         generators: name → `StyleGAN2Generator`, studio generators trained under other settings.
         observe: called with each `StudioPair`, row name and texture of the studio table, such as `MethodGrid.add`.
     """
@@ -158,7 +159,7 @@ def evaluate(
     faces = None if embed is None else held_out.studio_faces(folder, embed)
     rows = tables.studio_methods(held_out.mean_studio_texture(folder), ours)
     if plain_unet is not None:
-        rows.insert(-1, lambda rgb, seen: {"plain UNet": plain_unet(rgb, seen)})
+        rows.insert(-1, lambda pair: {"plain UNet": plain_unet(pair)})
     studio = tables.studio_table(pairs, skin, rows, embed, faces, observe=observe)
 
     # 3. Stages left out, and studio generators trained otherwise; both at base size, before the upscaler.
@@ -166,13 +167,18 @@ def evaluate(
         tables.studio_table, pairs, skin, embed=embed, studio_faces=faces, size=pipeline.base_resolution
     )
     ablation = at_base(
-        [partial(methods.bases_without, pipeline)], title="The studio base without one stage each"
+        [partial(methods.textures_without, pipeline)], title="The relit texture without one stage each"
     )
-    results = [reconstruction, studio, tables.tone_table(studio, pairs, skin), ablation]
+
+    # 4. Detail, and skin tone by light.
+    surface = region_mask(pipeline.head, len(pairs[0].truth), *SURFACE_REGIONS)
+    detail = tables.detail_table(pairs, surface, rows)
+    light = tables.light_table(pairs, partial(methods.estimated_tone, pipeline))
+    results = [reconstruction, studio, tables.tone_table(studio, pairs, skin), light, detail, ablation]
     if generators:
         compare = partial(methods.bases_of, pipeline, generators)
         results.append(
-            at_base([compare], title="Studio generators by their training, tone and carry-over left out")
+            at_base([compare], title="Studio generators by their training, tone and relighting left out")
         )
         if embed is not None:
             of_code = partial(methods.pictures_of, pipeline, generators)

@@ -2,13 +2,24 @@
 
 import json
 from argparse import Namespace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from studio_avatar.data.prepare.sets import light_of_variant
 from studio_avatar.errors import InvalidInputError
 
 from .tables import PhoneTextures, StudioPair
+
+
+@dataclass(frozen=True)
+class StoredScene:
+    """`SceneStatistics` of a prepared capture, as far as the tone estimator is concerned."""
+
+    vector: np.ndarray
+    doubt: str | None = None
+
 
 SETS = ("portraits", "studio", "captures_held_out")
 
@@ -82,24 +93,22 @@ def studio_faces(prepared: Path, embed) -> np.ndarray:
     return np.array([embed(_unit(tensors["rgb"][row])) for row in rows])
 
 
-def studio_pairs(prepared: Path, limit: int | None = None, truth: str = "target") -> list[StudioPair]:
-    """Simulated captures of held-out subjects with their true studio textures, at the stored size.
-
-    truth: "target", every texel at its own place, or "registered", where the capture's registration puts it.
-    """
-    return _pairs(prepared, "captures_held_out", "held_out", truth, limit)
+def studio_pairs(prepared: Path, limit: int | None = None) -> list[StudioPair]:
+    """Simulated captures of held-out subjects with their true studio textures, at the stored size."""
+    return _pairs(prepared, "captures_held_out", "held_out", limit)
 
 
-def validation_details(prepared: Path, limit: int | None = None) -> list[StudioPair]:
-    """The same of validation subjects, the truth registered: what settings of the upscaler are chosen on."""
-    return _pairs(prepared, "details", "validation", "target", limit)
-
-
-def _pairs(prepared: Path, name: str, split: str, truth: str, limit: int | None) -> list[StudioPair]:
+def _pairs(prepared: Path, name: str, split: str, limit: int | None) -> list[StudioPair]:
     tensors, items = _open(prepared, name)
     rows = [row for row, item in enumerate(items) if item["split"] == split][:limit]
     return [
-        StudioPair(items[row]["subject"], *(_unit(tensors[key][row]) for key in ("rgb", "seen", truth)))
+        StudioPair(
+            items[row]["subject"],
+            *(_unit(tensors[key][row]) for key in ("rgb", "seen", "target")),
+            scene=StoredScene(np.asarray(tensors["scene"][row])) if "scene" in tensors else None,
+            registered=_unit(tensors["registered"][row]) if "registered" in tensors else None,
+            light=light_of_variant(items[row]["variant"]),
+        )
         for row in rows
     ]
 

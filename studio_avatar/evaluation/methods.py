@@ -15,7 +15,8 @@ from diffusers import UNet2DModel
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.models import StyleGAN2Generator
 from studio_avatar.pipeline.inversion import shrink_observed
-from studio_avatar.pipeline.skin_tone import set_tone
+from studio_avatar.pipeline.relight import relight
+from studio_avatar.pipeline.skin_tone import SkinTone, measure_tone
 from studio_avatar.pipeline.studio_texture_pipeline import StudioTexturePipeline, to_array, to_tensor
 from studio_avatar.results.settings import CreationSettings
 from studio_avatar.training.stages.plain_unet import translate
@@ -48,11 +49,49 @@ def _inverted(pipeline, rgb: np.ndarray, seen: np.ndarray, num_steps: int = REFI
     return pipeline.invert(to_tensor(rgb), torch.from_numpy(seen)[None, None], num_steps, lambda *_: None)
 
 
-def studio_textures(pipeline, rgb: np.ndarray, seen: np.ndarray, seed: int) -> dict[str, np.ndarray]:
-    """The pipeline's studio base, enlarged, and its final texture, both of the size of `rgb`."""
-    size = len(rgb)
-    result = pipeline(phone_texture=rgb, seen=seen, seed=seed, output_type="np", output_size=size)
-    return {"ours: studio base": enlarge(result.base, size), "ours: texture": result.texture}
+def studio_textures(pipeline, pair, seed: int) -> dict[str, np.ndarray]:
+    """The pipeline's textures of a `StudioPair`, at its size: floors and stages first, the final one last."""
+    size = len(pair.rgb)
+    result = pipeline(
+        phone_texture=pair.rgb,
+        seen=pair.seen,
+        scene=pair.scene,
+        seed=seed,
+        output_type="np",
+        output_size=size,
+    )
+    return {
+        **quotients(pipeline, result.base, pair.rgb, pair.seen, result.skin_tone),
+        "ours: studio base": enlarge(result.base, size),
+        "ours: relit": result.relit,
+        "ours: texture": result.texture,
+    }
+
+
+def estimated_tone(pipeline, pair) -> tuple[float, float, float]:
+    """Estimated and true typology angle of the upper face's skin in degrees, and the error of L* in standard deviations."""
+    phone, mask = to_tensor(pair.rgb), torch.from_numpy(pair.seen)[None, None]
+    truth, _ = shrink_observed(to_tensor(pair.truth), torch.ones_like(mask), pipeline.base_resolution)
+    with torch.no_grad():
+        tone, _ = pipeline.tone(phone, mask, None, pair.scene)
+        lab = measure_tone(truth, pipeline.tone_estimator.tone_weight)[0].tolist()
+    return tone.ita, SkinTone(tuple(lab)).ita, (tone.lab[0] - lab[0]) / tone.std[0]
+
+
+def quotients(pipeline, base, rgb, seen, tone) -> dict[str, np.ndarray]:
+    """The floor of relighting: base over phone texture, smoothed over 12 and 28 texels of 1024, times the phone texture.
+
+    No network and nothing repaired; eyes and mouth as in the pipeline.
+    """
+    estimator, lab = pipeline.tone_estimator, torch.tensor([tone.lab])
+    parts = to_tensor(base), to_tensor(rgb), torch.from_numpy(seen)[None, None]
+    with torch.no_grad():
+        return {
+            f"quotient {texels}": to_array(
+                relight(*parts, lab, None, estimator.tone_weight, estimator.skin, texels / 1024).texture
+            )
+            for texels in (12, 28)
+        }
 
 
 def enlarge(texture: np.ndarray, size: int) -> np.ndarray:
@@ -60,28 +99,40 @@ def enlarge(texture: np.ndarray, size: int) -> np.ndarray:
     return to_array(F.interpolate(to_tensor(texture), size=(size, size), mode="bicubic", align_corners=False))
 
 
-def bases_without(pipeline, rgb: np.ndarray, seen: np.ndarray) -> dict[str, np.ndarray]:
-    """The studio base with all stages and without one each, at base size."""
-    phone, mask = to_tensor(rgb), torch.from_numpy(seen)[None, None]
-    weight, skin = pipeline.tone_estimator.tone_weight, pipeline.tone_estimator.skin
+def textures_without(pipeline, pair) -> dict[str, np.ndarray]:
+    """The relit texture with all stages and without one each."""
+    phone, mask = to_tensor(pair.rgb), torch.from_numpy(pair.seen)[None, None]
     with torch.no_grad():
-        tone, shown = pipeline.tone(phone, mask, None)
-        encoded, refined = (_inverted(pipeline, rgb, seen, steps) for steps in (0, REFINEMENT_STEPS))
+        tone, shown = pipeline.tone(phone, mask, None, pair.scene)
+        without_scene, _ = pipeline.tone(phone, mask, None)
+        encoded, refined = (
+            _inverted(pipeline, pair.rgb, pair.seen, steps) for steps in (0, REFINEMENT_STEPS)
+        )
         base = pipeline.generate(refined)
-        bases = {
-            "all stages": pipeline.personalise(base, phone, mask, tone),
-            "without W+ refinement": pipeline.personalise(pipeline.generate(encoded), phone, mask, tone),
-            "without the tone estimate (the phone's tone)": pipeline.personalise(base, phone, mask, shown),
-            "without carry-over": set_tone(base, weight, torch.tensor([tone.lab]), skin),
-            "studio generator alone": base,
+
+        def relit(base, tone):
+            return pipeline.relight(pipeline.in_tone(base, tone), phone, mask, tone).texture
+
+        made = {
+            "all stages": relit(base, tone),
+            "without W+ refinement": relit(pipeline.generate(encoded), tone),
+            "without the scene": relit(base, without_scene),
+            "without the tone estimate (the phone's tone)": relit(base, shown),
         }
-    return {name: to_array(texture) for name, texture in bases.items()}
+    size = len(pair.rgb)
+    bases = {
+        "without relighting": pipeline.in_tone(base, tone),
+        "studio generator alone": base,
+    }
+    return {name: to_array(texture) for name, texture in made.items()} | {
+        name: enlarge(to_array(texture), size) for name, texture in bases.items()
+    }
 
 
-def bases_of(pipeline, generators: dict, rgb: np.ndarray, seen: np.ndarray) -> dict[str, np.ndarray]:
+def bases_of(pipeline, generators: dict, pair) -> dict[str, np.ndarray]:
     """The pictures, at base size, that several studio generators make of the same W+ code."""
     with torch.no_grad():
-        inversion = _inverted(pipeline, rgb, seen)
+        inversion = _inverted(pipeline, pair.rgb, pair.seen)
         pictures = {
             name: pipeline.from_pipe(pipeline, studio_generator=generator).generate(inversion)
             for name, generator in generators.items()
@@ -106,13 +157,15 @@ def studio_generator(run: Path):
 
 
 def plain_unet(run: Path, resolution: int):
-    """The baseline UNet of a finished run, as a function of (rgb, seen) → texture, all (H, W[, 3]) float in [0, 1]."""
+    """The baseline UNet of a finished run, as a function of a `StudioPair` → texture (H, W, 3) in [0, 1]."""
     unet = UNet2DModel.from_pretrained(finished(run, "plain_unet"))
 
-    def translated(rgb: np.ndarray, seen: np.ndarray) -> np.ndarray:
-        phone, mask = shrink_observed(to_tensor(rgb), torch.from_numpy(seen)[None, None], resolution)
+    def translated(pair) -> np.ndarray:
+        phone, mask = shrink_observed(
+            to_tensor(pair.rgb), torch.from_numpy(pair.seen)[None, None], resolution
+        )
         with torch.no_grad():
-            return enlarge(to_array(translate(unet, phone, mask)), len(rgb))
+            return enlarge(to_array(translate(unet, phone, mask)), len(pair.rgb))
 
     return translated
 

@@ -12,6 +12,7 @@ from studio_avatar.imaging.color import srgb_to_linear
 SSIM_RADIUS, SSIM_SIGMA = 5, 1.5  # an 11×11 window, Wang et al. 2004
 SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2
 
+OCTAVES = (2, 4, 8, 16)  # texels
 LUMA = np.array([0.299, 0.587, 0.114])  # Rec. 601, as in FFHQ-UV's BS Error
 BS_KERNEL_AT_1024 = 55
 
@@ -178,6 +179,17 @@ def gradient_correlation(a: np.ndarray, b: np.ndarray, mask: np.ndarray) -> floa
     if samples[0].size < 2 or not samples[0].std() or not samples[1].std():
         return float("nan")
     return float(np.corrcoef(*samples)[0, 1])
+
+
+def octave_energy(texture: np.ndarray, mask: np.ndarray) -> list[float]:
+    """Mean square luma detail of sizes n to 2n texels for n in `OCTAVES`: differences of masked Gaussian means."""
+    luma = texture.astype(np.float64) @ LUMA
+    inside = (mask > 0).astype(np.float64)
+    # A Gaussian of sigma n / 4 leaves structures of about n texels and more.
+    means = [masked_blur(luma, inside, n / 4, int(n)) for n in (*OCTAVES, 2 * OCTAVES[-1])]
+    return [
+        masked_mean((fine - coarse) ** 2, mask) for fine, coarse in zip(means[:-1], means[1:], strict=True)
+    ]
 
 
 def _both(mask: np.ndarray, axis: int) -> np.ndarray:

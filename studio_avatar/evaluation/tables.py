@@ -5,7 +5,7 @@ Both take plain arrays and callables, so that any other method can be put in the
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -71,19 +71,25 @@ class StudioPair:
         subject: whose studio texture; one subject has several captures under different light.
         rgb: (H, W, 3) float32 phone texture, sRGB in [0, 1]; seen: (H, W) float32 in [0, 1].
         truth: (H, W, 3) float32 studio texture, sRGB in [0, 1].
+        scene: what the capture's frames say about the light (`.vector`, `.doubt`), or None.
+        registered: (H, W, 3), the truth where the capture's registration puts it, or None.
+        light: what lit it: "rooms" as in training, "unseen" panoramas and camera, or these "two stops under".
     """
 
     subject: str
     rgb: np.ndarray
     seen: np.ndarray
     truth: np.ndarray
+    scene: object | None = None
+    registered: np.ndarray | None = None
+    light: str = "rooms"
 
     def averaged(self, size: int) -> "StudioPair":
         """The same at fewer texels, of which the seen ones make the phone texture's colours."""
         weight = _averaged(self.seen, size)
         rgb = _averaged(self.rgb * self.seen[..., None], size) / np.maximum(weight, 1e-6)[..., None]
         rgb = np.where(weight[..., None] > 1e-3, rgb, _averaged(self.rgb, size))
-        return StudioPair(self.subject, rgb, weight, _averaged(self.truth, size))
+        return replace(self, rgb=rgb, seen=weight, truth=_averaged(self.truth, size), registered=None)
 
 
 def _averaged(values: np.ndarray, size: int) -> np.ndarray:
@@ -147,22 +153,24 @@ def _with_mirrors(textures: PhoneTextures) -> tuple[np.ndarray, np.ndarray]:
 
 
 def studio_methods(
-    studio_mean: np.ndarray, ours: Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]]
-) -> list[Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]]]:
-    """All methods as functions of (rgb, seen) that return {row name: texture}; the floors first.
+    studio_mean: np.ndarray, ours: Callable[["StudioPair"], dict[str, np.ndarray]]
+) -> list[Callable[["StudioPair"], dict[str, np.ndarray]]]:
+    """All methods as functions of a `StudioPair` that return {row name: texture}; the floors first.
 
     Args:
         studio_mean: (H, W, 3) mean of the training subjects' studio textures.
         ours: the pipeline; one call gives several rows (base and final texture).
     """
     return [
-        lambda rgb, seen: {"raw phone texture": rgb},
-        lambda rgb, seen: {"mean studio texture": studio_mean},
-        lambda rgb, seen: {
-            "gray-world + histogram match": baselines.gray_world_histogram_match(rgb, seen, studio_mean)
+        lambda pair: {"raw phone texture": pair.rgb},
+        lambda pair: {"mean studio texture": studio_mean},
+        lambda pair: {
+            "gray-world + histogram match": baselines.gray_world_histogram_match(
+                pair.rgb, pair.seen, studio_mean
+            )
         },
-        lambda rgb, seen: {
-            "mirror fill + blur-divide": baselines.mirror_fill_blur_divide(rgb, seen, studio_mean)
+        lambda pair: {
+            "mirror fill + blur-divide": baselines.mirror_fill_blur_divide(pair.rgb, pair.seen, studio_mean)
         },
         ours,
     ]
@@ -182,7 +190,7 @@ def studio_table(
 
     Args:
         skin: (H, W) bool, face and ears of the head.
-        methods: functions of (rgb, seen) → {row name: texture}, as from `studio_methods`; the textures are (size, size, 3).
+        methods: functions of a `StudioPair` → {row name: texture}, as from `studio_methods`, (size, size, 3).
         embed: texture (H, W, 3) → face descriptor (D,); None leaves the columns out that need it.
         studio_faces: (N, D) descriptors of the studio set, for the kernel distance.
         size: texels at which textures are compared, a divisor of the pairs' size, which it is by default.
@@ -203,10 +211,11 @@ def studio_table(
         true_face = None if embed is None else embed(pair.truth)
         for method in methods:
             started = time.perf_counter()
-            textures = method(pair.rgb, pair.seen)
+            textures = method(pair)
             seconds = time.perf_counter() - started
             for name, texture in textures.items():
-                values = studio_scores(texture, answer, skin) | {"seconds": seconds}
+                small = texture if len(texture) == size else _averaged(texture, size)
+                values = studio_scores(small, answer, skin) | {"seconds": seconds}
                 if embed is not None:
                     face = embed(texture)
                     faces.setdefault(name, []).append(face)
@@ -268,6 +277,71 @@ def studio_scores(texture: np.ndarray, pair: StudioPair, skin: np.ndarray) -> di
         "bs_error": metrics.bs_error(texture, seen),
         "gradient_correlation": metrics.gradient_correlation(texture, pair.rgb, seen),
     }
+
+
+def detail_table(pairs: list[StudioPair], surface: np.ndarray, methods: list[Callable]) -> Table:
+    """Detail against the true texture as the capture registers it: its own registration is the capture's affair.
+
+    surface: (H, W) bool, skin, brows and lips.
+    """
+    pairs = [pair for pair in pairs if pair.registered is not None]
+    columns = [
+        Column("ssim", "SSIM", 3, "higher"),
+        Column("correlation", "gradient correlation", 3, "higher"),
+        *(Column(f"octave_{n}", f"energy, {n}–{2 * n} texels") for n in metrics.OCTAVES),
+    ]
+    table = Table(
+        "Detail, against the truth where the capture's registration puts it",
+        f"{len(pairs)} captures, {len(surface)}² texels; seen skin, brows and lips. Energy: of the band of sizes over the "
+        "truth's, 1 is right. Correlation: of the image gradients.",
+        tuple(columns),
+    )
+    for pair in pairs:
+        seen = surface & (pair.seen >= SEEN)
+        for method in methods:
+            for name, texture in method(pair).items():
+                values = {
+                    "ssim": metrics.ssim(texture, pair.registered, seen),
+                    "correlation": metrics.gradient_correlation(texture, pair.registered, seen),
+                }
+                energies = metrics.octave_energy(texture, seen), metrics.octave_energy(pair.registered, seen)
+                values |= {f"octave_{n}": a / b for n, a, b in zip(metrics.OCTAVES, *energies, strict=True)}
+                table.add(name, values)
+    return table
+
+
+def light_table(
+    pairs: list[StudioPair], estimate: Callable[[StudioPair], tuple[float, float, float]]
+) -> Table:
+    """Errors of the estimated typology angle by light and by tone of the true skin.
+
+    estimate: pair → (estimated angle, true angle, error of L* over its standard deviation).
+    """
+    columns = [Column("error", "ITA error [°]", 1, "lower")]
+    columns += [Column(f"error_{band}", f"{band}", 1, "lower") for band, _ in TONE_BANDS]
+    columns += [
+        Column("signed_brown or dark", "signed, brown or dark", 1),
+        Column("within", "within one σ", 2),
+    ]
+    table = Table(
+        "Skin tone by light",
+        "Mean absolute error of the individual typology angle of the upper face's skin, then by tone of the true skin, the "
+        "signed error of brown and dark skin (positive: too light), and the share of true L* within one standard deviation. "
+        "Rooms: the light of the capture simulator; unseen: photographed panoramas and a tone curve that no training had.",
+        tuple(columns),
+    )
+    for pair in pairs:
+        angle, truth, deviation = estimate(pair)
+        band = next(name for name, low in TONE_BANDS if truth >= low)
+        values = {
+            "error": abs(angle - truth),
+            f"error_{band}": abs(angle - truth),
+            "within": float(abs(deviation) <= 1),
+        }
+        if band == "brown or dark":
+            values["signed_brown or dark"] = angle - truth
+        table.add(pair.light, values)
+    return table
 
 
 def tone_table(table: Table, pairs: list[StudioPair], skin: np.ndarray) -> Table:

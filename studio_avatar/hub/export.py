@@ -6,7 +6,13 @@ from pathlib import Path
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, UNet2DModel
 
-from studio_avatar.models import InversionEncoder, Registrar, RelightNetwork, StyleGAN2Generator, ToneEstimator
+from studio_avatar.models import (
+    InversionEncoder,
+    Registrar,
+    RelightNetwork,
+    StyleGAN2Generator,
+    ToneEstimator,
+)
 from studio_avatar.weights.load import CLASSES
 from studio_avatar.weights.variants import HALF_VARIANT
 

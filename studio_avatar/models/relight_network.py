@@ -61,7 +61,9 @@ class RelightNetwork(ModelMixin, ConfigMixin):
         self.shrink = nn.ModuleList(
             nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in zip(channels[:-1], channels[1:], strict=True)
         )
-        self.up = nn.ModuleList(nn.Sequential(*(ResidualBlock(c) for _ in range(blocks))) for c in channels[:-1])
+        self.up = nn.ModuleList(
+            nn.Sequential(*(ResidualBlock(c) for _ in range(blocks))) for c in channels[:-1]
+        )
         self.grow = nn.ModuleList(
             nn.Conv2d(b, a, 1) for a, b in zip(channels[:-1], channels[1:], strict=True)
         )

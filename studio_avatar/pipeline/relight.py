@@ -23,7 +23,9 @@ from .skin_tone import apply_gain, linear_to_srgb, set_tone, srgb_to_linear, ton
 EPSILON = 0.01  # added to linear colours before the logarithm, so that black has one
 QUOTIENT_SIGMA = 12 / 1024  # of the texture's width: over what the quotient is averaged
 QUOTIENT_RESOLUTION = 512  # at which it is computed where no network says otherwise
-CONTINUED = 40 / 1024  # of the texture's width: how far the phone texture's continuation counts in eyes and mouth
+CONTINUED = (
+    40 / 1024
+)  # of the texture's width: how far the phone texture's continuation counts in eyes and mouth
 MAX_GAIN = 3.0  # of the log gain
 
 
@@ -81,12 +83,12 @@ def compose(phone, visibility, gain, keep, repair):
     return Relit(torch.lerp(repair, relit, keep), keep, gain, repair)
 
 
-def answers(base, phone, visibility, network):
+def answers(base, phone, visibility, network, sigma=QUOTIENT_SIGMA):
     """The network's gain, keep mask and repaired base for textures of its own size.
 
     base, phone: (B, 3, R, R) sRGB in [-1, 1], both in the estimated tone. visibility: (B, 1, R, R).
     """
-    quotient = smoothed_quotient(phone, base, visibility)
+    quotient = smoothed_quotient(phone, base, visibility, sigma)
     parts = (phone, base, quotient, visibility)
     if network is None:
         return quotient, torch.ones_like(visibility), base
@@ -122,7 +124,7 @@ def resized(image, size, mode="bicubic"):
     return F.interpolate(image, size=(size, size), mode=mode, align_corners=False)
 
 
-def relight(base, phone, visibility, lab, network, weight, skin):
+def relight(base, phone, visibility, lab, network, weight, skin, sigma=QUOTIENT_SIGMA):
     """Studio base and phone texture → `Relit`, the person in studio light, at the phone texture's size.
 
     Args:
@@ -130,6 +132,7 @@ def relight(base, phone, visibility, lab, network, weight, skin):
         phone: (B, 3, H, H) phone texture. visibility: (B, 1, H, H) in [0, 1].
         lab: (B, 3) L*a*b* tone to give to the skin.
         network: a `RelightNetwork`, or None for the smoothed quotient alone, at `QUOTIENT_RESOLUTION`.
+        sigma: of the quotient, share of the texture's width; networks were trained with the default.
         weight, skin: the tone estimator's buffers (1, 1, R, R): where tone is measured, and where it is set.
     """
     size = phone.shape[-1]
@@ -137,7 +140,10 @@ def relight(base, phone, visibility, lab, network, weight, skin):
     if size > side:
         small_phone, small_visibility = shrink_observed(phone, visibility, side)
     else:
-        small_phone, small_visibility = resized(phone, side).clamp(-1, 1), resized(visibility, side, "bilinear")
+        small_phone, small_visibility = (
+            resized(phone, side).clamp(-1, 1),
+            resized(visibility, side, "bilinear"),
+        )
     weight, skin = resized(weight, side, "bilinear"), resized(skin, side, "bilinear")
 
     # 1. One tone for both: their global colour says nothing any more.
@@ -145,12 +151,18 @@ def relight(base, phone, visibility, lab, network, weight, skin):
     factor = tone_gain(small_phone, weight * small_visibility, lab)
 
     # 2. What the light did, what to keep, and what to repair.
-    gain, keep, repair = answers(base, apply_gain(small_phone, factor), small_visibility, network)
+    gain, keep, repair = answers(base, apply_gain(small_phone, factor), small_visibility, network, sigma)
     gain, keep, small_visibility = beside_skin(gain, keep, small_visibility, weight, skin)
 
     # 3. The phone texture itself, at its own size.
-    gain, keep, repair = resized(gain, size, "bilinear"), resized(keep, size, "bilinear"), resized(repair, size)
-    visibility = torch.lerp(resized(small_visibility, size, "bilinear"), visibility, resized(skin, size, "bilinear"))
+    gain, keep, repair = (
+        resized(gain, size, "bilinear"),
+        resized(keep, size, "bilinear"),
+        resized(repair, size),
+    )
+    visibility = torch.lerp(
+        resized(small_visibility, size, "bilinear"), visibility, resized(skin, size, "bilinear")
+    )
     relit = compose(apply_gain(phone, factor), visibility, gain, keep, repair.clamp(-1, 1))
     texture = set_tone(relit.texture, resized(weight, size, "bilinear"), lab, resized(skin, size, "bilinear"))
     return dataclasses.replace(relit, texture=texture)

@@ -1,6 +1,6 @@
 """`StudioTexturePipeline`: a phone capture of a face becomes a studio-lit texture on an animatable head.
 
-    video / photos ─ capture ─► phone texture ─ invert ─► W+ ─ G_studio ─► base ─ relight ─► relit ─ upscale ─► studio texture ─► avatar
+    video ─ capture ─► phone texture ─ invert ─► W+ ─ G_studio ─► base ─ relight ─► relit ─ upscale ─► texture ─► avatar
 
 Method: Athar et al., "Bridging the Gap: Studio-like Avatar Creation from a Monocular Phone Capture", ECCV 2024.
 This file imports only single files beside it: it is also published on the Hub as remote code.
@@ -264,7 +264,9 @@ class StudioTexturePipeline(DiffusionPipeline):
     def in_tone(self, base, tone):
         """The studio generator's picture in the person's `SkinTone`."""
         lab = torch.tensor([tone.lab], device=base.device)
-        return set_tone(base, self.tone_estimator.tone_weight.to(base), lab, self.tone_estimator.skin.to(base))
+        return set_tone(
+            base, self.tone_estimator.tone_weight.to(base), lab, self.tone_estimator.skin.to(base)
+        )
 
     def build_avatar(self, capture, texture):
         """Capture and studio texture (H, W, 3) in [0, 1] → `Avatar` with painted eyes and mouth; needs the package."""
@@ -308,11 +310,11 @@ class StudioTexturePipeline(DiffusionPipeline):
             skin_tone: individual typology angle of the skin in degrees, −60 (dark) to 65 (light), where the user knows
                 better than the estimate.
             output_size: side of the texture in texels; None: that of the given phone texture or capture, else 1024.
-            scene: `SceneStatistics` of the frames that a given phone texture was made of, if known; captures bring their own.
+            scene: `SceneStatistics` of the frames that a given phone texture was made of, or None; captures have one.
             output_type: "pil" or "np".
             callback_on_step_end: `f(pipe, step, timestep, {"sample": …}) -> dict`, after every upscaler step.
             progress_callback: `f(stage, fraction)` with stages capture:…, invert, studio, relight, upscale, avatar.
-            preview_callback: `f(name, texture)` as soon as "phone_texture", "base" and "relit" exist, float32 (H, W, 3) in [0, 1].
+            preview_callback: `f(name, texture)` as soon as "phone_texture", "base" and "relit" exist: float32 (H, W, 3).
 
         Returns:
             `StudioTextureOutput`, or a tuple of its fields.

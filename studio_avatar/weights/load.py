@@ -11,7 +11,13 @@ from diffusers import schedulers as diffusers_schedulers
 
 from studio_avatar.errors import InvalidInputError, WeightsError
 from studio_avatar.head.model import HeadModel
-from studio_avatar.models import InversionEncoder, Registrar, RelightNetwork, StyleGAN2Generator, ToneEstimator
+from studio_avatar.models import (
+    InversionEncoder,
+    Registrar,
+    RelightNetwork,
+    StyleGAN2Generator,
+    ToneEstimator,
+)
 
 from .download import INDEX_FILE, download_weights
 from .variants import component_variants

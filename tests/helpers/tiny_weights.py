@@ -9,8 +9,14 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 
 from studio_avatar.head.model import HeadModel
 from studio_avatar.hub.repository import complete_repository
-from studio_avatar.models import InversionEncoder, Registrar, StyleGAN2Generator, ToneEstimator
-from studio_avatar.pipeline import carry_over, upscale
+from studio_avatar.models import (
+    InversionEncoder,
+    Registrar,
+    RelightNetwork,
+    StyleGAN2Generator,
+    ToneEstimator,
+)
+from studio_avatar.pipeline import upscale
 from studio_avatar.pipeline.studio_texture_pipeline import StudioTexturePipeline
 from studio_avatar.training.networks import build_unet
 
@@ -41,15 +47,17 @@ def tiny_pipeline(head=None, resolution=64):
     torch.nn.init.ones_(encoder.code_std)
     tone_estimator = ToneEstimator(resolution, channels=(8, 8, 8, 8, 8), hidden=8)
     tone_estimator.lab_mean.copy_(torch.tensor([60.0, 15.0, 22.0]))
-    carrier = build_unet((16, 32), inputs=7, patch=carry_over.PATCH)
+    relight_network = RelightNetwork(resolution, channels=(8, 8, 16), gain_level=1, place_level=1)
     unet = build_unet((16, 32), inputs=9, patch=upscale.PATCH)
-    for network in (carrier, unet):  # untrained, they would answer zero whatever they see
-        torch.nn.init.normal_(network.conv_out.weight, std=0.1)
+    # Untrained, they would answer zero whatever they see.
+    torch.nn.init.normal_(unet.conv_out.weight, std=0.1)
+    for layer in (relight_network.gain, relight_network.keep, relight_network.repair):
+        torch.nn.init.normal_(layer.weight, std=0.1)
     head = head or HeadModel.from_pretrained(WEIGHTS, subfolder="head")
     scheduler = FlowMatchEulerDiscreteScheduler()
     registrar = Registrar(resolution=32, channels=(8, 8, 8, 8, 8), hidden=8)
     pipe = StudioTexturePipeline(
-        phone, studio, encoder, tone_estimator, carrier, unet, scheduler, head, registrar
+        phone, studio, encoder, tone_estimator, relight_network, unet, scheduler, head, registrar
     )
     pipe.set_progress_bar_config(disable=True)
     return pipe

@@ -9,7 +9,7 @@ from helpers.tiny_weights import FAST, phone, tiny_pipeline
 
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.evaluation import metrics
-from studio_avatar.pipeline.carry_over import carry_over
+from studio_avatar.pipeline.relight import relight
 from studio_avatar.pipeline.skin_tone import (
     SkinTone,
     lab_to_linear,
@@ -101,21 +101,21 @@ def test_estimator_ignores_what_was_not_seen(pipe):
         assert torch.equal(one, two)
 
 
-def test_carried_over_texture_has_the_tone_and_ignores_the_phone_s(pipe):
+def test_relit_texture_has_the_tone_and_ignores_the_phone_s(pipe):
     texture, weight = faces()
     lab = torch.tensor([[55.0, 14.0, 20.0]]).expand(2, 3)
     base, seen = texture.flip(0), torch.ones_like(texture[:, :1])
-    estimator = pipe.tone_estimator
+    masks = pipe.relight_network, weight, pipe.tone_estimator.skin
     with torch.no_grad():
-        carried = carry_over(base, texture, seen, lab, pipe.carry_over, weight, estimator.skin)
+        relit = relight(base, texture, seen, lab, *masks).texture
         # Another exposure and white balance is another gain a channel in linear light.
         gain = torch.tensor([0.6, 0.8, 0.9]).view(1, 3, 1, 1)
         shot = linear_to_srgb(srgb_to_linear(texture * 0.5 + 0.5) * gain) * 2 - 1
-        again = carry_over(base, shot, seen, lab, pipe.carry_over, weight, estimator.skin)
-        nothing_seen = carry_over(base, texture, seen * 0, lab, pipe.carry_over, weight, estimator.skin)
-    torch.testing.assert_close(measure_tone(carried, weight), lab, atol=1.5, rtol=0)
-    torch.testing.assert_close(again, carried, atol=0.02, rtol=0)
-    assert (nothing_seen - carried).abs().max() > 0.05
+        again = relight(base, shot, seen, lab, *masks).texture
+        nothing_seen = relight(base, texture, seen * 0, lab, *masks).texture
+    torch.testing.assert_close(measure_tone(relit, weight), lab, atol=1.5, rtol=0)
+    torch.testing.assert_close(again, relit, atol=0.02, rtol=0)
+    assert (nothing_seen - relit).abs().max() > 0.05
 
 
 def test_the_user_s_skin_tone_wins_and_is_checked(pipe):

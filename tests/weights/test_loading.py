@@ -262,7 +262,7 @@ def test_export_writes_what_loads(pipe, folder, tmp_path):
     stages = {
         "registrar": ("registrar",), "phone": ("phone_generator", "encoder"), "studio": ("studio_generator",),
         "tone": ("tone_estimator",),
-        "carry_over": ("carry_over",), "upscaler": ("unet",),
+        "relight": ("relight_network",), "upscaler": ("unet",),
     }  # fmt: skip
     for stage, names in stages.items():
         for name in names:

@@ -2,9 +2,10 @@
 uncertainty.
 
 What gives tone away under unknown light and exposure is seen by a small convolutional network: eyes, lips, highlights, the
-colour of shadows. Beside it stands what the frames say about the scene (`SceneStatistics`): the whites of the eyes, teeth, the
-surroundings. Only the face is looked at: caps, scarfs and hair lie outside. It answers with a Gaussian in L*a*b* (Nix and Weigend 1994), so that where the
-phone texture says little the mean of people comes out, with a wide spread, instead of a guess.
+color of shadows. Beside it stands what the frames say about the scene (`SceneStatistics`): the whites of the eyes, teeth,
+the surroundings. Only the face is looked at: caps, scarfs and hair lie outside. It answers with a Gaussian in L*a*b* (Nix
+and Weigend 1994), so that where the phone texture says little the mean of people comes out, with a wide spread, instead of
+a guess.
 This file imports nothing of the package: it is also published on the Hub as remote code.
 """
 
@@ -24,13 +25,18 @@ class ToneEstimator(ModelMixin, ConfigMixin):
 
     Buffers: `lab_mean`, `lab_std` (3,), of the training set; `spread` (3,), by which the network's standard deviations are
     multiplied, because they are too small for people it has not seen; `tone_weight` (1, 1, R, R), where tone is measured:
-    skin of the upper face; `region` (1, 1, R, R), the texels that are looked at; `skin` (1, 1, R, R) in [0, 1], where a change of tone acts: everything but eyes, teeth and mouth.
+    skin of the upper face; `region` (1, 1, R, R), the texels that are looked at; `skin` (1, 1, R, R) in [0, 1], where a change
+    of tone acts: everything but eyes, teeth and mouth.
     They are float32 whatever dtype the parameters are cast to.
     """
 
     @register_to_config
     def __init__(
-        self, resolution: int = 128, channels: tuple[int, ...] = (48, 80, 128, 160, 192), hidden: int = 320, scene_size: int = 20
+        self,
+        resolution: int = 128,
+        channels: tuple[int, ...] = (48, 80, 128, 160, 192),
+        hidden: int = 320,
+        scene_size: int = 20,
     ):
         super().__init__()
         layers, width = [], 4
@@ -39,7 +45,9 @@ class ToneEstimator(ModelMixin, ConfigMixin):
             width = out
         self.features = nn.Sequential(*layers)
         side = resolution // 2 ** len(channels)
-        self.scene_features = nn.Sequential(nn.Linear(scene_size, 96), nn.LeakyReLU(0.2), nn.Linear(96, 96), nn.LeakyReLU(0.2))
+        self.scene_features = nn.Sequential(
+            nn.Linear(scene_size, 96), nn.LeakyReLU(0.2), nn.Linear(96, 96), nn.LeakyReLU(0.2)
+        )
         self.head = nn.Sequential(
             nn.Linear(width * side * side + 96, hidden), nn.LeakyReLU(0.2), nn.Linear(hidden, hidden // 2),
             nn.LeakyReLU(0.2), nn.Linear(hidden // 2, 6),

@@ -324,25 +324,40 @@ def _detail(job: Job, head) -> dict:
     return {**arrays, "target": _uint8(registered_texture(head, truth, phone))}
 
 
+def light_of_variant(variant: int) -> str:
+    """What lights a held-out capture: the first half "rooms", as in training, then "unseen" light and camera, the last one
+    "two stops under" in it."""
+    if variant < HELD_OUT_LIGHTS // 2:
+        return "rooms"
+    return "two stops under" if variant == HELD_OUT_LIGHTS - 1 else "unseen"
+
+
 def _capture_held_out(job: Job, head) -> dict:
+    from studio_avatar.data.simulate.simulation import Unseen
     from studio_avatar.data.simulate.true_places import registered_texture
 
-    phone, truth = _photographed(job, head, _studio_rgb(job), HELD_OUT_VIEWS, HELD_OUT_FRAME)
+    light, texture = light_of_variant(job.variant), _studio_rgb(job)
+    unseen = None if light == "rooms" else Unseen(stops=-2.0 if light == "two stops under" else 0.0)
+    phone, truth = _photographed(job, head, texture, HELD_OUT_VIEWS, HELD_OUT_FRAME, unseen)
     arrays = _phone_arrays(phone.texture, STUDIO_SIZE)
+    registered = _uint8(registered_texture(head, truth, phone))
     return {
         **arrays,
         "target": _uint8(truth.texture),
-        "registered": _uint8(registered_texture(head, truth, phone)),
+        "registered": registered,
+        "scene": phone.texture.scene.vector,
     }
 
 
-def _photographed(job: Job, head, texture, num_views: int, frame: tuple[int, int]):
+def _photographed(job: Job, head, texture, num_views: int, frame: tuple[int, int], unseen=None):
     """A simulated capture, made into an `Observation` at the texture's size, and its truth."""
     from studio_avatar.capture import observe
     from studio_avatar.data.simulate.simulation import simulate
 
     panoramas = _panoramas(job.environments)
-    truth = simulate(head, texture.astype(np.float32), job.rng, num_views, frame, panoramas=panoramas)
+    truth = simulate(
+        head, texture.astype(np.float32), job.rng, num_views, frame, panoramas=panoramas, unseen=unseen
+    )
     return observe(truth.frames, head, size=texture.shape[0], registrar=_REGISTRAR), truth
 
 
@@ -450,5 +465,5 @@ _COLUMNS = {
     "texel_captures": ("rgb", "seen", "target"),
     "details": ("rgb", "seen", "target"),
     "captures": ("rgb", "seen", "target"),
-    "captures_held_out": ("rgb", "seen", "target", "registered"),
+    "captures_held_out": ("rgb", "seen", "target", "registered", "scene"),
 }

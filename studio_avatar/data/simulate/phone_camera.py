@@ -23,7 +23,8 @@ class PhoneCamera:
     exposure: factor on linear light; white_balance: (3,) factors; blur: Gaussian sigma in pixels; motion: length of
     the motion blur in pixels; readout: how far a moving picture is sheared from its first to its last row (rolling
     shutter), as a share of `motion`; noise: read noise as a share of full scale; contrast: strength of the tone curve
-    in [0, 1]; sharpening: of the phone's unsharp mask; codec: ("jpeg", quality) or ("h264", crf).
+    in [0, 1]; sharpening: of the phone's unsharp mask;
+    filmic: a tone curve that training never sees, for held-out captures; codec: ("jpeg", quality) or ("h264", crf).
     """
 
     exposure: float
@@ -35,6 +36,7 @@ class PhoneCamera:
     codec: tuple[str, int]
     readout: float = 0.0
     sharpening: float = 0.0
+    filmic: bool = False
 
 
 def sample_phone(
@@ -104,6 +106,9 @@ def expose(linear: np.ndarray, phone: PhoneCamera, rng: np.random.Generator) -> 
     light = light + shot * grain
     # Highlights roll off instead of clipping hard.
     light = np.where(light > 0.8, 0.8 + 0.2 * np.tanh((light - 0.8) / 0.2 * 0.7), light)
+    if phone.filmic:  # Narkowicz 2015, "ACES filmic tone mapping curve"
+        y = 0.6 * np.maximum(light, 0)
+        light = np.clip(y * (2.51 * y + 0.03) / (y * (2.43 * y + 0.59) + 0.14), 0, 1)
     encoded = linear_to_srgb(light)
     curve = encoded * encoded * (3 - 2 * encoded)
     encoded += phone.contrast * (curve - encoded)

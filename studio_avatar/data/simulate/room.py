@@ -35,12 +35,15 @@ class Room:
     surround: np.ndarray | None = None
 
 
-def sample_room(rng: np.random.Generator, panoramas: list[np.ndarray] | None = None) -> Room:
-    """A place with daylight, lamps, sun, flash, back light or coloured light.
+def sample_room(
+    rng: np.random.Generator, panoramas: list[np.ndarray] | None = None, photographed: bool = False
+) -> Room:
+    """A place with daylight, lamps, sun, flash, back light or colored light.
 
-    panoramas: linear panoramas from files, used beside the painted ones.
+    panoramas: linear panoramas from files, used beside the painted ones; photographed: instead of them.
     """
-    room = _panorama_room(rng, panoramas) if rng.random() < PANORAMA_PROBABILITY else _soft_room(rng)
+    share, of_files = (1.0, 1.0) if photographed else (PANORAMA_PROBABILITY, FILE_PROBABILITY)
+    room = _panorama_room(rng, panoramas, of_files) if rng.random() < share else _soft_room(rng)
     kind = rng.random()
     if kind < FLASH_PROBABILITY:
         # A flash needs a dim room to be seen.
@@ -126,8 +129,8 @@ def direction(azimuth: float, elevation: float) -> np.ndarray:
     return np.array([np.sin(a) * np.cos(e), np.sin(e), np.cos(a) * np.cos(e)])
 
 
-def _panorama_room(rng, panoramas) -> Room:
-    if panoramas and rng.random() < FILE_PROBABILITY:
+def _panorama_room(rng, panoramas, of_files: float) -> Room:
+    if panoramas and rng.random() < of_files:
         panorama = panoramas[rng.integers(len(panoramas))]
     else:
         panorama = paint_panorama(rng)

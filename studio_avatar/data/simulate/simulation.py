@@ -98,6 +98,13 @@ class Shot:
 
 
 @dataclass(frozen=True)
+class Unseen:
+    """Conditions that no training has: photographed light only and another tone curve. stops: further exposure."""
+
+    stops: float = 0.0
+
+
+@dataclass(frozen=True)
 class SimulatedCapture:
     """Frames and the truth behind them.
 
@@ -144,6 +151,7 @@ def simulate(
     supersample: int = 1,
     device: str = "cpu",
     panoramas: Sequence[np.ndarray] | None = None,
+    unseen: Unseen | None = None,
 ) -> SimulatedCapture:
     """Photograph `texture` (H, W, 3) float32 sRGB on a random head, in a random place, with a random phone.
 
@@ -151,6 +159,7 @@ def simulate(
         num_views: how many of `POSES` to take, 1 to 7, each with a hand's tremble.
         size: (width, height) of the frames in pixels.
         panoramas: light from files, see `environments.read_panoramas`.
+        unseen: light from the files alone, and a camera of its own; for captures that measure generalization.
 
     Raises:
         InvalidInputError: the number of views is out of range or the texture has the wrong shape.
@@ -159,9 +168,11 @@ def simulate(
         raise InvalidInputError(f"num_views must be 1 to {len(POSES)}, not {num_views}.")
     names = head.config.expression_names
     expression = np.stack([sample_expression(rng, names) for _ in range(num_views)])
-    scene = sample_scene(head, texture, rng, expression[0], size, panoramas)
+    scene = sample_scene(head, texture, rng, expression[0], size, panoramas, photographed=unseen is not None)
     cameras = sample_cameras(rng, num_views, size)
     phone = phone_for(scene, rng, min(size))
+    if unseen is not None:
+        phone = replace(phone, filmic=True, exposure=phone.exposure * 2.0**unseen.stops)
     seeds = rng.integers(2**31, size=num_views)
     shots = [
         photograph(scene, coefficients, camera, int(seed), supersample, device)
@@ -172,11 +183,11 @@ def simulate(
     )
 
 
-def sample_scene(head, texture, rng, expression, size, panoramas=None) -> Scene:
+def sample_scene(head, texture, rng, expression, size, panoramas=None, photographed: bool = False) -> Scene:
     """A random person in a random place; the arguments are those of `simulate` and the first frame's expression."""
     if texture.ndim != 3 or texture.shape[2] != 3:
         raise InvalidInputError(f"The texture must be (H, W, 3), not {texture.shape}.")
-    identity, room = sample_identity(rng, head.config.num_identity), sample_room(rng, panoramas)
+    identity, room = sample_identity(rng, head.config.num_identity), sample_room(rng, panoramas, photographed)
     body = shaped_mesh(head, identity, expression)
     glasses = sample_glasses(rng, head, body) if rng.random() < GLASSES_PROBABILITY else None
     strands = sample_strands(rng, head, body, texture) if rng.random() < HAIR_PROBABILITY else None

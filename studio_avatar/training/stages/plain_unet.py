@@ -1,6 +1,6 @@
 """The baseline every method must beat: a plain image-to-image UNet from phone texture to studio texture, on the same pairs.
 
-The same network and steps as the carry-over stage, L1 and gradients, without generators, tone or face features. It is
+A UNet on 2×2 patches, L1 and gradients, without generators, tone or face features. It is
 part of no pipeline: the evaluation takes it with --plain-unet.
 
     accelerate launch -m studio_avatar.training plain_unet --data RUNS/data --run RUNS/plain_unet
@@ -9,7 +9,6 @@ part of no pipeline: the evaluation takes it with --plain-unet.
 import torch
 import torch.nn.functional as F
 
-from studio_avatar.pipeline.carry_over import PATCH
 from studio_avatar.training import losses
 from studio_avatar.training.config import PlainUNetConfig
 from studio_avatar.training.datasets import to_float, to_mask
@@ -17,6 +16,8 @@ from studio_avatar.training.loop import EMA, make_accelerator, optimizer_step, s
 from studio_avatar.training.networks import build_unet
 from studio_avatar.training.options import parse_stage_options
 from studio_avatar.training.pairs import load_pairs, pair_batch
+
+PATCH = 2  # space-to-depth factor before the UNet
 
 
 def translate(unet, phone, seen):

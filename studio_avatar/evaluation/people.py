@@ -1,0 +1,282 @@
+"""How much of a person survives, on real and generated portraits that nothing was trained on.
+
+    photo ─ capture ─► phone texture ─┬──────────────► render in the photo's view ─► distance to the photo
+                                      └─ pipeline ───► render in the same view ────► distance to the photo
+
+Identity drift is the second distance less the first: what the studio texture loses of what the phone texture had. There
+is no true studio texture of these people; faces are compared by dlib's recognition network, which no training used.
+
+    python -m studio_avatar.evaluation.people --data ../shared/data --cache RUNS/people
+"""
+
+import argparse
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from studio_avatar.capture.scene import SceneStatistics, measure_scene
+from studio_avatar.errors import InvalidInputError, StudioAvatarError
+from studio_avatar.imaging.files import write_atomically
+
+from .identity import FaceDescriptor
+
+SIZE = 1024  # texels
+HELD_OUT_PORTRAITS = 40  # the last by name
+GENERATED_STEP = 6  # every sixth generated person is held out
+METHODS = ("phone texture", "quotient 12", "quotient 28", "relit", "studio texture")
+BACKGROUND = 0.5  # grey behind the renders, sRGB
+SHOWN = (
+    "f006",
+    "m056",
+    "f042",
+    "m020",
+    "f030",
+    "m032",
+    "f090",
+    "m086",
+)  # generated people (CC0) in the picture
+TILE = (300, 360)  # width, height of a picture in the sheet [px]
+
+
+@dataclasses.dataclass(frozen=True)
+class Portrait:
+    """A photo and its capture.
+
+    photo: (H, W, 3) uint8. rgb (S, S, 3), visibility (S, S): the phone texture, float32 in [0, 1]. vertices (V, 3) metres;
+    rotation, translation, focal_px: the camera. points (478, 2): landmarks in pixels. scene: as the capture measured it.
+    """
+
+    name: str
+    photo: np.ndarray
+    rgb: np.ndarray
+    visibility: np.ndarray
+    vertices: np.ndarray
+    rotation: np.ndarray
+    translation: np.ndarray
+    focal_px: float
+    points: np.ndarray
+    scene: SceneStatistics
+
+    def render(self, head, texture: np.ndarray) -> np.ndarray:
+        """The head in the photo's view under even light, uint8 like the photo."""
+        from studio_avatar.rendering import FLAT, Camera, TexturedMesh, render
+
+        height, width = self.photo.shape[:2]
+        camera = Camera(self.focal_px, self.rotation, self.translation, (width, height))
+        grey = np.full((height, width, 3), BACKGROUND, np.float32)
+        mesh = TexturedMesh.of_head(head, self.vertices)
+        drawn = render(mesh, np.ascontiguousarray(texture, np.float32), camera, FLAT, background=grey)
+        return np.rint(drawn.rgb.clip(0, 1) * 255).astype(np.uint8)
+
+    def tile(self, picture: np.ndarray) -> Image.Image:
+        """The part around the face, `TILE` pixels."""
+        low, high = self.points[:468].min(0), self.points[:468].max(0)
+        reach = (high - low)[1] * 0.85
+        middle = (low + high) / 2 - (0, 0.12 * reach)
+        box = (*(middle - (reach * TILE[0] / TILE[1], reach)), *(middle + (reach * TILE[0] / TILE[1], reach)))
+        return Image.fromarray(picture).crop(tuple(map(int, box))).resize(TILE, Image.Resampling.LANCZOS)
+
+
+def held_out(data: Path) -> dict[str, list[Path]]:
+    """Photos of people that nothing was trained on, by kind.
+
+    Raises:
+        InvalidInputError: there are none.
+    """
+    real = sorted((data / "portraits").glob("*.jpg"))[-HELD_OUT_PORTRAITS:]
+    generated = sorted((data / "portraits_generated").glob("*.webp"))[::GENERATED_STEP]
+    if not real and not generated:
+        raise InvalidInputError(
+            f"There are no portraits in {data}: give the folder with portraits/ and portraits_generated/."
+        )
+    return {"portraits": real, "generated": generated}
+
+
+def load_portrait(path: Path, pipeline, cache: Path | None) -> Portrait:
+    """Capture a photo, or take its capture from the cache folder.
+
+    Raises:
+        CaptureError: the photo cannot be captured.
+    """
+    import torch
+
+    from studio_avatar.head.layout import region_mask
+
+    stored = None if cache is None else cache / f"{path.stem}.npz"
+    if stored is None or not stored.exists():
+        parts = _captured(path, pipeline)
+        if stored is not None:
+            stored.parent.mkdir(parents=True, exist_ok=True)
+            np.savez(stored, **parts)
+    else:
+        with np.load(stored) as file:
+            parts = dict(file)
+    height, width = parts["frame_size"][:2]
+    with Image.open(path) as image:
+        photo = np.asarray(image.convert("RGB").resize((int(width), int(height)), Image.Resampling.LANCZOS))
+    rgb, visibility = (parts[key].astype(np.float32) / 255 for key in ("rgb", "seen"))
+    shape = torch.from_numpy(parts["identity"]), torch.from_numpy(parts["expression"][0])
+    face = region_mask(pipeline.head, len(visibility), "face")
+    return Portrait(
+        path.stem, photo, rgb, visibility, pipeline.head.vertices(*shape).numpy(),
+        parts["rotation"][0].astype(np.float64), parts["translation"][0].astype(np.float64), float(parts["focal"]),
+        parts["points"], measure_scene([photo], [parts["points"]], rgb, visibility, face),
+    )  # fmt: skip
+
+
+def _captured(path: Path, pipeline) -> dict:
+    from studio_avatar.capture import observe
+
+    made = observe(path, pipeline.head, size=SIZE, registrar=pipeline.registrar)
+    fit, first = made.texture.fit, made.keyframes[0]
+    return {
+        "rgb": np.rint(made.texture.rgb * 255).astype(np.uint8),
+        "seen": np.rint(made.texture.seen * 255).astype(np.uint8),
+        "identity": fit.identity, "expression": fit.expression, "rotation": fit.rotation, "translation": fit.translation,
+        "focal": fit.focal_px, "points": first.face.points, "frame_size": np.array(first.frame.rgb.shape),
+    }  # fmt: skip
+
+
+def textures(pipeline, portrait: Portrait, seed: int = 0) -> tuple[dict[str, np.ndarray], float]:
+    """Name of `METHODS` → texture (S, S, 3) in [0, 1], and the estimated typology angle in degrees."""
+    from .methods import quotients
+
+    made = pipeline(
+        phone_texture=portrait.rgb,
+        seen=portrait.visibility,
+        scene=portrait.scene,
+        output_type="np",
+        seed=seed,
+    )
+    floors = quotients(pipeline, made.base, portrait.rgb, portrait.visibility, made.skin_tone)
+    named = {"phone texture": portrait.rgb, **floors, "relit": made.relit, "studio texture": made.texture}
+    return named, made.skin_tone.ita
+
+
+def measure(data: Path, pipeline, cache: Path | None, limit: int | None = None, tell=print):
+    """Rows (kind, name, typology angle, {method: distance}) of all held-out people, and the tiles of those `SHOWN`."""
+    describe, rows, tiles = FaceDescriptor(), [], {}
+    for kind, paths in held_out(data).items():
+        for path in paths[:limit]:
+            try:
+                portrait = load_portrait(path, pipeline, cache)
+                own = describe(portrait.photo, portrait.points)
+            except StudioAvatarError as error:
+                tell(f"{path.stem}: {error}")
+                continue
+            made, ita = textures(pipeline, portrait)
+            renders = {name: portrait.render(pipeline.head, texture) for name, texture in made.items()}
+            distances = {
+                name: float(np.linalg.norm(describe(picture, portrait.points) - own))
+                for name, picture in renders.items()
+            }
+            rows.append((kind, portrait.name, ita, distances))
+            tell(f"{portrait.name} " + " ".join(f"{name} {value:.3f}" for name, value in distances.items()))
+            if portrait.name in SHOWN:
+                shown = (portrait.photo, renders["phone texture"], renders["studio texture"])
+                tiles[portrait.name] = [portrait.tile(picture) for picture in shown]
+    return rows, tiles
+
+
+def to_markdown(rows, tones: dict[str, str]) -> str:
+    """Tables of mean distances and drift, and of tones by recorded group.
+
+    tones: name of a portrait → group, for the medians.
+    """
+    lines = ["# People that nothing was trained on", ""]
+    lines += [
+        "Distance of dlib's descriptors between the photo and the head rendered in the photo's view; drift: less the phone"
+    ]
+    lines += [
+        "texture's. Means and standard errors.",
+        "",
+        "| people | texture | distance ↓ | drift ↓ |",
+        "|---|---|---:|---:|",
+    ]
+    for kind in dict.fromkeys(row[0] for row in rows):
+        chosen = [row[3] for row in rows if row[0] == kind]
+        for method in METHODS:
+            values = np.array([row[method] for row in chosen])
+            drift = values - np.array([row["phone texture"] for row in chosen])
+            error = drift.std() / max(len(drift) - 1, 1) ** 0.5
+            lines.append(
+                f"| {kind} ({len(chosen)}) | {method} | {values.mean():.3f} | {drift.mean():+.3f} ± {error:.3f} |"
+            )
+    lines += [
+        "",
+        "Median estimated typology angle by recorded group (there is no true value):",
+        "",
+        "| group | people | ITA [°] |",
+        "|---|---:|---:|",
+    ]
+    groups = {}
+    for kind, name, ita, _ in rows:
+        groups.setdefault(tones.get(name, kind), []).append(ita)
+    lines += [
+        f"| {group} | {len(values)} | {np.median(values):.0f} |" for group, values in sorted(groups.items())
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def sheet(tiles: dict[str, list[Image.Image]]) -> Image.Image:
+    """Photo, phone texture and studio texture of two people a row."""
+    columns = 2 * 3
+    picture = Image.new("RGB", (columns * TILE[0], -(-len(tiles) // 2) * TILE[1]), "white")
+    for number, row in enumerate(tiles.values()):
+        for place, tile in enumerate(row):
+            picture.paste(tile, ((number % 2 * 3 + place) * TILE[0], number // 2 * TILE[1]))
+    return picture
+
+
+def recorded_groups(data: Path) -> dict[str, str]:
+    """Name → ethnicity from portraits.csv, where there is one."""
+    import csv
+
+    table = data / "portraits.csv"
+    if not table.is_file():
+        return {}
+    with open(table, newline="") as file:
+        return {Path(row["file"]).stem: row["ethnicity"] for row in csv.DictReader(file)}
+
+
+def main(arguments=None) -> int:
+    from studio_avatar.pipeline import StudioTexturePipeline
+    from studio_avatar.weights.locate import find_weights
+
+    parser = argparse.ArgumentParser(
+        prog="python -m studio_avatar.evaluation.people", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder with portraits/ and portraits_generated/"
+    )
+    parser.add_argument("--cache", type=Path, help="folder that keeps the captures for the next time")
+    parser.add_argument("--weights", help="weights folder or Hub id (default: the embedded weights)")
+    parser.add_argument("--limit", type=int, help="look at the first N people of each kind only")
+    parser.add_argument("--markdown", type=Path, default=Path("docs/people.md"))
+    parser.add_argument("--picture", type=Path, default=Path("docs/people.jpg"))
+    options = parser.parse_args(arguments)
+    try:
+        pipeline = StudioTexturePipeline.from_pretrained(find_weights(options.weights))
+        pipeline.set_progress_bar_config(disable=True)
+        rows, tiles = measure(
+            options.data, pipeline, options.cache, options.limit, lambda line: print(line, flush=True)
+        )
+    except StudioAvatarError as error:
+        print(error, file=sys.stderr)
+        return 2
+    text = to_markdown(rows, recorded_groups(options.data))
+    print(text)
+    write_atomically(options.markdown, text.encode())
+    facts = [{"kind": k, "name": n, "ita": i, **d} for k, n, i, d in rows]
+    write_atomically(options.markdown.with_suffix(".json"), json.dumps(facts, indent=1).encode())
+    if tiles:
+        sheet(tiles).save(options.picture, quality=88)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
