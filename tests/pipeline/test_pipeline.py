@@ -55,16 +55,21 @@ def test_callbacks_see_the_steps_and_can_change_the_sample(pipe):
     )
     assert steps == [(True, 0), (True, 1)]
     assert np.allclose(out.texture, 0.5)
-    expected = {"invert": [0.0, 0.5, 1.0], "studio": [0.0, 1.0], "upscale": [0.0, 0.5, 1.0]}
+    expected = {
+        "invert": [0.0, 0.5, 1.0],
+        "studio": [0.0, 1.0],
+        "relight": [0.0, 1.0],
+        "upscale": [0.0, 0.5, 1.0],
+    }
     assert stages == [(stage, fraction) for stage, fractions in expected.items() for fraction in fractions]
 
 
 def test_previews_come_in_order_and_are_the_outputs(pipe):
     seen = {}
     out = pipe(**phone(), **FAST, output_type="np", preview_callback=seen.setdefault)
-    assert list(seen) == ["phone_texture", "base"]
+    assert list(seen) == ["phone_texture", "base", "relit"]
     assert np.array_equal(seen["phone_texture"], out.phone_texture)
-    assert np.array_equal(seen["base"], out.base)
+    assert np.array_equal(seen["base"], out.base) and np.array_equal(seen["relit"], out.relit)
 
 
 def test_a_finished_capture_goes_on_to_an_avatar(pipe):

@@ -125,7 +125,7 @@ def test_sampler_reaches_the_target_of_a_perfect_network(steps):
     torch.manual_seed(0)
     target = torch.rand(1, 3, 64, 64) * 1.6 - 0.8
     result = up.upscale(
-        torch.zeros(1, 3, 16, 16),
+        torch.zeros(1, 3, 64, 64),
         torch.zeros(1, 3, 64, 64),
         torch.zeros(1, 1, 64, 64),
         PerfectUNet(target),
@@ -139,7 +139,7 @@ def test_seed_fixes_the_texture_and_callback_sees_every_step():
     unet = build_unet((16, 32), inputs=9, patch=up.PATCH).eval()
     torch.nn.init.normal_(unet.conv_out.weight, std=0.1)  # untrained, it would answer zero whatever the noise
     seen = []
-    inputs = (torch.rand(1, 3, 16, 16), torch.rand(1, 3, 64, 64), torch.ones(1, 1, 64, 64), unet)
+    inputs = (torch.rand(1, 3, 64, 64), torch.rand(1, 3, 64, 64), torch.ones(1, 1, 64, 64), unet)
 
     def run(seed):
         def note(step, total, x):

@@ -25,8 +25,8 @@ class ToneEstimator(ModelMixin, ConfigMixin):
 
     Buffers: `lab_mean`, `lab_std` (3,), of the training set; `spread` (3,), by which the network's standard deviations are
     multiplied, because they are too small for people it has not seen; `tone_weight` (1, 1, R, R), where tone is measured:
-    skin of the upper face; `region` (1, 1, R, R), the texels that are looked at; `skin` (1, 1, R, R) in [0, 1], where a change
-    of tone acts: everything but eyes, teeth and mouth.
+    skin of the upper face; `region` (1, 1, R, R), the texels that are looked at; `skin` (1, 1, R, R) in [0, 1], where a
+    change of tone acts: everything but eyes, teeth and mouth.
     They are float32 whatever dtype the parameters are cast to.
     """
 
