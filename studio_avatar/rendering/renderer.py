@@ -10,10 +10,7 @@ CUDA with the same code.
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import os
-import sys
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -21,6 +18,9 @@ import numpy as np
 
 from studio_avatar.errors import InvalidInputError, MissingDependencyError
 from studio_avatar.imaging.color import linear_to_srgb, srgb_to_linear
+from studio_avatar.imaging.native_logs import quiet_native_logs
+
+from .normals import vertex_normals
 
 
 @dataclass(frozen=True)
@@ -156,16 +156,6 @@ def look_at(
     turn = np.array([[np.cos(roll), -np.sin(roll), 0], [np.sin(roll), np.cos(roll), 0], [0, 0, 1]])
     rotation = turn @ axes
     return Camera(float(focal_px), rotation, -rotation @ np.asarray(position, np.float64), tuple(size))
-
-
-def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Area-weighted unit normals, (V, 3)."""
-    corners = vertices[faces]
-    face_normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normals = np.zeros_like(vertices)
-    for corner in range(3):
-        np.add.at(normals, faces[:, corner], face_normals)
-    return normals / np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-20)
 
 
 def ambient_occlusion(
@@ -438,20 +428,6 @@ def _geometry(hits, camera, window):
     return triangle, barycentric, depth
 
 
-@contextlib.contextmanager
-def _silent():
-    """Nothing reaches the process' standard error meanwhile, whoever writes it."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-
-
 @functools.cache
 def _warp():
     """Import Warp once and compile the kernels; they are cached on disk between runs."""
@@ -462,7 +438,7 @@ def _warp():
     wp.config.log_level = wp.LOG_ERROR  # the banner and "no CUDA driver" are no news to the user
     # Nothing is differentiated here, and without adjoint code the kernels compile in half the time.
     wp.config.enable_backward = False
-    with _silent():
+    with quiet_native_logs():
         wp.init()  # its native part complains on stderr where there is no CUDA driver
     from . import kernels as rendering_kernels
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from studio_avatar.avatar.shapes.mesh import AvatarMesh, avatar_mesh
 from studio_avatar.errors import InvalidInputError
+from studio_avatar.rendering.normals import face_normals
 
 TOPOLOGY_FILE = Path(__file__).with_name("light_topology.safetensors")
 LIGHT_TRIANGLES = 4990
@@ -164,7 +165,7 @@ class _Decimation:
             self.points[self.faces[rest], 0],
             self.points[np.where(moved, onto, self.faces[rest]), 0],
         )
-        old, new = _face_normals(before), _face_normals(after)
+        old, new = face_normals(before), face_normals(after)
         if ((old * new).sum(-1) < FLAT_ENOUGH).any():
             return False
         new_uv = np.where(moved, onto_uv.pop(), self.uv_faces[rest])
@@ -224,11 +225,6 @@ def _quadrics(points, faces, weight):
     for corner in range(3):
         np.add.at(total, faces[:, corner], each)
     return total
-
-
-def _face_normals(corners):
-    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    return normal / np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-20)
 
 
 def _signed_area(corners):

@@ -11,6 +11,7 @@ import functools
 import numpy as np
 
 from studio_avatar.head.layout import region_mask, texel_map
+from studio_avatar.imaging.color import luma
 
 COARSEST = 0.006  # of the texture: larger structures are colour, not relief
 RELIEF = 8.0  # slope per unit of log luma contrast between neighbouring texels, at 1024 texels
@@ -31,8 +32,8 @@ def detail_normal(texture: np.ndarray, head, strength: float = 1.0) -> np.ndarra
     from scipy.ndimage import gaussian_filter
 
     size = texture.shape[0]
-    luma = np.log(0.05 + np.asarray(texture, np.float32) @ np.float32([0.2126, 0.7152, 0.0722]))
-    height = luma - gaussian_filter(luma, COARSEST * size)
+    log_luma = np.log(0.05 + luma(np.asarray(texture, np.float32)))
+    height = log_luma - gaussian_filter(log_luma, COARSEST * size)
     rise_v, rise_u = np.gradient(height * (strength * RELIEF * size / 1024))
     steep = np.maximum(np.hypot(rise_u, rise_v), 1e-9)
     soft = STEEPEST * np.tanh(steep / STEEPEST) / steep * _share(head, size)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from studio_avatar.head.layout import fill_gutters, region_mask, texel_map, texel_positions
+from studio_avatar.imaging.ramps import smoothstep
 
 BROWN_IRIS = (0.33, 0.2, 0.12)
 # Measures of an adult [m]; angles as seen from the eyeball's centre [radians].
@@ -83,19 +84,21 @@ def _eyeball(points: np.ndarray, vertices: np.ndarray, iris_rgb: np.ndarray, rng
     around = np.arctan2(ray[:, 1], ray[:, 0])
 
     fibres = _ring_noise(around, rng, (23, 41, 67, 97)) * (
-        0.35 + 0.65 * _smooth(PUPIL_ANGLE, IRIS_ANGLE, angle)
+        0.35 + 0.65 * smoothstep(angle, PUPIL_ANGLE, IRIS_ANGLE)
     )
     collar = np.exp(-(((angle - 1.55 * PUPIL_ANGLE) / 0.035) ** 2))
-    shade = 1.05 + 0.32 * fibres + 0.25 * collar - 0.65 * _smooth(0.8 * IRIS_ANGLE, 1.02 * IRIS_ANGLE, angle)
+    shade = (
+        1.05 + 0.32 * fibres + 0.25 * collar - 0.65 * smoothstep(angle, 0.8 * IRIS_ANGLE, 1.02 * IRIS_ANGLE)
+    )
     iris = np.clip(iris_rgb * np.clip(shade, 0.12, 2)[:, None] + collar[:, None] * (0.05, 0.03, 0.0), 0, 1)
-    iris *= _smooth(PUPIL_ANGLE - 0.02, PUPIL_ANGLE + 0.02, angle)[:, None] * 0.96 + 0.04
+    iris *= smoothstep(angle, PUPIL_ANGLE - 0.02, PUPIL_ANGLE + 0.02)[:, None] * 0.96 + 0.04
 
     # Veins thin out towards the iris; the far sclera is redder.
     wander = around + 0.25 * _ring_noise(angle * 2.0, rng, (2, 3, 5))
-    veins = np.clip(_ring_noise(wander, rng, (11, 17, 29)) - 0.75, 0, 1) * _smooth(0.9, 1.5, angle)
-    far = 0.35 * _smooth(0.9, 1.9, angle) + 0.5 * veins
+    veins = np.clip(_ring_noise(wander, rng, (11, 17, 29)) - 0.75, 0, 1) * smoothstep(angle, 0.9, 1.5)
+    far = 0.35 * smoothstep(angle, 0.9, 1.9) + 0.5 * veins
     sclera = SCLERA + (VEIN - SCLERA) * np.clip(far, 0, 0.8)[:, None]
-    edge = _smooth(IRIS_ANGLE - 0.03, IRIS_ANGLE + 0.035, angle)[:, None]
+    edge = smoothstep(angle, IRIS_ANGLE - 0.03, IRIS_ANGLE + 0.035)[:, None]
     return (iris * (1 - edge) + sclera * edge).astype(np.float32)
 
 
@@ -155,7 +158,7 @@ def _tooth_row(points: np.ndarray, row: np.ndarray, sign: int, widths) -> np.nda
     gap = np.exp(-((1 - np.abs(2 * inside - 1)) * np.asarray(widths)[tooth] / 0.0006))
     crown = ENAMEL * (1 - 0.45 * gap[:, None]) * (0.94 + 0.06 * np.clip(height / CROWN_HEIGHT, 0, 1))[:, None]
     gum = GUM * (0.9 + 0.1 * bulge)[:, None]
-    mix = _smooth(gum_line - 0.0006, gum_line + 0.0006, height)
+    mix = smoothstep(height, gum_line - 0.0006, gum_line + 0.0006)
     mix = np.where(along > borders[-1], 1.0, mix)[:, None]  # behind the last tooth
     return (crown * (1 - mix) + gum * mix).astype(np.float32)
 
@@ -191,10 +194,5 @@ def _tongue(points: np.ndarray, vertices: np.ndarray) -> np.ndarray:
 def _mouth(points: np.ndarray, vertices: np.ndarray) -> np.ndarray:
     """Lip-red at the front, dark towards the throat."""
     low, high = vertices[:, 2].min(), vertices[:, 2].max()
-    front = _smooth(0.35, 1.0, (points[:, 2] - low) / max(high - low, 1e-6))[:, None]
+    front = smoothstep((points[:, 2] - low) / max(high - low, 1e-6), 0.35, 1.0)[:, None]
     return (THROAT * (1 - front) + INNER_LIP * front).astype(np.float32)
-
-
-def _smooth(low, high, x):
-    t = np.clip((x - low) / (high - low), 0, 1)
-    return t * t * (3 - 2 * t)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from studio_avatar.rendering.normals import face_normals
+
 # Lips and lids roll in and out, so their triangles may turn over; the rest of the skin may not.
 SKIN = ("face", "brows", "ears", "scalp", "neck")
 WATCHED_STRAIN = 0.03  # triangles that deform less on the mean head turn over on nobody
@@ -45,14 +47,14 @@ def fold_rig(head, offsets: np.ndarray) -> FoldRig:
 
 def unfold(neutral: np.ndarray, offsets: np.ndarray, rig: FoldRig) -> None:
     """Stiffen the triangles that turn over, in place: offsets (52, V, 3), neutral (V, 3) metres."""
-    rest = _normals(neutral[rig.triangle])
+    rest = face_normals(neutral[rig.triangle])
     watched = np.arange(len(rig.expression))
     for _ in range(ROUNDS):
         expression, triangle = rig.expression[watched], rig.triangle[watched]
         together = offsets[expression[:, None], triangle]
         companion = rig.companion[expression]
         together = together + np.where(companion[:, None, None] < 0, 0, offsets[companion[:, None], triangle])
-        cosine = (_normals(neutral[triangle] + together) * rest[watched]).sum(-1)
+        cosine = (face_normals(neutral[triangle] + together) * rest[watched]).sum(-1)
         folded = cosine < SAFE_COSINE
         if not folded.any():
             if len(watched) == len(rig.expression):
@@ -81,9 +83,3 @@ def _together(offsets, companion):
 def _edges(corners: np.ndarray) -> np.ndarray:
     """(..., 3, 3) triangles -> (..., 3) lengths of their edges."""
     return np.linalg.norm(corners - np.roll(corners, -1, -2), axis=-1)
-
-
-def _normals(corners: np.ndarray) -> np.ndarray:
-    """(..., 3, 3) triangles -> (..., 3) unit normals."""
-    normal = np.cross(corners[..., 1, :] - corners[..., 0, :], corners[..., 2, :] - corners[..., 0, :])
-    return normal / np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-20)

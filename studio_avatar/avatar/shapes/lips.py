@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from studio_avatar.rendering.normals import face_normals
+
 SAMPLES = 61  # cuts across the mouth, from corner to corner
 PITCHES = np.radians((-20.0, -10.0, 0.0, 10.0, 20.0))  # of the views that must not see between the lips
 OVERLAP = 3e-4  # metres by which closed lips press into each other
@@ -152,14 +154,8 @@ def _depth(posed: np.ndarray, inner: np.ndarray, faces: np.ndarray) -> tuple[np.
     normals (N, n, 2, 3).
     """
     corners = posed[:, faces]
-    normal = _normals(corners)
+    normal = face_normals(corners)
     return ((corners.mean(-2) - posed[:, inner, None]) * normal).sum(-1), normal
-
-
-def _normals(corners: np.ndarray) -> np.ndarray:
-    """(..., 3, 3) triangles -> (..., 3) unit normals."""
-    normal = np.cross(corners[..., 1, :] - corners[..., 0, :], corners[..., 2, :] - corners[..., 0, :])
-    return normal / np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-20)
 
 
 def _halfway(along, drop, height):

@@ -74,20 +74,6 @@ def split_at_seams(mesh: AvatarMesh) -> Corners:
     return Corners(unique[:, 0], unique[:, 1], inverse.reshape(-1, 3))
 
 
-def smooth_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Area-weighted unit normals (..., V, 3) of `vertices` (..., V, 3)."""
-    from scipy.sparse import csr_matrix
-
-    corners = vertices[..., faces, :]
-    normal = np.cross(corners[..., 1, :] - corners[..., 0, :], corners[..., 2, :] - corners[..., 0, :])
-    count, number = vertices.shape[-2], np.repeat(np.arange(len(faces)), 3)
-    gather = csr_matrix((np.ones(faces.size, np.float32), (faces.ravel(), number)), shape=(count, len(faces)))
-    flat = np.moveaxis(normal, -2, 0).reshape(len(faces), -1)
-    total = (gather @ flat).reshape(count, *vertices.shape[:-2], 3)
-    total = np.moveaxis(total, 0, -2)
-    return (total / np.maximum(np.linalg.norm(total, axis=-1, keepdims=True), 1e-20)).astype(np.float32)
-
-
 def tangents(mesh: AvatarMesh, corners: Corners, normals: np.ndarray) -> np.ndarray:
     """(N, 4) float32 as glTF has them: unit vector towards +u, and the sign that makes cross(normal, tangent) point
     up in the picture. normals: (N, 3) of the corners.

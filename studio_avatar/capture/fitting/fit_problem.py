@@ -11,7 +11,8 @@ from functools import cached_property
 import numpy as np
 
 from studio_avatar.capture.detection.landmark_errors import landmark_errors, pose_terms, rolled
-from studio_avatar.capture.detection.landmarks import FACE_OVAL, NUM_SURFACE_LANDMARKS, Face
+from studio_avatar.capture.detection.landmarks import Face
+from studio_avatar.head.landmark_ids import FACE_OVAL, NUM_SURFACE_LANDMARKS
 
 LANDMARK_SIGMA = (
     0.010  # over face height, beside the detector's known errors: faces differ from simulated ones
@@ -62,7 +63,7 @@ class FitProblem:
         relative_focal = FOCAL_PRIOR_ONE_FRAME if len(faces) == 1 else FOCAL_PRIOR
         self.log_focal_prior = float(np.log(relative_focal * max(image_size)))
         self.is_contour = np.zeros(NUM_SURFACE_LANDMARKS, bool)
-        self.is_contour[list(FACE_OVAL)] = True
+        self.is_contour[FACE_OVAL] = True
         self._read_landmarks(faces)
 
     def _read_landmarks(self, faces: Sequence[Face]) -> None:

@@ -9,6 +9,7 @@ from studio_avatar.capture.detection.people import FaceFrame, Sighting
 from studio_avatar.capture.fitting.head_fit import HeadFit
 from studio_avatar.capture.texture.fusion import Fused
 from studio_avatar.capture.texture.skin import OTHER_ABOVE, skin_distance, thin_marks
+from studio_avatar.imaging.color import luma
 
 SEEN_AT = 0.3  # trust from which a texel counts as seen
 VERDICTS = ("good", "fair", "poor")
@@ -203,11 +204,11 @@ def light_direction(head, fused: Fused) -> tuple[np.ndarray, float]:
     texels = texel_map(head, len(fused.seen))
     seen = TexelMap(texels.triangle[where][None], texels.barycentric[where][None])
     normals = texel_normals(seen, head, head.neutral.cpu().numpy())[0]
-    luma = fused.rgb[where] @ np.array([0.2126, 0.7152, 0.0722], np.float32)
-    terms = np.c_[np.ones(len(luma)), normals]
-    mean, *slope = np.linalg.lstsq(terms, luma, rcond=None)[0]
+    brightness = luma(fused.rgb[where])
+    terms = np.c_[np.ones(len(brightness)), normals]
+    mean, *slope = np.linalg.lstsq(terms, brightness, rcond=None)[0]
     # What faces the camera is seen in every light: only the slope across the face tells of its direction.
-    across = np.linalg.norm(slope[:2]) / max(float(luma.mean()), 1e-3)
+    across = np.linalg.norm(slope[:2]) / max(float(brightness.mean()), 1e-3)
     return np.array(slope) / max(np.linalg.norm(slope), 1e-9), float(across)
 
 

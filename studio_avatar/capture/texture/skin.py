@@ -4,8 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from studio_avatar.imaging.color import luma
+from studio_avatar.imaging.ramps import smoothstep
+
 from .smoothing import blur
-from .unwrap import View, smoothstep
+from .unwrap import View
 
 SURE_TRUST = 0.7  # the face itself, seen from the front, is where the person's skin colours are learnt
 ENOUGH_SKIN = 20_000  # texels to learn them from
@@ -74,8 +77,7 @@ def _features(rgb: np.ndarray) -> np.ndarray:
     """(N, 3) sRGB -> (N, 3): two log chromaticities, which light hardly changes, and log luma."""
     linear = np.power(np.maximum(rgb, 0.0), 2.2) + 0.002
     red, green, blue = np.log(linear).T
-    luma = np.log(linear @ np.array((0.2126, 0.7152, 0.0722), linear.dtype))
-    return np.stack([red - green, blue - green, luma], axis=1)
+    return np.stack([red - green, blue - green, np.log(luma(linear))], axis=1)
 
 
 def _distance(colours: np.ndarray, skin: np.ndarray) -> np.ndarray:

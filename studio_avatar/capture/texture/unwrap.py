@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from studio_avatar.capture.io.frame import Frame
+from studio_avatar.imaging.ramps import smoothstep
 
 from .silhouette import person_mask
 
@@ -112,12 +113,6 @@ def triangle_material(head) -> np.ndarray:
     """(F,) uint8: SKIN, EYEBALLS or INSIDE for each triangle of the head."""
     by_region = np.array([_MATERIAL_OF_REGION.get(name, SKIN) for name in head.config.region_names], np.uint8)
     return by_region[head.face_region.cpu().numpy()]
-
-
-def smoothstep(value: np.ndarray, low: float, high: float) -> np.ndarray:
-    """0 below `low`, 1 above `high`, smooth between."""
-    share = np.clip((value - low) / (high - low), 0.0, 1.0)
-    return share * share * (3.0 - 2.0 * share)
 
 
 def _facing(head, vertices: np.ndarray, camera: Camera) -> np.ndarray:
