@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .geometry import geometry
 from .head_v1 import head_v1_layout
 
 __all__ = [
@@ -82,7 +83,8 @@ def texel_map(head, size: int) -> TexelMap:
     """The `TexelMap` of `head`'s texture at `size` x `size`; computed once per head object and size."""
     maps = _CACHE.setdefault(head, {})
     if size not in maps:
-        corners = head.uv.cpu().numpy()[head.uv_faces.cpu().numpy()] * size
+        shape = geometry(head)
+        corners = shape.uv[shape.uv_faces] * size
         maps[size] = TexelMap(*rasterise(corners, size, size))
         for array in (maps[size].triangle, maps[size].barycentric):
             array.setflags(write=False)
@@ -105,11 +107,7 @@ def texel_normals(texels: TexelMap, head, vertices: np.ndarray) -> np.ndarray:
 
 def region_mask(head, size: int, *names: str) -> np.ndarray:
     """(size, size) bool: texels whose triangle lies in one of the named regions of ``head.config``."""
-    known = list(head.config.region_names)
-    unknown = sorted(set(names) - set(known))
-    if unknown:
-        raise ValueError(f"There is no region {', '.join(unknown)}; use {', '.join(known)}.")
-    wanted = np.isin(head.face_region.cpu().numpy(), [known.index(name) for name in names])
+    wanted = geometry(head).in_regions(*names)
     texels = texel_map(head, size)
     return texels.covered & wanted[texels.triangle]
 
@@ -146,7 +144,7 @@ def resample_chart(image: np.ndarray, source_uv: np.ndarray, head, size: int) ->
     from scipy.ndimage import gaussian_filter, map_coordinates
 
     texels = texel_map(head, size)
-    uv_faces = head.uv_faces.cpu().numpy()
+    uv_faces = geometry(head).uv_faces
     corners = np.asarray(source_uv, np.float64)[uv_faces[texels.triangle[texels.covered]]]
     at = (corners * texels.barycentric[texels.covered][..., None]).sum(1)
     at = at * [image.shape[1], image.shape[0]] - 0.5
@@ -163,17 +161,16 @@ def draw_layout(head, size: int = 1024) -> np.ndarray:
     """(size, size, 3) uint8 picture of the layout: regions in colour, wires, MediaPipe's landmarks in red."""
     import cv2
 
-    texels = texel_map(head, size)
-    palette = _palette(len(head.config.region_names), 70, 245)
-    region = head.face_region.cpu().numpy()[texels.triangle]
+    texels, shape = texel_map(head, size), geometry(head)
+    palette = _palette(len(shape.region_names), 70, 245)
+    region = shape.face_region[texels.triangle]
     picture = np.where(texels.covered[..., None], palette[region], 255).astype(np.uint8)
-    uv, uv_faces = head.uv.cpu().numpy(), head.uv_faces.cpu().numpy()
-    wires = np.round(uv[uv_faces] * size * 16).astype(np.int32)
+    wires = np.round(shape.uv[shape.uv_faces] * size * 16).astype(np.int32)
     drawn = cv2.polylines(picture.copy(), list(wires), True, (60, 60, 60), 1, cv2.LINE_AA, 4)
     picture = cv2.addWeighted(picture, 0.65, drawn, 0.35, 0)
     for x, y in landmark_uv(head) * size:
         cv2.circle(picture, (round(x), round(y)), 2, (200, 0, 0), -1)
-    for number, name in enumerate(head.config.region_names):
+    for number, name in enumerate(shape.region_names):
         rows, columns = np.nonzero((region == number) & texels.covered & (np.arange(size) >= size / 2))
         if len(rows):  # labelled in the middle of the region's right half
             spot = (int(np.median(columns)) - 4 * len(name), int(np.median(rows)))
@@ -185,11 +182,10 @@ def draw_regions(head, size: int = 512) -> np.ndarray:
     """(size + legend, size, 3) uint8 picture of the region masks, one colour each, with a legend below."""
     import cv2
 
-    names, texels = list(head.config.region_names), texel_map(head, size)
+    shape, texels = geometry(head), texel_map(head, size)
+    names = shape.region_names
     palette = _palette(len(names), 150, 235)
-    picture = np.where(
-        texels.covered[..., None], palette[head.face_region.cpu().numpy()[texels.triangle]], 255
-    )
+    picture = np.where(texels.covered[..., None], palette[shape.face_region[texels.triangle]], 255)
     columns, step = 4, 24
     legend = np.full((step * -(-len(names) // columns) + 8, size, 3), 255, np.uint8)
     for number, name in enumerate(names):
@@ -210,8 +206,9 @@ def _palette(count: int, saturation: int, value: int) -> np.ndarray:
 
 def landmark_uv(head) -> np.ndarray:
     """(468, 2) texture coordinates of MediaPipe's surface landmarks."""
-    corners = head.uv[head.uv_faces[head.landmark_faces]]
-    return (corners * head.landmark_barycentric[..., None]).sum(1).cpu().numpy()
+    shape = geometry(head)
+    corners = shape.uv[shape.uv_faces[shape.landmark_faces]]
+    return (corners * shape.landmark_barycentric[..., None]).sum(1)
 
 
 _CACHE: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
@@ -220,7 +217,7 @@ _CACHE: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 def _interpolate(texels, head, values):
     """(H, W, 3) vertex `values` (V, 3) at every texel."""
     result = np.zeros((*texels.triangle.shape, 3), np.float32)
-    corners = values[head.faces.cpu().numpy()[texels.triangle[texels.covered]]]
+    corners = values[geometry(head).faces[texels.triangle[texels.covered]]]
     result[texels.covered] = (corners * texels.barycentric[texels.covered][..., None]).sum(1)
     return result
 
@@ -247,7 +244,7 @@ def _barycentric(corners, face, points):
 
 def _source_texels_per_texel(head, source_uv, shape, size):
     """Median linear scale between a source layout and ours: how many source texels one texel covers."""
-    uv_faces = head.uv_faces.cpu().numpy()
-    ours = np.abs(_doubled_area(head.uv.cpu().numpy()[uv_faces].astype(np.float64))).sum() * size**2
+    uv, uv_faces = geometry(head).uv, geometry(head).uv_faces
+    ours = np.abs(_doubled_area(uv[uv_faces].astype(np.float64))).sum() * size**2
     theirs = np.abs(_doubled_area(np.asarray(source_uv, np.float64)[uv_faces])).sum() * shape[0] * shape[1]
     return float(np.sqrt(theirs / ours))

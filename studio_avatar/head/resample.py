@@ -15,6 +15,7 @@ import numpy as np
 
 from studio_avatar.errors import InvalidInputError
 
+from .geometry import geometry
 from .layout import fill_gutters, rasterise, texel_map, texel_positions
 
 # What a wrapped mesh covers. Nearest points must not fall onto the inside of the mouth or behind the lids.
@@ -54,14 +55,9 @@ def from_head_v1(
     triangle, shares = rasterise(corners, size, size)
     shown = triangle >= 0
     points = (mesh.vertices[mesh.faces[triangle[shown]]] * shares[shown][..., None]).sum(1)
-    regions = list(head.config.region_names)
-    outer = np.isin(head.face_region.cpu().numpy(), [regions.index(name) for name in OUTER_REGIONS])
-    target = WrappedMesh(
-        _shape(head, vertices),
-        head.faces.cpu().numpy()[outer],
-        head.uv.cpu().numpy(),
-        head.uv_faces.cpu().numpy()[outer],
-    )
+    shape = geometry(head)
+    outer = shape.in_regions(*OUTER_REGIONS)
+    target = WrappedMesh(_shape(head, vertices), shape.faces[outer], shape.uv, shape.uv_faces[outer])
     return _carry(texture, points, shown, target, size)
 
 
@@ -73,9 +69,7 @@ def to_head_v1(
     Only the outer skin has a counterpart: eyeballs, teeth and mouth are False in the second result.
     """
     texels = texel_map(head, size)
-    regions = list(head.config.region_names)
-    outer = np.isin(head.face_region.cpu().numpy(), [regions.index(name) for name in OUTER_REGIONS])
-    shown = texels.covered & outer[texels.triangle]
+    shown = texels.covered & geometry(head).in_regions(*OUTER_REGIONS)[texels.triangle]
     points = texel_positions(texels, head, _shape(head, vertices))[shown]
     return _carry(texture, points, shown, mesh, size)
 
@@ -110,7 +104,7 @@ def read_wrapped_mesh(path: str | Path) -> WrappedMesh:
 
 
 def _shape(head, vertices) -> np.ndarray:
-    return head.neutral.cpu().numpy() if vertices is None else np.asarray(vertices, np.float32)
+    return geometry(head).neutral if vertices is None else np.asarray(vertices, np.float32)
 
 
 def _carry(texture, points, shown, target: WrappedMesh, size: int):

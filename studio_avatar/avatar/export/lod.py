@@ -20,6 +20,7 @@ import numpy as np
 
 from studio_avatar.avatar.shapes.mesh import AvatarMesh, avatar_mesh
 from studio_avatar.errors import InvalidInputError
+from studio_avatar.head.geometry import geometry
 from studio_avatar.rendering.normals import face_normals
 
 TOPOLOGY_FILE = Path(__file__).with_name("light_topology.safetensors")
@@ -90,13 +91,14 @@ class _Decimation:
     """The mesh while vertices are taken away: faces (F, 3), uv_faces (F, 3), alive (F,) bool."""
 
     def __init__(self, head, mesh: AvatarMesh):
-        names = list(head.config.expression_names)
+        shape = geometry(head)
+        names = shape.expression_names
         poses = [mesh.vertices] + [mesh.vertices + mesh.offsets[names.index(name)] for name in KEY_POSES]
         self.points = np.stack(poses, 1).astype(np.float64)  # (V, P, 3)
         self.uv = mesh.uv.astype(np.float64)
         self.faces, self.uv_faces = mesh.faces.copy(), mesh.uv_faces.copy()
         self.alive = np.ones(len(mesh.faces), bool)
-        weight = np.array([IMPORTANCE.get(name, 1.0) for name in head.config.region_names])[mesh.region]
+        weight = np.array([IMPORTANCE.get(name, 1.0) for name in shape.region_names])[mesh.region]
         self.quadrics = _quadrics(self.points, mesh.faces, weight)  # (V, P, 4, 4)
         self.weight = np.zeros(len(mesh.vertices))
         np.maximum.at(self.weight, mesh.faces.ravel(), np.repeat(weight, 3))
@@ -208,7 +210,7 @@ def _mirror(head, mesh: AvatarMesh) -> np.ndarray:
     """(V,) left-right partner of each vertex, the cap's by position."""
     from scipy.spatial import cKDTree
 
-    own = head.mirror_vertices.cpu().numpy()
+    own = geometry(head).mirror_vertices
     cap = mesh.vertices[len(own) :]
     return np.concatenate([own, len(own) + cKDTree(cap).query(cap * [-1, 1, 1])[1]])
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from studio_avatar.head.geometry import geometry
 from studio_avatar.head.layout import fill_gutters, region_mask, texel_map, texel_positions
 from studio_avatar.imaging.ramps import smoothstep
 
@@ -40,7 +41,7 @@ def paint_eyes_and_mouth(texture: np.ndarray, head, iris_rgb=BROWN_IRIS, seed: i
     """
     size = texture.shape[0]
     texels = texel_map(head, size)
-    neutral = head.neutral.detach().cpu().numpy()
+    neutral = geometry(head).neutral
     positions = texel_positions(texels, head, neutral)
     out = np.array(texture, np.float32)
     rng = np.random.default_rng(seed)
@@ -60,7 +61,7 @@ def paint_eyes_and_mouth(texture: np.ndarray, head, iris_rgb=BROWN_IRIS, seed: i
 
 def iris_mask(head, size: int) -> np.ndarray:
     """Texels (size, size) bool of both irises without pupil and dark rim, in the layout's eyeball charts."""
-    neutral = head.neutral.detach().cpu().numpy()
+    neutral = geometry(head).neutral
     positions = texel_positions(texel_map(head, size), head, neutral)
     mask = np.zeros((size, size), bool)
     for region in ("eyeball_left", "eyeball_right"):
@@ -72,8 +73,8 @@ def iris_mask(head, size: int) -> np.ndarray:
 
 
 def _region_vertices(head, region: str) -> np.ndarray:
-    label = list(head.config.region_names).index(region)
-    return np.unique(head.faces[head.face_region == label].cpu().numpy())
+    shape = geometry(head)
+    return np.unique(shape.faces[shape.in_regions(region)])
 
 
 def _eyeball(points: np.ndarray, vertices: np.ndarray, iris_rgb: np.ndarray, rng) -> np.ndarray:
@@ -133,9 +134,8 @@ def _tooth_rows(head) -> list[np.ndarray]:
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
-    label = list(head.config.region_names).index("teeth")
-    faces = head.faces[head.face_region == label].cpu().numpy()
-    neutral = head.neutral.detach().cpu().numpy()
+    shape = geometry(head)
+    faces, neutral = shape.faces[shape.in_regions("teeth")], shape.neutral
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]]])
     graph = coo_matrix((np.ones(len(edges)), edges.T), shape=(len(neutral),) * 2)
     pieces = connected_components(graph, directed=False)[1]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from studio_avatar.head.geometry import geometry
 from studio_avatar.head.layout import fill_gutters, texel_map
 
 REACH = 0.10  # of the texture: how far from a seam the correction fades
@@ -37,7 +38,7 @@ def level_seams(texture: np.ndarray, head) -> np.ndarray:
     change = _spread(_step(texture, head), head)
     texels = texel_map(head, size)
     covered = texels.covered
-    corners = change[head.uv_faces.cpu().numpy()[texels.triangle[covered]]]
+    corners = change[geometry(head).uv_faces[texels.triangle[covered]]]
     out = np.array(texture, np.float32)
     out[covered] += (corners * texels.barycentric[covered][..., None]).sum(1)
     return fill_gutters(np.clip(out, 0, 1), covered)
@@ -47,14 +48,13 @@ def _step(texture, head) -> dict[int, np.ndarray]:
     """Texture vertex on a seam of the skin -> (3,) what brings it to the mean of its partners."""
     from scipy.ndimage import gaussian_filter, map_coordinates
 
-    size = texture.shape[0]
-    names = list(head.config.region_names)
-    skin = ~np.isin(head.face_region.cpu().numpy(), [names.index(name) for name in PAINTED])
-    pairs = np.stack([head.faces.cpu().numpy()[skin].ravel(), head.uv_faces.cpu().numpy()[skin].ravel()], 1)
+    size, shape = texture.shape[0], geometry(head)
+    skin = ~shape.in_regions(*PAINTED)
+    pairs = np.stack([shape.faces[skin].ravel(), shape.uv_faces[skin].ravel()], 1)
     pairs = np.unique(pairs, axis=0)
     shared = np.bincount(pairs[:, 0])[pairs[:, 0]] > 1
     pairs = pairs[shared]
-    at = (head.uv.cpu().numpy()[pairs[:, 1]] * size - 0.5).T[::-1]
+    at = (shape.uv[pairs[:, 1]] * size - 0.5).T[::-1]
     filled = fill_gutters(texture, texel_map(head, size).covered)
     smooth = [gaussian_filter(filled[..., c], SMOOTHING * size) for c in range(3)]
     colour = np.stack([map_coordinates(plane, at, order=1, mode="nearest") for plane in smooth], 1)
@@ -68,7 +68,7 @@ def _spread(step: dict[int, np.ndarray], head) -> np.ndarray:
     from scipy.sparse import coo_matrix, diags
     from scipy.sparse.linalg import splu
 
-    uv, faces = head.uv.cpu().numpy().astype(np.float64), head.uv_faces.cpu().numpy()
+    uv, faces = geometry(head).uv.astype(np.float64), geometry(head).uv_faces
     edges = np.unique(
         np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), 1), axis=0
     )

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from studio_avatar.head.geometry import geometry
+
 CLEARANCE = 3e-4  # metres between the eyeball and the outer skin of a lid
 LID_REACH = 0.012  # metres in front of the mean eyeball within which skin counts as lid
 STEPS = (
@@ -38,12 +40,10 @@ class EyeRig:
 
 def eye_rigs(head) -> tuple[EyeRig, EyeRig]:
     """The rigs of the left and the right eye."""
-    names = list(head.config.region_names)
-    faces, region = head.faces.cpu().numpy(), head.face_region.cpu().numpy()
-    neutral, normals = head.neutral.cpu().numpy(), head.normals(head.neutral).cpu().numpy()
-    skin = np.unique(faces[np.isin(region, [names.index("eyelids"), names.index("face")])])
+    shape, normals = geometry(head), head.normals(head.neutral).cpu().numpy()
+    skin = np.unique(shape.faces[shape.in_regions("eyelids", "face")])
     return tuple(
-        _eye_rig(neutral, normals, faces, faces[region == names.index(f"eyeball_{side}")], skin)
+        _eye_rig(shape.neutral, normals, shape.faces, shape.faces[shape.in_regions(f"eyeball_{side}")], skin)
         for side in ("left", "right")
     )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from studio_avatar.head.geometry import geometry
 from studio_avatar.rendering.normals import face_normals
 
 # Lips and lids roll in and out, so their triangles may turn over; the rest of the skin may not.
@@ -28,13 +29,11 @@ class FoldRig:
 
 def fold_rig(head, offsets: np.ndarray) -> FoldRig:
     """offsets: (52, V, 3) of the mean head."""
-    names, regions = list(head.config.expression_names), list(head.config.region_names)
-    region = np.isin(head.face_region.cpu().numpy(), [regions.index(name) for name in SKIN])
-    skin = head.faces.cpu().numpy()[region]
-    neutral = head.neutral.cpu().numpy()
-    companion = np.full(len(names), -1)
+    shape = geometry(head)
+    skin, neutral = shape.faces[shape.in_regions(*SKIN)], shape.neutral
+    companion = np.full(len(shape.expression_names), -1)
     # ARKit's mouthClose shuts the lips of an open jaw; without the jaw it is no face that anybody makes.
-    companion[names.index("mouthClose")] = names.index("jawOpen")
+    companion[shape.expression("mouthClose")] = shape.expression("jawOpen")
     shortest = _edges(neutral[skin]).min(-1)
     pairs = [
         (number, skin[_edges(pose[skin]).max(-1) > WATCHED_STRAIN * shortest])

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from studio_avatar.head.geometry import geometry
 from studio_avatar.rendering.normals import face_normals
 
 SAMPLES = 61  # cuts across the mouth, from corner to corner
@@ -54,11 +55,9 @@ class PouchRig:
 
 def lip_rig(head) -> LipRig:
     """Find the upper and the lower lip by what opening the jaw does to them."""
-    names = list(head.config.region_names)
-    faces, region = head.faces.cpu().numpy(), head.face_region.cpu().numpy()
-    neutral = head.neutral.cpu().numpy()
-    drop = head.expression_basis[head.expression_index("jawOpen")].cpu().numpy()[:, 1]
-    lip_faces, mouth_faces = (faces[region == names.index(name)] for name in ("lips", "mouth"))
+    shape = geometry(head)
+    neutral, drop = shape.neutral, shape.expression_basis[shape.expression("jawOpen")][:, 1]
+    lip_faces, mouth_faces = (shape.faces[shape.in_regions(name)] for name in ("lips", "mouth"))
     ring = np.intersect1d(lip_faces, mouth_faces)  # where the lips' skin goes over into the inner mouth
     corner = np.abs(neutral[ring, 0]).max()
     along = neutral[:, 0] / corner
@@ -79,7 +78,7 @@ def lip_rig(head) -> LipRig:
     distance = np.linalg.norm(neutral[:, None, :] - neutral[None, ring], axis=-1).min(1)
     fade = np.clip((FAR - distance) / (FAR - NEAR), 0, 1)
     reach[near] = 1.0
-    skin = np.unique(faces[region == names.index("face")])
+    skin = np.unique(shape.faces[shape.in_regions("face")])
     reach[skin[np.abs(neutral[skin, 1] - seam) < 2 * FAR]] = 1.0
     ends = np.clip((1 - np.abs(along)) / 0.03, 0, 1)  # the corners belong to both lips and stay
     side = np.where(is_upper, 1.0, -1.0) * fade * reach * ends
@@ -117,13 +116,11 @@ def pouch_rig(head) -> PouchRig:
     """Pair each vertex of the inner mouth with the skin over it on the mean head."""
     from scipy.spatial import cKDTree
 
-    names = list(head.config.region_names)
-    faces, region = head.faces.cpu().numpy(), head.face_region.cpu().numpy()
-    neutral = head.neutral.cpu().numpy()
-    skin = faces[np.isin(region, [names.index(name) for name in ("face", "lips", "neck")])]
-    inner = np.setdiff1d(faces[region == names.index("mouth")], skin)
+    shape = geometry(head)
+    neutral, mirror = shape.neutral, shape.mirror_vertices
+    skin = shape.faces[shape.in_regions("face", "lips", "neck")]
+    inner = np.setdiff1d(shape.faces[shape.in_regions("mouth")], skin)
     nearest = cKDTree(neutral[skin].mean(1)).query(neutral[inner])[1]
-    mirror = head.mirror_vertices.cpu().numpy()
     over = {vertex: skin[number] for vertex, number in zip(inner, nearest, strict=True)}
     # A mirrored triangle runs the other way round.
     pairs = np.stack([[over[vertex], mirror[over[mirror[vertex]]][::-1]] for vertex in inner])

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from studio_avatar.head.geometry import geometry
+
 from .neck import NeckCap, neck_cap
 from .person_shapes import person_shapes
 
@@ -53,17 +55,15 @@ def avatar_mesh(head, identity: np.ndarray) -> AvatarMesh:
 
 
 def _with_cap(head, shapes, cap: NeckCap) -> AvatarMesh:
-    faces, uv_faces, region = (
-        getattr(head, name).cpu().numpy() for name in ("faces", "uv_faces", "face_region")
-    )
-    neck = np.full(len(cap.faces), list(head.config.region_names).index("neck"))
+    mean = geometry(head)
+    neck = np.full(len(cap.faces), mean.region("neck"))
     return AvatarMesh(
         vertices=np.concatenate([shapes.neutral, cap.vertices(shapes.neutral)]),
         offsets=np.concatenate([shapes.offsets, cap.offsets(shapes.offsets)], 1),
-        faces=np.concatenate([faces, cap.faces]),
-        uv=np.concatenate([head.uv.cpu().numpy(), cap.uv]).astype(np.float32),
-        uv_faces=np.concatenate([uv_faces, cap.uv_faces]),
-        region=np.concatenate([region, neck]),
+        faces=np.concatenate([mean.faces, cap.faces]),
+        uv=np.concatenate([mean.uv, cap.uv]).astype(np.float32),
+        uv_faces=np.concatenate([mean.uv_faces, cap.uv_faces]),
+        region=np.concatenate([mean.face_region, neck]),
     )
 
 

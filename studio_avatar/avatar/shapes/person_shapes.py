@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from studio_avatar.head.geometry import geometry
+
 from .eyelids import EyeRig, clear_lids, eye_rigs, turn_in_own_shape
 from .folds import FoldRig, fold_rig, unfold
 from .lips import LipRig, PouchRig, close_lips, lip_rig, nearest_skin, pouch_rig, tuck_pouch
@@ -51,8 +53,10 @@ def person_shapes(head, identity: np.ndarray) -> PersonShapes:
     rig = _RIGS.get(head)
     if rig is None:
         rig = _RIGS[head] = _find_rig(head)
-    mean, basis = head.neutral.cpu().numpy(), head.identity_basis.cpu().numpy()
-    neutral = (mean + np.tensordot(np.asarray(identity, np.float32), basis, 1)).astype(np.float32)
+    shape = geometry(head)
+    mean = shape.neutral
+    neutral = mean + np.tensordot(np.asarray(identity, np.float32), shape.identity_basis, 1)
+    neutral = neutral.astype(np.float32)
     offsets = rig.offsets.copy()
 
     close_lips(neutral, rig.lips)
@@ -72,7 +76,8 @@ def symmetric_offsets(head) -> np.ndarray:
 
     MakeHuman's are modelled by hand: its left and right smiles differ by half a millimetre.
     """
-    names = list(head.config.expression_names)
+    shape = geometry(head)
+    names = shape.expression_names
     swap = {"Left": "Right", "Right": "Left"}
     partner = [
         next(
@@ -80,11 +85,10 @@ def symmetric_offsets(head) -> np.ndarray:
         )
         for index, name in enumerate(names)
     ]
-    offsets, mirror = head.expression_basis.cpu().numpy(), head.mirror_vertices.cpu().numpy()
-    offsets = offsets.copy()
+    offsets = shape.expression_basis.copy()
     for name in ("eyeBlinkLeft", "eyeBlinkRight"):
         offsets[names.index(name)] *= BLINK_OVERLAP
-    return 0.5 * (offsets + offsets[partner][:, mirror] * np.float32([-1, 1, 1]))
+    return 0.5 * (offsets + offsets[partner][:, shape.mirror_vertices] * np.float32([-1, 1, 1]))
 
 
 def _find_rig(head) -> _Rig:

@@ -12,6 +12,7 @@ import numpy as np
 
 from studio_avatar.capture.detection.landmark_errors import landmark_errors, pose_terms, rolled
 from studio_avatar.capture.detection.landmarks import Face
+from studio_avatar.head.geometry import geometry
 from studio_avatar.head.landmark_ids import FACE_OVAL, NUM_SURFACE_LANDMARKS
 
 LANDMARK_SIGMA = (
@@ -339,11 +340,12 @@ class SurfacePoints:
 
     @classmethod
     def of(cls, head, triangle: np.ndarray, barycentric: np.ndarray) -> "SurfacePoints":
-        return cls(head, head.faces.cpu().numpy()[triangle], barycentric.astype(np.float64))
+        return cls(head, geometry(head).faces[triangle], barycentric.astype(np.float64))
 
     @classmethod
     def of_landmarks(cls, head) -> "SurfacePoints":
-        return cls.of(head, head.landmark_faces.cpu().numpy(), head.landmark_barycentric.cpu().numpy())
+        shape = geometry(head)
+        return cls.of(head, shape.landmark_faces, shape.landmark_barycentric)
 
     def in_camera(self, state: FitState, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The points of frame k turned into camera axes, and also shifted into the camera: (N, 3) metres each."""

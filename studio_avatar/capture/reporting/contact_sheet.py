@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from studio_avatar.head.geometry import geometry
+
 TILE_PX = 480  # height of a key frame
 PER_ROW = 6
 LINE, SEEN = (64, 220, 255), (90, 200, 120)  # colours of mesh and of what was seen
@@ -36,7 +38,7 @@ def _keyframe_tile(observation, head, k: int) -> np.ndarray:
     scale = TILE_PX / picture.shape[0]
     size = (max(round(picture.shape[1] * scale), 8), TILE_PX)
     small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    corners = camera.project(vertices, fit.image_size)[0][head.faces.cpu().numpy()] * scale  # (F, 3, 2)
+    corners = camera.project(vertices, fit.image_size)[0][geometry(head).faces] * scale  # (F, 3, 2)
     a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     towards = corners[a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0] > 0.0]
     drawn = small.copy()

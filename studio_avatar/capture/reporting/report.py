@@ -9,6 +9,7 @@ from studio_avatar.capture.detection.people import FaceFrame, Sighting
 from studio_avatar.capture.fitting.head_fit import HeadFit
 from studio_avatar.capture.texture.fusion import Fused
 from studio_avatar.capture.texture.skin import OTHER_ABOVE, skin_distance, thin_marks
+from studio_avatar.head.geometry import geometry
 from studio_avatar.imaging.color import luma
 
 SEEN_AT = 0.3  # trust from which a texel counts as seen
@@ -203,7 +204,7 @@ def light_direction(head, fused: Fused) -> tuple[np.ndarray, float]:
         return np.array([0.0, 0.0, 1.0]), 0.0
     texels = texel_map(head, len(fused.seen))
     seen = TexelMap(texels.triangle[where][None], texels.barycentric[where][None])
-    normals = texel_normals(seen, head, head.neutral.cpu().numpy())[0]
+    normals = texel_normals(seen, head, geometry(head).neutral)[0]
     brightness = luma(fused.rgb[where])
     terms = np.c_[np.ones(len(brightness)), normals]
     mean, *slope = np.linalg.lstsq(terms, brightness, rcond=None)[0]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from studio_avatar.capture.io.frame import Frame
+from studio_avatar.head.geometry import geometry
 from studio_avatar.imaging.ramps import smoothstep
 
 from .silhouette import person_mask
@@ -82,7 +83,7 @@ def unwrap(frame: Frame, head, texels, vertices: np.ndarray, camera: Camera) -> 
     image_size = frame.rgb.shape[1::-1]
     vertices = np.ascontiguousarray(vertices, np.float32)
     cosine = _facing(head, vertices, camera)  # (V,)
-    faces = head.faces.cpu().numpy()
+    faces = geometry(head).faces
 
     # 1. The N texels that may be seen at all: about half of them face away.
     may_face = np.append((cosine[faces] > GRAZING_COSINE).any(1), False)  # the last is for triangle -1
@@ -111,8 +112,9 @@ def unwrap(frame: Frame, head, texels, vertices: np.ndarray, camera: Camera) -> 
 
 def triangle_material(head) -> np.ndarray:
     """(F,) uint8: SKIN, EYEBALLS or INSIDE for each triangle of the head."""
-    by_region = np.array([_MATERIAL_OF_REGION.get(name, SKIN) for name in head.config.region_names], np.uint8)
-    return by_region[head.face_region.cpu().numpy()]
+    shape = geometry(head)
+    by_region = np.array([_MATERIAL_OF_REGION.get(name, SKIN) for name in shape.region_names], np.uint8)
+    return by_region[shape.face_region]
 
 
 def _facing(head, vertices: np.ndarray, camera: Camera) -> np.ndarray:
@@ -157,8 +159,9 @@ def _visible(head, vertices, camera: Camera, rgb, scale: float, triangle, pixel,
 
     material = triangle_material(head)
     own, shown = material[triangle], np.append(material, BACKGROUND)[shown_triangle]
-    region = np.append(head.face_region.cpu().numpy(), -1)[shown_triangle]
-    person = person_mask(rgb[top:bottom, left:right], region, head.config.region_names, camera.face_height_px)
+    shape = geometry(head)
+    region = np.append(shape.face_region, -1)[shown_triangle]
+    person = person_mask(rgb[top:bottom, left:right], region, shape.region_names, camera.face_height_px)
 
     def off(others: np.ndarray, low_high: tuple[float, float], at: np.ndarray) -> np.ndarray:
         distance = cv2.distanceTransform((~others).astype(np.uint8), cv2.DIST_L2, 3)
@@ -183,7 +186,7 @@ def _depth_buffer(head, vertices, camera: Camera, image_size, scale: float):
     high = np.clip(np.ceil(pixel.max(0) + margin), low + 8, image_size).astype(int)
     size = np.ceil((high - low) * scale).astype(int)
     at = (pixel - low) * scale
-    faces = head.faces.cpu().numpy()
+    faces = geometry(head).faces
     towards = np.flatnonzero(_doubled_area(at[faces]) > 0.0)  # a closed surface is hidden by its front alone
     buffer, triangle = _nearest(at, depth, faces[towards], size)
     return low, high, buffer, np.append(towards, -1)[triangle].astype(np.int32)
@@ -215,9 +218,9 @@ def _nearest(at: np.ndarray, depth: np.ndarray, faces: np.ndarray, size) -> tupl
 
 def _pixels_per_texel(head, vertices, camera: Camera, image_size, size: int) -> np.ndarray:
     """(F,) float32: how many pixels of the frame fit along one texel of each triangle, from the two areas."""
-    faces, uv_faces, uv = (getattr(head, name).cpu().numpy() for name in ("faces", "uv_faces", "uv"))
-    area_px = np.abs(_doubled_area(camera.project(vertices, image_size)[0][faces]))
-    area_texels = np.abs(_doubled_area(uv[uv_faces] * size))
+    shape = geometry(head)
+    area_px = np.abs(_doubled_area(camera.project(vertices, image_size)[0][shape.faces]))
+    area_texels = np.abs(_doubled_area(shape.uv[shape.uv_faces] * size))
     return np.sqrt(area_px / np.maximum(area_texels, 1e-6)).astype(np.float32)
 
 
