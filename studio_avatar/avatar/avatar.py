@@ -5,11 +5,14 @@ Avatar ─ avatar_mesh (shapes, lids, lips, neck) ─┬─ full ── light �
        └ Scene (renderer) ─► picture · three lights · turntable
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,6 +28,9 @@ from studio_avatar.avatar.shapes.mesh import AvatarMesh, avatar_mesh
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.imaging.files import write_atomically
 from studio_avatar.imaging.image_io import encode_png, unit_to_uint8
+
+if TYPE_CHECKING:
+    from studio_avatar.head.model import HeadModel
 
 LEVELS = ("full", "light")
 LIGHT_TEXTURE_SIZE = 512
@@ -185,7 +191,7 @@ class Avatar:
         return write_plain_folder(path, mesh, material, self._names, regions, self._extras)
 
 
-def build_avatar(head, capture, texture: np.ndarray) -> Avatar:
+def build_avatar(head: HeadModel, capture, texture: np.ndarray) -> Avatar:
     """The captured person's head wearing a studio texture.
 
     Args:

@@ -6,13 +6,19 @@ has its centre at ``u = (c + 0.5) / size, v = (r + 0.5) / size``.
 ``python -m tools.draw_layout --picture docs/head-v1.png`` draws the layout, with ``--regions`` its regions.
 """
 
+from __future__ import annotations
+
 import weakref
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .geometry import geometry
 from .head_v1 import head_v1_layout
+
+if TYPE_CHECKING:
+    from studio_avatar.head.model import HeadModel
 
 __all__ = [
     "TexelMap",
@@ -79,7 +85,7 @@ def rasterise(corners: np.ndarray, height: int, width: int, depth: np.ndarray | 
     return triangle, barycentric
 
 
-def texel_map(head, size: int) -> TexelMap:
+def texel_map(head: HeadModel, size: int) -> TexelMap:
     """The `TexelMap` of `head`'s texture at `size` x `size`; computed once per head object and size."""
     maps = _CACHE.setdefault(head, {})
     if size not in maps:
@@ -91,12 +97,12 @@ def texel_map(head, size: int) -> TexelMap:
     return maps[size]
 
 
-def texel_positions(texels: TexelMap, head, vertices: np.ndarray) -> np.ndarray:
+def texel_positions(texels: TexelMap, head: HeadModel, vertices: np.ndarray) -> np.ndarray:
     """(H, W, 3) float32 point in metres that each texel shows on the head `vertices` (V, 3); 0 where none."""
     return _interpolate(texels, head, np.asarray(vertices, np.float32))
 
 
-def texel_normals(texels: TexelMap, head, vertices: np.ndarray) -> np.ndarray:
+def texel_normals(texels: TexelMap, head: HeadModel, vertices: np.ndarray) -> np.ndarray:
     """(H, W, 3) float32 unit normal (smooth, outward) at each texel, for `vertices` (V, 3); 0 where none."""
     import torch
 
@@ -105,7 +111,7 @@ def texel_normals(texels: TexelMap, head, vertices: np.ndarray) -> np.ndarray:
     return result / np.maximum(np.linalg.norm(result, axis=-1, keepdims=True), 1e-12)
 
 
-def region_mask(head, size: int, *names: str) -> np.ndarray:
+def region_mask(head: HeadModel, size: int, *names: str) -> np.ndarray:
     """(size, size) bool: texels whose triangle lies in one of the named regions of ``head.config``."""
     wanted = geometry(head).in_regions(*names)
     texels = texel_map(head, size)
@@ -130,7 +136,7 @@ def fill_gutters(texture: np.ndarray, covered: np.ndarray) -> np.ndarray:
     return texture[row, column]
 
 
-def resample_chart(image: np.ndarray, source_uv: np.ndarray, head, size: int) -> np.ndarray:
+def resample_chart(image: np.ndarray, source_uv: np.ndarray, head: HeadModel, size: int) -> np.ndarray:
     """Carry a texture from another layout of the same mesh into ``head-v1``.
 
     Args:
@@ -157,7 +163,7 @@ def resample_chart(image: np.ndarray, source_uv: np.ndarray, head, size: int) ->
     return fill_gutters(result, texels.covered)
 
 
-def draw_layout(head, size: int = 1024) -> np.ndarray:
+def draw_layout(head: HeadModel, size: int = 1024) -> np.ndarray:
     """(size, size, 3) uint8 picture of the layout: regions in colour, wires, MediaPipe's landmarks in red."""
     import cv2
 
@@ -178,7 +184,7 @@ def draw_layout(head, size: int = 1024) -> np.ndarray:
     return picture
 
 
-def draw_regions(head, size: int = 512) -> np.ndarray:
+def draw_regions(head: HeadModel, size: int = 512) -> np.ndarray:
     """(size + legend, size, 3) uint8 picture of the region masks, one colour each, with a legend below."""
     import cv2
 
@@ -204,7 +210,7 @@ def _palette(count: int, saturation: int, value: int) -> np.ndarray:
     return cv2.cvtColor(hsv[None], cv2.COLOR_HSV2RGB)[0]
 
 
-def landmark_uv(head) -> np.ndarray:
+def landmark_uv(head: HeadModel) -> np.ndarray:
     """(468, 2) texture coordinates of MediaPipe's surface landmarks."""
     shape = geometry(head)
     corners = shape.uv[shape.uv_faces[shape.landmark_faces]]
@@ -214,7 +220,7 @@ def landmark_uv(head) -> np.ndarray:
 _CACHE: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
-def _interpolate(texels, head, values):
+def _interpolate(texels, head: HeadModel, values):
     """(H, W, 3) vertex `values` (V, 3) at every texel."""
     result = np.zeros((*texels.triangle.shape, 3), np.float32)
     corners = values[geometry(head).faces[texels.triangle[texels.covered]]]
@@ -242,7 +248,7 @@ def _barycentric(corners, face, points):
     return np.stack([weights[0], weights[1], 1 - weights[0] - weights[1]], 1)
 
 
-def _source_texels_per_texel(head, source_uv, shape, size):
+def _source_texels_per_texel(head: HeadModel, source_uv, shape, size):
     """Median linear scale between a source layout and ours: how many source texels one texel covers."""
     uv, uv_faces = geometry(head).uv, geometry(head).uv_faces
     ours = np.abs(_doubled_area(uv[uv_faces].astype(np.float64))).sum() * size**2

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from studio_avatar.errors import InvalidInputError
 
 from .geometry import geometry
 from .layout import fill_gutters, rasterise, texel_map, texel_positions
+
+if TYPE_CHECKING:
+    from studio_avatar.head.model import HeadModel
 
 # What a wrapped mesh covers. Nearest points must not fall onto the inside of the mouth or behind the lids.
 OUTER_REGIONS = ("face", "lips", "brows", "eyelids", "ears", "scalp", "neck")
@@ -37,7 +41,7 @@ class WrappedMesh:
 
 
 def from_head_v1(
-    texture: np.ndarray, head, mesh: WrappedMesh, size: int, vertices: np.ndarray | None = None
+    texture: np.ndarray, head: HeadModel, mesh: WrappedMesh, size: int, vertices: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Carry a head-v1 texture into the layout of a wrapped mesh.
 
@@ -62,7 +66,7 @@ def from_head_v1(
 
 
 def to_head_v1(
-    texture: np.ndarray, mesh: WrappedMesh, head, size: int, vertices: np.ndarray | None = None
+    texture: np.ndarray, mesh: WrappedMesh, head: HeadModel, size: int, vertices: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Carry a texture in the layout of a wrapped mesh into head-v1; see `from_head_v1`.
 
@@ -103,7 +107,7 @@ def read_wrapped_mesh(path: str | Path) -> WrappedMesh:
     return WrappedMesh(points, indices[..., 0], coordinates, indices[..., 1])
 
 
-def _shape(head, vertices) -> np.ndarray:
+def _shape(head: HeadModel, vertices) -> np.ndarray:
     return geometry(head).neutral if vertices is None else np.asarray(vertices, np.float32)
 
 

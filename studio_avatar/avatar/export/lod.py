@@ -15,6 +15,7 @@ import heapq
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +23,9 @@ from studio_avatar.avatar.shapes.mesh import AvatarMesh, avatar_mesh
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.head.geometry import geometry
 from studio_avatar.rendering.normals import face_normals
+
+if TYPE_CHECKING:
+    from studio_avatar.head.model import HeadModel
 
 TOPOLOGY_FILE = Path(__file__).with_name("light_topology.safetensors")
 LIGHT_TRIANGLES = 4990
@@ -76,7 +80,7 @@ def _read_topology() -> tuple[LightTopology, int]:
     return LightTopology(**tensors), count
 
 
-def light_topology(head) -> LightTopology:
+def light_topology(head: HeadModel) -> LightTopology:
     """Which vertices stay, decided on the mean head."""
     mesh = avatar_mesh(head, np.zeros(head.config.num_identity, np.float32))
     decimation = _Decimation(head, mesh)
@@ -90,7 +94,7 @@ def light_topology(head) -> LightTopology:
 class _Decimation:
     """The mesh while vertices are taken away: faces (F, 3), uv_faces (F, 3), alive (F,) bool."""
 
-    def __init__(self, head, mesh: AvatarMesh):
+    def __init__(self, head: HeadModel, mesh: AvatarMesh):
         shape = geometry(head)
         names = shape.expression_names
         poses = [mesh.vertices] + [mesh.vertices + mesh.offsets[names.index(name)] for name in KEY_POSES]
@@ -206,7 +210,7 @@ def _on_a_line(mesh: AvatarMesh) -> np.ndarray:
     return seam | between | border
 
 
-def _mirror(head, mesh: AvatarMesh) -> np.ndarray:
+def _mirror(head: HeadModel, mesh: AvatarMesh) -> np.ndarray:
     """(V,) left-right partner of each vertex, the cap's by position."""
     from scipy.spatial import cKDTree
 

@@ -7,11 +7,15 @@ highlights break up as on skin; it is mild, because dark is not always deep (fre
 from __future__ import annotations
 
 import functools
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from studio_avatar.head.layout import region_mask, texel_map
 from studio_avatar.imaging.color import luma
+
+if TYPE_CHECKING:
+    from studio_avatar.head.model import HeadModel
 
 COARSEST = 0.006  # of the texture: larger structures are colour, not relief
 RELIEF = 8.0  # slope per unit of log luma contrast between neighbouring texels, at 1024 texels
@@ -20,7 +24,7 @@ STEEPEST = 0.5  # slope at which relief is cut off softly
 SHARE = {"face": 1.0, "neck": 0.7, "ears": 0.6, "lips": 0.6, "eyelids": 0.5, "scalp": 0.3, "brows": 0.3}
 
 
-def detail_normal(texture: np.ndarray, head, strength: float = 1.0) -> np.ndarray:
+def detail_normal(texture: np.ndarray, head: HeadModel, strength: float = 1.0) -> np.ndarray:
     """Normal map of the texture's fine detail.
 
     Args:
@@ -47,7 +51,7 @@ def encode_normals(normals: np.ndarray) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=4)
-def _share(head, size: int) -> np.ndarray:
+def _share(head: HeadModel, size: int) -> np.ndarray:
     """(size, size) float32 share of the relief, smooth between regions; 0 outside of the skin."""
     from scipy.ndimage import gaussian_filter
 

@@ -6,11 +6,16 @@ edge), so the paint lands right wherever the layout puts the charts.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from studio_avatar.head.geometry import geometry
 from studio_avatar.head.layout import fill_gutters, region_mask, texel_map, texel_positions
 from studio_avatar.imaging.ramps import smoothstep
+
+if TYPE_CHECKING:
+    from studio_avatar.head.model import HeadModel
 
 BROWN_IRIS = (0.33, 0.2, 0.12)
 # Measures of an adult [m]; angles as seen from the eyeball's centre [radians].
@@ -28,7 +33,9 @@ THROAT = np.array([0.20, 0.07, 0.07], np.float32)
 INNER_LIP = np.array([0.60, 0.32, 0.31], np.float32)
 
 
-def paint_eyes_and_mouth(texture: np.ndarray, head, iris_rgb=BROWN_IRIS, seed: int = 0) -> np.ndarray:
+def paint_eyes_and_mouth(
+    texture: np.ndarray, head: HeadModel, iris_rgb=BROWN_IRIS, seed: int = 0
+) -> np.ndarray:
     """Paint the charts of the eyeballs, teeth, tongue and inner mouth; everything else stays as it is.
 
     Args:
@@ -59,7 +66,7 @@ def paint_eyes_and_mouth(texture: np.ndarray, head, iris_rgb=BROWN_IRIS, seed: i
     return fill_gutters(np.clip(out, 0, 1), texels.triangle >= 0)
 
 
-def iris_mask(head, size: int) -> np.ndarray:
+def iris_mask(head: HeadModel, size: int) -> np.ndarray:
     """Texels (size, size) bool of both irises without pupil and dark rim, in the layout's eyeball charts."""
     neutral = geometry(head).neutral
     positions = texel_positions(texel_map(head, size), head, neutral)
@@ -72,7 +79,7 @@ def iris_mask(head, size: int) -> np.ndarray:
     return mask
 
 
-def _region_vertices(head, region: str) -> np.ndarray:
+def _region_vertices(head: HeadModel, region: str) -> np.ndarray:
     shape = geometry(head)
     return np.unique(shape.faces[shape.in_regions(region)])
 
@@ -115,7 +122,7 @@ def _ring_noise(angle: np.ndarray, rng, frequencies) -> np.ndarray:
     return np.sum(waves, 0) / np.sqrt(len(waves) / 2)
 
 
-def _teeth(points: np.ndarray, head) -> np.ndarray:
+def _teeth(points: np.ndarray, head: HeadModel) -> np.ndarray:
     """points (N, 3) on both rows -> rgb (N, 3): crowns near the biting edge, gums beyond."""
     rows = _tooth_rows(head)
     nearest = [np.linalg.norm(points[:, None] - row[None], axis=-1).min(1) for row in rows]
@@ -129,7 +136,7 @@ def _teeth(points: np.ndarray, head) -> np.ndarray:
     return rgb
 
 
-def _tooth_rows(head) -> list[np.ndarray]:
+def _tooth_rows(head: HeadModel) -> list[np.ndarray]:
     """Vertices of the upper and the lower row: connected pieces of the teeth, gathered by height into two."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components

@@ -1,5 +1,9 @@
 """The iris colour of a capture, freed of the capture's light."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from studio_avatar.head.layout import region_mask
@@ -7,12 +11,15 @@ from studio_avatar.imaging.color import linear_to_srgb, srgb_to_linear
 
 from .eyes import BROWN_IRIS, iris_mask
 
+if TYPE_CHECKING:
+    from studio_avatar.head.model import HeadModel
+
 MIN_SEEN = 0.3  # confidence of an iris texel to count
 MIN_TEXELS = 24
 DARKEST, LIGHTEST = 0.05, 0.75  # sRGB; beyond, a reflection or the shadow of the lid was measured
 
 
-def captured_iris(head, capture, texture: np.ndarray) -> np.ndarray:
+def captured_iris(head: HeadModel, capture, texture: np.ndarray) -> np.ndarray:
     """Mean iris colour (3,) sRGB in [0, 1]; brown, the most common, when the eyes were not seen.
 
     The light on the irises is taken to be that on the face: the ratio of the studio texture to the phone texture over

@@ -6,10 +6,15 @@ on the head.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from studio_avatar.head.geometry import geometry
 from studio_avatar.head.layout import fill_gutters, texel_map
+
+if TYPE_CHECKING:
+    from studio_avatar.head.model import HeadModel
 
 REACH = 0.10  # of the texture: how far from a seam the correction fades
 SMOOTHING = 0.006  # of the texture: colours are compared over patches of this size
@@ -23,7 +28,7 @@ PAINTED = (
 )  # their edges are never seen
 
 
-def level_seams(texture: np.ndarray, head) -> np.ndarray:
+def level_seams(texture: np.ndarray, head: HeadModel) -> np.ndarray:
     """The texture with its brightness and colour evened out across seams.
 
     At the texture vertices that are one vertex of the mesh, each goes to their mean; the change fades over the
@@ -44,7 +49,7 @@ def level_seams(texture: np.ndarray, head) -> np.ndarray:
     return fill_gutters(np.clip(out, 0, 1), covered)
 
 
-def _step(texture, head) -> dict[int, np.ndarray]:
+def _step(texture, head: HeadModel) -> dict[int, np.ndarray]:
     """Texture vertex on a seam of the skin -> (3,) what brings it to the mean of its partners."""
     from scipy.ndimage import gaussian_filter, map_coordinates
 
@@ -63,7 +68,7 @@ def _step(texture, head) -> dict[int, np.ndarray]:
     return dict(zip(pairs[:, 1].tolist(), mean - colour, strict=True))
 
 
-def _spread(step: dict[int, np.ndarray], head) -> np.ndarray:
+def _spread(step: dict[int, np.ndarray], head: HeadModel) -> np.ndarray:
     """(T, 3) change of every texture vertex, `step` where given."""
     from scipy.sparse import coo_matrix, diags
     from scipy.sparse.linalg import splu

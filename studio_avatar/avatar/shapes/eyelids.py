@@ -7,10 +7,14 @@ head's gaze would push the eyeball through the lids, and its blink would cut thr
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from studio_avatar.head.geometry import geometry
+
+if TYPE_CHECKING:
+    from studio_avatar.head.model import HeadModel
 
 CLEARANCE = 3e-4  # metres between the eyeball and the outer skin of a lid
 LID_REACH = 0.012  # metres in front of the mean eyeball within which skin counts as lid
@@ -38,7 +42,7 @@ class EyeRig:
     neighbours: np.ndarray
 
 
-def eye_rigs(head) -> tuple[EyeRig, EyeRig]:
+def eye_rigs(head: HeadModel) -> tuple[EyeRig, EyeRig]:
     """The rigs of the left and the right eye."""
     shape, normals = geometry(head), head.normals(head.neutral).cpu().numpy()
     skin = np.unique(shape.faces[shape.in_regions("eyelids", "face")])

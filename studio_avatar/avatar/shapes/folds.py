@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from studio_avatar.head.geometry import geometry
 from studio_avatar.rendering.normals import face_normals
+
+if TYPE_CHECKING:
+    from studio_avatar.head.model import HeadModel
 
 # Lips and lids roll in and out, so their triangles may turn over; the rest of the skin may not.
 SKIN = ("face", "brows", "ears", "scalp", "neck")
@@ -27,7 +31,7 @@ class FoldRig:
     companion: np.ndarray
 
 
-def fold_rig(head, offsets: np.ndarray) -> FoldRig:
+def fold_rig(head: HeadModel, offsets: np.ndarray) -> FoldRig:
     """offsets: (52, V, 3) of the mean head."""
     shape = geometry(head)
     skin, neutral = shape.faces[shape.in_regions(*SKIN)], shape.neutral

@@ -7,11 +7,15 @@ millimetre, which shows the teeth, and the pouch of the mouth may come out throu
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from studio_avatar.head.geometry import geometry
 from studio_avatar.rendering.normals import face_normals
+
+if TYPE_CHECKING:
+    from studio_avatar.head.model import HeadModel
 
 SAMPLES = 61  # cuts across the mouth, from corner to corner
 PITCHES = np.radians((-20.0, -10.0, 0.0, 10.0, 20.0))  # of the views that must not see between the lips
@@ -53,7 +57,7 @@ class PouchRig:
     skin: np.ndarray
 
 
-def lip_rig(head) -> LipRig:
+def lip_rig(head: HeadModel) -> LipRig:
     """Find the upper and the lower lip by what opening the jaw does to them."""
     shape = geometry(head)
     neutral, drop = shape.neutral, shape.expression_basis[shape.expression("jawOpen")][:, 1]
@@ -112,7 +116,7 @@ def lip_gap(vertices: np.ndarray, rig: LipRig) -> np.ndarray:
     return (heights(rig.upper).min(-1) - heights(rig.lower).max(-1)).max(0)
 
 
-def pouch_rig(head) -> PouchRig:
+def pouch_rig(head: HeadModel) -> PouchRig:
     """Pair each vertex of the inner mouth with the skin over it on the mean head."""
     from scipy.spatial import cKDTree
 

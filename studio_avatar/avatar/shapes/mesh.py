@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from studio_avatar.head.geometry import geometry
 
 from .neck import NeckCap, neck_cap
 from .person_shapes import person_shapes
+
+if TYPE_CHECKING:
+    from studio_avatar.head.model import HeadModel
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Corners:
     faces: np.ndarray
 
 
-def avatar_mesh(head, identity: np.ndarray) -> AvatarMesh:
+def avatar_mesh(head: HeadModel, identity: np.ndarray) -> AvatarMesh:
     """The mesh of the person with the identity coefficients (100,), neck closed."""
     cap = _CAPS.get(head)
     if cap is None:
@@ -54,7 +58,7 @@ def avatar_mesh(head, identity: np.ndarray) -> AvatarMesh:
     return _with_cap(head, person_shapes(head, identity), cap)
 
 
-def _with_cap(head, shapes, cap: NeckCap) -> AvatarMesh:
+def _with_cap(head: HeadModel, shapes, cap: NeckCap) -> AvatarMesh:
     mean = geometry(head)
     neck = np.full(len(cap.faces), mean.region("neck"))
     return AvatarMesh(

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from studio_avatar.head.geometry import geometry
+
+if TYPE_CHECKING:
+    from studio_avatar.head.model import HeadModel
 
 # Rings under the border: share of its size, and how far it lies below along the neck [m].
 RINGS = ((0.97, 0.004), (0.88, 0.008))
@@ -43,7 +47,7 @@ class NeckCap:
         return np.concatenate([*([ring] * len(RINGS)), ring.mean(1, keepdims=True)], 1)
 
 
-def neck_cap(head) -> NeckCap:
+def neck_cap(head: HeadModel) -> NeckCap:
     """The cap of a `HeadModel`'s lowest open border."""
     shape = geometry(head)
     start, end, start_uv, end_uv = _border(shape.neutral, shape.faces, shape.uv_faces)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import weakref
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from studio_avatar.head.geometry import geometry
 from .eyelids import EyeRig, clear_lids, eye_rigs, turn_in_own_shape
 from .folds import FoldRig, fold_rig, unfold
 from .lips import LipRig, PouchRig, close_lips, lip_rig, nearest_skin, pouch_rig, tuck_pouch
+
+if TYPE_CHECKING:
+    from studio_avatar.head.model import HeadModel
 
 # A blink goes this much further than MakeHuman's, or eyes that bulge stay open by a millimetre seen from the side.
 BLINK_OVERLAP = np.float32(1.07)
@@ -45,7 +49,7 @@ class _Rig:
     folds: FoldRig
 
 
-def person_shapes(head, identity: np.ndarray) -> PersonShapes:
+def person_shapes(head: HeadModel, identity: np.ndarray) -> PersonShapes:
     """The shapes of the person with these identity coefficients (100,); about 50 ms.
 
     The first call for a head object also finds its lids, lips and inner mouth.
@@ -71,7 +75,7 @@ def person_shapes(head, identity: np.ndarray) -> PersonShapes:
     return PersonShapes(neutral, offsets)
 
 
-def symmetric_offsets(head) -> np.ndarray:
+def symmetric_offsets(head: HeadModel) -> np.ndarray:
     """(52, V, 3) expressions of the mean head; each is made the exact mirror image of its partner.
 
     MakeHuman's are modelled by hand: its left and right smiles differ by half a millimetre.
@@ -91,7 +95,7 @@ def symmetric_offsets(head) -> np.ndarray:
     return 0.5 * (offsets + offsets[partner][:, shape.mirror_vertices] * np.float32([-1, 1, 1]))
 
 
-def _find_rig(head) -> _Rig:
+def _find_rig(head: HeadModel) -> _Rig:
     offsets = symmetric_offsets(head)
     return _Rig(offsets, eye_rigs(head), lip_rig(head), pouch_rig(head), fold_rig(head, offsets))
 

@@ -4,9 +4,12 @@ Unknowns: [identity, log focal, the detector's errors with this person | per fra
 detector's errors in it]. Tracked points may slide along the surface; their slides are eliminated (Schur complement).
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +17,9 @@ from studio_avatar.capture.detection.landmark_errors import landmark_errors, pos
 from studio_avatar.capture.detection.landmarks import Face
 from studio_avatar.head.geometry import geometry
 from studio_avatar.head.landmark_ids import FACE_OVAL, NUM_SURFACE_LANDMARKS
+
+if TYPE_CHECKING:
+    from studio_avatar.head.model import HeadModel
 
 LANDMARK_SIGMA = (
     0.010  # over face height, beside the detector's known errors: faces differ from simulated ones
@@ -53,7 +59,7 @@ class Weights:
 class FitProblem:
     """The joint fit of one head to K faces, and to tracked points if there are any."""
 
-    def __init__(self, head, faces: Sequence[Face], image_size: tuple[int, int], tracks=None):
+    def __init__(self, head: HeadModel, faces: Sequence[Face], image_size: tuple[int, int], tracks=None):
         self.landmarks = SurfacePoints.of_landmarks(head)
         self.tracks = tracks
         self.tracked = None if tracks is None else SurfacePoints.of(head, tracks.triangle, tracks.barycentric)
@@ -222,7 +228,7 @@ class FitProblem:
     def _size(self) -> int:
         return self._num_shared + self._num_local * len(self._frames)
 
-    def _project(self, points: "SurfacePoints", state: FitState, k: int) -> np.ndarray:
+    def _project(self, points: SurfacePoints, state: FitState, k: int) -> np.ndarray:
         camera = points.in_camera(state, k)[1]
         return np.exp(state.log_focal) * camera[:, :2] / camera[:, 2:] + self.centre
 
@@ -324,7 +330,7 @@ class SurfacePoints:
     neutral: (N, 3); normals: (N, 3) unit; tangents: (N, 3, 2) orthonormal; identity: (I, N, 3); expression: (E, N, 3).
     """
 
-    def __init__(self, head, corners: np.ndarray, shares: np.ndarray):
+    def __init__(self, head: HeadModel, corners: np.ndarray, shares: np.ndarray):
         def at_points(values) -> np.ndarray:
             at_corners = values.cpu().numpy()[..., corners, :].astype(np.float64)
             return np.ascontiguousarray(np.einsum("...ncj,nc->...nj", at_corners, shares))
@@ -339,11 +345,11 @@ class SurfacePoints:
         self.tangents = np.stack([sideways, np.cross(self.normals, sideways)], axis=-1)
 
     @classmethod
-    def of(cls, head, triangle: np.ndarray, barycentric: np.ndarray) -> "SurfacePoints":
+    def of(cls, head: HeadModel, triangle: np.ndarray, barycentric: np.ndarray) -> SurfacePoints:
         return cls(head, geometry(head).faces[triangle], barycentric.astype(np.float64))
 
     @classmethod
-    def of_landmarks(cls, head) -> "SurfacePoints":
+    def of_landmarks(cls, head: HeadModel) -> SurfacePoints:
         shape = geometry(head)
         return cls.of(head, shape.landmark_faces, shape.landmark_barycentric)
 

@@ -1,6 +1,9 @@
 """Tell skin from what lies over it: collars, scarves and long hair on neck and ears must not become skin."""
 
+from __future__ import annotations
+
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,6 +12,9 @@ from studio_avatar.imaging.ramps import smoothstep
 
 from .smoothing import blur
 from .unwrap import View
+
+if TYPE_CHECKING:
+    from studio_avatar.head.model import HeadModel
 
 SURE_TRUST = 0.7  # the face itself, seen from the front, is where the person's skin colours are learnt
 ENOUGH_SKIN = 20_000  # texels to learn them from
@@ -24,7 +30,7 @@ COVERED_REGIONS = (
 )  # where clothes and hair lie; the face itself keeps beard, brows and glasses
 
 
-def without_cover(view: View, head) -> View:
+def without_cover(view: View, head: HeadModel) -> View:
     """Take trust away from neck and ear texels whose colour is clearly not the skin of this face.
 
     The skin's colours are those of the frontal face in the same view, so that colour casts do not matter.
@@ -43,7 +49,7 @@ def without_cover(view: View, head) -> View:
     return replace(view, trust=trust)
 
 
-def skin_distance(head, rgb: np.ndarray, trust: np.ndarray, asked: np.ndarray) -> np.ndarray:
+def skin_distance(head: HeadModel, rgb: np.ndarray, trust: np.ndarray, asked: np.ndarray) -> np.ndarray:
     """(H, W) float32 Mahalanobis distance of each `asked` texel to the colours of this face's own skin, 0 elsewhere.
 
     rgb: (H, W, 3) sRGB in [0, 1]; trust: (H, W); asked: (H, W) bool. Zero everywhere when too little of the face is

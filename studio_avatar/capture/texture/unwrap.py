@@ -1,6 +1,9 @@
 """From a frame and the fitted head to texture space: what each texel looks like, and how far to trust it."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,6 +12,9 @@ from studio_avatar.head.geometry import geometry
 from studio_avatar.imaging.ramps import smoothstep
 
 from .silhouette import person_mask
+
+if TYPE_CHECKING:
+    from studio_avatar.head.model import HeadModel
 
 MAX_ZBUFFER_FACE_HEIGHT_PX = 360  # resolution of visibility; the fit is no more exact than a pixel of this
 ZBUFFER_PX_PER_TEXEL = 0.8  # height of the face in that buffer over the size of the texture
@@ -74,7 +80,7 @@ class Camera:
         return self.focal_px * points[..., :2] / depth[..., None] + centre, depth
 
 
-def unwrap(frame: Frame, head, texels, vertices: np.ndarray, camera: Camera) -> View:
+def unwrap(frame: Frame, head: HeadModel, texels, vertices: np.ndarray, camera: Camera) -> View:
     """Bring a frame into texture space.
 
     head: `HeadModel`; texels: its `TexelMap` of the wanted size; vertices: (V, 3) float32 metres, the fitted
@@ -110,14 +116,14 @@ def unwrap(frame: Frame, head, texels, vertices: np.ndarray, camera: Camera) -> 
     return view
 
 
-def triangle_material(head) -> np.ndarray:
+def triangle_material(head: HeadModel) -> np.ndarray:
     """(F,) uint8: SKIN, EYEBALLS or INSIDE for each triangle of the head."""
     shape = geometry(head)
     by_region = np.array([_MATERIAL_OF_REGION.get(name, SKIN) for name in shape.region_names], np.uint8)
     return by_region[shape.face_region]
 
 
-def _facing(head, vertices: np.ndarray, camera: Camera) -> np.ndarray:
+def _facing(head: HeadModel, vertices: np.ndarray, camera: Camera) -> np.ndarray:
     """(V,) float32: cosine of the angle between the surface's normal and the line of sight."""
     import torch
 
@@ -142,7 +148,9 @@ def _inside(pixel: np.ndarray, picture: tuple[int, int, int, int]) -> np.ndarray
     return smoothstep(margin, 1.0, 1.0 + 0.01 * (bottom - top))
 
 
-def _visible(head, vertices, camera: Camera, rgb, scale: float, triangle, pixel, depth) -> np.ndarray:
+def _visible(
+    head: HeadModel, vertices, camera: Camera, rgb, scale: float, triangle, pixel, depth
+) -> np.ndarray:
     """(N,) trust by visibility: nothing in front of the texel, off the border of its material, on the person.
 
     scale: pixels of the depth buffer per pixel of the frame.
@@ -174,7 +182,7 @@ def _visible(head, vertices, camera: Camera, rgb, scale: float, triangle, pixel,
     return trust
 
 
-def _depth_buffer(head, vertices, camera: Camera, image_size, scale: float):
+def _depth_buffer(head: HeadModel, vertices, camera: Camera, image_size, scale: float):
     """What the camera sees first, in the part of the picture where the head is, at `scale` pixels per pixel.
 
     Returns the part's first and one-past-last corner (x, y) in pixels of the picture, depth (h, w) float32 metres,
@@ -216,7 +224,7 @@ def _nearest(at: np.ndarray, depth: np.ndarray, faces: np.ndarray, size) -> tupl
     return np.where(number < 0, np.float32(np.inf), buffer), number
 
 
-def _pixels_per_texel(head, vertices, camera: Camera, image_size, size: int) -> np.ndarray:
+def _pixels_per_texel(head: HeadModel, vertices, camera: Camera, image_size, size: int) -> np.ndarray:
     """(F,) float32: how many pixels of the frame fit along one texel of each triangle, from the two areas."""
     shape = geometry(head)
     area_px = np.abs(_doubled_area(camera.project(vertices, image_size)[0][shape.faces]))
