@@ -1,7 +1,7 @@
 """The animatable head: one person's shape, studio texture and 52 ARKit expressions.
 
 Avatar ─ avatar_mesh (shapes, lids, lips, neck) ─┬─ full ── light ─┬─► GLB · OBJ · plain folder
-       └ skin_material (colour, relief, roughness) ────────────────┘
+       └ skin_material (color, relief, roughness) ────────────────┘
        └ Scene (renderer) ─► picture · three lights · turntable
 """
 
@@ -70,11 +70,11 @@ class Avatar:
 
     @cached_property
     def material(self) -> Material:
-        """Colour, relief and roughness as PNGs, at the texture's own size."""
+        """Color, relief and roughness as PNGs, at the texture's own size."""
         return skin_material(self.texture, self.head)
 
     def mesh(self, expression: Mapping[str, float] | None = None) -> np.ndarray:
-        """Vertices (V, 3) float32 in metres, +Y up, +Z out of the face, in the order of the head's own.
+        """Vertices (V, 3) float32 in meters, +Y up, +Z out of the face, in the order of the head's own.
 
         Args:
             expression: ARKit name -> coefficient, usually in [0, 1]; names left out are 0.
@@ -197,7 +197,7 @@ def build_avatar(head: HeadModel, capture, texture: np.ndarray) -> Avatar:
     Args:
         head: `HeadModel`. capture: `PhoneTexture` of the person, same size as `texture`.
         texture: (H, W, 3) float32 sRGB in [0, 1] in the head's layout. Its small eye and mouth charts, which a phone
-            never sees well, are painted, the irises in the captured colour; a step in colour where its borders meet
+            never sees well, are painted, the irises in the captured color; a step in color where its borders meet
             on the head is evened out.
     """
     iris = captured_iris(head, capture, texture)

@@ -16,7 +16,7 @@ from studio_avatar.rendering import Lamp, Light, Skin, TexturedMesh, ambient_occ
 from studio_avatar.rendering.normals import vertex_normals
 
 FOCAL_SHARE = 2.1  # focal length over picture height: a portrait lens
-DISTANCE = 0.78  # metres from the camera to the middle of the head
+DISTANCE = 0.78  # meters from the camera to the middle of the head
 MIDDLE = np.array([0.0, -0.018, 0.0])
 BACKGROUND = (0.93, 0.93, 0.94)
 PREVIEW_CELL = (320, 400)  # pixels

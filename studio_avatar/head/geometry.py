@@ -19,9 +19,9 @@ class HeadGeometry:
     On the CPU they share the model's memory.
     """
 
-    neutral: np.ndarray  # (V, 3) metres
-    identity_basis: np.ndarray  # (num_identity, V, 3) metres
-    expression_basis: np.ndarray  # (52, V, 3) metres
+    neutral: np.ndarray  # (V, 3) meters
+    identity_basis: np.ndarray  # (num_identity, V, 3) meters
+    expression_basis: np.ndarray  # (52, V, 3) meters
     faces: np.ndarray  # (F, 3)
     uv: np.ndarray  # (T, 2)
     uv_faces: np.ndarray  # (F, 3)

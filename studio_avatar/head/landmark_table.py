@@ -17,7 +17,7 @@ from .landmark_ids import (
 from .layout import rasterise
 
 PICTURE = 1024  # pixels, square
-DISTANCE = 0.80  # metres from the camera to the head's origin
+DISTANCE = 0.80  # meters from the camera to the head's origin
 FOCAL = 2.0 * PICTURE  # pixels: with this distance the face fills about half of the picture
 LOWER_JAW = 0.38  # fraction of jawOpen's largest offset from which a lip counts as the lower one
 JAW_OPEN = 0.5  # jawOpen coefficient of the head shown for the lip landmarks
@@ -27,7 +27,7 @@ def landmark_table(neutral, jaw_open, faces, part, mirror_vertices):
     """The triangle and barycentric weights of each of MediaPipe's 468 landmarks, left-right symmetric.
 
     Args:
-        neutral: (V, 3) metres. jaw_open: (V, 3) offsets of that expression at coefficient 1.
+        neutral: (V, 3) meters. jaw_open: (V, 3) offsets of that expression at coefficient 1.
         faces: (F, 3). part: (F,) names; landmarks only ever lie on triangles of part "head".
         mirror_vertices: (V,) left-right partner.
 

@@ -1,7 +1,7 @@
 """Texels of the head's texture layout ``head-v1``: which triangle each shows, and where that is on the head.
 
 Texture coordinates have their origin at the top left, v down; texel (row r, column c) of a size² texture
-has its centre at ``u = (c + 0.5) / size, v = (r + 0.5) / size``.
+has its center at ``u = (c + 0.5) / size, v = (r + 0.5) / size``.
 
 ``python -m tools.draw_layout --picture docs/head-v1.png`` draws the layout, with ``--regions`` its regions.
 """
@@ -37,7 +37,7 @@ __all__ = [
 class TexelMap:
     """What each texel of a square texture shows.
 
-    triangle: (H, W) int32, index into ``head.faces``; -1 where no chart covers the texel's centre.
+    triangle: (H, W) int32, index into ``head.faces``; -1 where no chart covers the texel's center.
     barycentric: (H, W, 3) float32, weights of that triangle's corners; zeros where there is none.
     """
 
@@ -46,15 +46,15 @@ class TexelMap:
 
     @property
     def covered(self) -> np.ndarray:
-        """(H, W) bool, True where a chart covers the texel's centre."""
+        """(H, W) bool, True where a chart covers the texel's center."""
         return self.triangle >= 0
 
 
 def rasterise(corners: np.ndarray, height: int, width: int, depth: np.ndarray | None = None):
-    """Find the triangle at every pixel centre.
+    """Find the triangle at every pixel center.
 
     Args:
-        corners: (F, 3, 2) pixel coordinates (x right, y down; centre of pixel (0, 0) at 0.5, 0.5).
+        corners: (F, 3, 2) pixel coordinates (x right, y down; center of pixel (0, 0) at 0.5, 0.5).
         depth: (F, 3) of the corners; the smallest wins. None: the triangle listed first wins.
 
     Returns:
@@ -98,7 +98,7 @@ def texel_map(head: HeadModel, size: int) -> TexelMap:
 
 
 def texel_positions(texels: TexelMap, head: HeadModel, vertices: np.ndarray) -> np.ndarray:
-    """(H, W, 3) float32 point in metres that each texel shows on the head `vertices` (V, 3); 0 where none."""
+    """(H, W, 3) float32 point in meters that each texel shows on the head `vertices` (V, 3); 0 where none."""
     return _interpolate(texels, head, np.asarray(vertices, np.float32))
 
 
@@ -106,7 +106,7 @@ def texel_normals(texels: TexelMap, head: HeadModel, vertices: np.ndarray) -> np
     """(H, W, 3) float32 unit normal (smooth, outward) at each texel, for `vertices` (V, 3); 0 where none."""
     import torch
 
-    normals = head.normals(torch.as_tensor(np.asarray(vertices, np.float32), device=head.faces.device))
+    normals = head.normals(torch.tensor(vertices, dtype=torch.float32, device=head.faces.device))
     result = _interpolate(texels, head, normals.cpu().numpy())
     return result / np.maximum(np.linalg.norm(result, axis=-1, keepdims=True), 1e-12)
 
@@ -140,7 +140,7 @@ def resample_chart(image: np.ndarray, source_uv: np.ndarray, head: HeadModel, si
     """Carry a texture from another layout of the same mesh into ``head-v1``.
 
     Args:
-        image: (h, w, C) in the source layout, any range and colour space; kept as it is.
+        image: (h, w, C) in the source layout, any range and color space; kept as it is.
         source_uv: (T, 2) source coordinates of ``head.uv``'s texture vertices, v down, e.g. ``head.anny_uv``.
         size: side of the result in texels.
 
@@ -164,7 +164,7 @@ def resample_chart(image: np.ndarray, source_uv: np.ndarray, head: HeadModel, si
 
 
 def draw_layout(head: HeadModel, size: int = 1024) -> np.ndarray:
-    """(size, size, 3) uint8 picture of the layout: regions in colour, wires, MediaPipe's landmarks in red."""
+    """(size, size, 3) uint8 picture of the layout: regions in color, wires, MediaPipe's landmarks in red."""
     import cv2
 
     texels, shape = texel_map(head, size), geometry(head)
@@ -185,7 +185,7 @@ def draw_layout(head: HeadModel, size: int = 1024) -> np.ndarray:
 
 
 def draw_regions(head: HeadModel, size: int = 512) -> np.ndarray:
-    """(size + legend, size, 3) uint8 picture of the region masks, one colour each, with a legend below."""
+    """(size + legend, size, 3) uint8 picture of the region masks, one color each, with a legend below."""
     import cv2
 
     shape, texels = geometry(head), texel_map(head, size)

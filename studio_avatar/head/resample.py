@@ -2,7 +2,7 @@
 
     texel of the one layout ─► point on its mesh ─► nearest point of the other mesh ─► texel of the other layout
 
-The other mesh must be wrapped around the head: same pose, same place, metres. Then it needs neither the head's
+The other mesh must be wrapped around the head: same pose, same place, meters. Then it needs neither the head's
 vertices nor its triangles.
 """
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 # What a wrapped mesh covers. Nearest points must not fall onto the inside of the mouth or behind the lids.
 OUTER_REGIONS = ("face", "lips", "brows", "eyelids", "ears", "scalp", "neck")
-REACH = 0.01  # metres between the two surfaces beyond which a texel has no counterpart
+REACH = 0.01  # meters between the two surfaces beyond which a texel has no counterpart
 
 
 @dataclass(frozen=True)
 class WrappedMesh:
     """A mesh on the head's surface with a layout of its own.
 
-    vertices: (V, 3) metres, head space; faces: (F, 3); uv: (T, 2) v down, in [0, 1]; uv_faces: (F, 3).
+    vertices: (V, 3) meters, head space; faces: (F, 3); uv: (T, 2) v down, in [0, 1]; uv_faces: (F, 3).
     """
 
     vertices: np.ndarray
@@ -46,7 +46,7 @@ def from_head_v1(
     """Carry a head-v1 texture into the layout of a wrapped mesh.
 
     Args:
-        texture: (H, H, C) any range and colour space.
+        texture: (H, H, C) any range and color space.
         size: side of the result in texels.
         vertices: (V, 3) shape of the head that `mesh` was wrapped around; the mean head if None.
 
@@ -112,7 +112,7 @@ def _shape(head: HeadModel, vertices) -> np.ndarray:
 
 
 def _carry(texture, points, shown, target: WrappedMesh, size: int):
-    """Give each `shown` texel (size, size) the colour of `texture` at the nearest point of `target`."""
+    """Give each `shown` texel (size, size) the color of `texture` at the nearest point of `target`."""
     from scipy.ndimage import map_coordinates
 
     from studio_avatar.rendering import nearest_on_surface

@@ -22,7 +22,7 @@ PLAIN_FILES = frozenset({"mesh.npz", "expressions.json", "colour.png", "normal.p
 
 
 def write_obj_folder(folder: str | os.PathLike, mesh: AvatarMesh, material: Material) -> Path:
-    """Write `folder` with the neutral head as OBJ (metres, texture coordinates v up) and its material.
+    """Write `folder` with the neutral head as OBJ (meters, texture coordinates v up) and its material.
 
     OBJ has no morph targets; the plain folder and the GLB have them.
     Raises:
@@ -48,7 +48,7 @@ def write_plain_folder(
 ) -> Path:
     """Write `folder` with `mesh.npz`, `expressions.json` and the pictures.
 
-    `mesh.npz`: vertices (V, 3) and offsets (52, V, 3) float32 metres, faces, uv (v down), uv_faces, region.
+    `mesh.npz`: vertices (V, 3) and offsets (52, V, 3) float32 meters, faces, uv (v down), uv_faces, region.
     `expressions.json`: the names of the offsets, the names that `region` numbers, and `extras`.
     Raises:
         OSError: the folder cannot be written; an older one is left as it was.

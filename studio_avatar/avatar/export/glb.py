@@ -33,7 +33,7 @@ def write_glb(
 ) -> Path:
     """Write a person's head as a binary glTF 2.0 file, whole or not at all.
 
-    The mesh is the person's neutral shape in metres, +Y up, +Z out of the face, with normals, tangents, one metallic
+    The mesh is the person's neutral shape in meters, +Y up, +Z out of the face, with normals, tangents, one metallic
     roughness material and one morph target (position and normal) per expression.
 
     Args:

@@ -1,4 +1,4 @@
-"""Fine relief of the skin from its colour: pores and creases are darker than what surrounds them.
+"""Fine relief of the skin from its color: pores and creases are darker than what surrounds them.
 
 The mesh knows nothing smaller than a lid. A tangent-space normal map made from the texture's fine luminance makes
 highlights break up as on skin; it is mild, because dark is not always deep (freckles, hair).
@@ -17,8 +17,8 @@ from studio_avatar.imaging.color import luma
 if TYPE_CHECKING:
     from studio_avatar.head.model import HeadModel
 
-COARSEST = 0.006  # of the texture: larger structures are colour, not relief
-RELIEF = 8.0  # slope per unit of log luma contrast between neighbouring texels, at 1024 texels
+COARSEST = 0.006  # of the texture: larger structures are color, not relief
+RELIEF = 8.0  # slope per unit of log luma contrast between neighboring texels, at 1024 texels
 STEEPEST = 0.5  # slope at which relief is cut off softly
 # Share of the relief by region; hair and brows are dark without being deep, wet surfaces are smooth.
 SHARE = {"face": 1.0, "neck": 0.7, "ears": 0.6, "lips": 0.6, "eyelids": 0.5, "scalp": 0.3, "brows": 0.3}

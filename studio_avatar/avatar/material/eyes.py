@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from studio_avatar.head.model import HeadModel
 
 BROWN_IRIS = (0.33, 0.2, 0.12)
-# Measures of an adult [m]; angles as seen from the eyeball's centre [radians].
+# Measures of an adult [m]; angles as seen from the eyeball's center [radians].
 IRIS_ANGLE, PUPIL_ANGLE = np.radians(27.0), np.radians(9.5)
 CROWN_HEIGHT = 0.0095
 UPPER_TOOTH_WIDTHS = (0.0085, 0.0066, 0.0076, 0.007, 0.0068, 0.0102, 0.0098)
@@ -40,7 +40,7 @@ def paint_eyes_and_mouth(
 
     Args:
         texture: (H, W, 3) float32 sRGB in [0, 1], layout head-v1, square.
-        iris_rgb: the iris' mean colour, sRGB in [0, 1].
+        iris_rgb: the iris' mean color, sRGB in [0, 1].
         seed: of the iris' fibres and the sclera's veins.
 
     Returns:
@@ -111,7 +111,7 @@ def _eyeball(points: np.ndarray, vertices: np.ndarray, iris_rgb: np.ndarray, rng
 
 
 def _sphere_centre(vertices: np.ndarray) -> np.ndarray:
-    """Least-squares sphere through (V, 3) -> its centre."""
+    """Least-squares sphere through (V, 3) -> its center."""
     system = np.concatenate([2 * vertices, np.ones((len(vertices), 1))], 1)
     return np.linalg.lstsq(system, (vertices**2).sum(-1), rcond=None)[0][:3]
 
@@ -156,7 +156,7 @@ def _tooth_rows(head: HeadModel) -> list[np.ndarray]:
 
 def _tooth_row(points: np.ndarray, row: np.ndarray, sign: int, widths) -> np.ndarray:
     along, edge_height = _arch(points, row, sign)
-    height = sign * points[:, 1] - edge_height  # metres from the biting edge towards the gum
+    height = sign * points[:, 1] - edge_height  # meters from the biting edge towards the gum
     borders = np.concatenate([[0.0], np.cumsum(widths)])
     tooth = np.clip(np.searchsorted(borders, along) - 1, 0, len(widths) - 1)
     inside = np.clip((along - borders[tooth]) / np.asarray(widths)[tooth], 0, 1)

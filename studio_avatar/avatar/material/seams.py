@@ -1,6 +1,6 @@
 """The texture's borders meet without a step: at the back of the head, left and right edge show the same skin.
 
-The models paint each texel from what surrounds it in the texture, and do not know that the two edges are neighbours
+The models paint each texel from what surrounds it in the texture, and do not know that the two edges are neighbors
 on the head.
 """
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from studio_avatar.head.model import HeadModel
 
 REACH = 0.10  # of the texture: how far from a seam the correction fades
-SMOOTHING = 0.006  # of the texture: colours are compared over patches of this size
+SMOOTHING = 0.006  # of the texture: colors are compared over patches of this size
 PAINTED = (
     "eyeball_left",
     "eyeball_right",

@@ -16,15 +16,15 @@ from studio_avatar.head.geometry import geometry
 if TYPE_CHECKING:
     from studio_avatar.head.model import HeadModel
 
-CLEARANCE = 3e-4  # metres between the eyeball and the outer skin of a lid
-LID_REACH = 0.012  # metres in front of the mean eyeball within which skin counts as lid
+CLEARANCE = 3e-4  # meters between the eyeball and the outer skin of a lid
+LID_REACH = 0.012  # meters in front of the mean eyeball within which skin counts as lid
 STEPS = (
     0.25,
     0.5,
     0.75,
     1.0,
 )  # a lid travels along a chord: it must be clear on the way, not only at the end
-STILL = 1e-4  # metres; an expression that moves lids and eyeball less leaves the clearance as it is
+STILL = 1e-4  # meters; an expression that moves lids and eyeball less leaves the clearance as it is
 SPREAD_ROUNDS = 12  # of smoothing, so that a lid is pushed as a sheet and not vertex by vertex
 
 
@@ -59,7 +59,7 @@ def turn_in_own_shape(neutral: np.ndarray, offsets: np.ndarray, mean: np.ndarray
     keeps the one keeps the other.
 
     Args:
-        neutral: (V, 3) person, metres. offsets: (E, V, 3), changed at the eyeball. mean: (V, 3) mean head.
+        neutral: (V, 3) person, meters. offsets: (E, V, 3), changed at the eyeball. mean: (V, 3) mean head.
     """
     source, target = mean[rig.ball], neutral[rig.ball]
     centred = source - source.mean(0)
@@ -71,7 +71,7 @@ def clear_lids(neutral: np.ndarray, offsets: np.ndarray, rig: EyeRig) -> None:
     """Push the lids in front of the eyeball, at rest and on the way to every expression, in place.
 
     Args:
-        neutral: (V, 3) metres. offsets: (E, V, 3).
+        neutral: (V, 3) meters. offsets: (E, V, 3).
     """
     neutral[rig.lid] += _push(neutral[None], rig)[0]
     touched = np.abs(offsets[:, np.concatenate([rig.lid, rig.ball])]).max((1, 2)) > STILL
@@ -87,9 +87,9 @@ def clearance(posed: np.ndarray, rig: EyeRig) -> tuple[np.ndarray, np.ndarray]:
     """How far the lid's vertices stand off the eyeball, along rays from its middle.
 
     Args:
-        posed: (N, V, 3) metres.
+        posed: (N, V, 3) meters.
     Returns:
-        (N, n) metres, negative inside, and the rays (N, n, 3) of unit length.
+        (N, n) meters, negative inside, and the rays (N, n, 3) of unit length.
     """
     ball = posed[:, rig.ball]
     middle = (ball.min(1, keepdims=True) + ball.max(1, keepdims=True)) / 2

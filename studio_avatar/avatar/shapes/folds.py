@@ -49,7 +49,7 @@ def fold_rig(head: HeadModel, offsets: np.ndarray) -> FoldRig:
 
 
 def unfold(neutral: np.ndarray, offsets: np.ndarray, rig: FoldRig) -> None:
-    """Stiffen the triangles that turn over, in place: offsets (52, V, 3), neutral (V, 3) metres."""
+    """Stiffen the triangles that turn over, in place: offsets (52, V, 3), neutral (V, 3) meters."""
     rest = face_normals(neutral[rig.triangle])
     watched = np.arange(len(rig.expression))
     for _ in range(ROUNDS):

@@ -1,7 +1,7 @@
 """The mouth of one person: lips that meet, and an inner mouth that stays under the skin.
 
 Identity components are drawn to the outside of the face. On people far from the mean the lips may part by a
-millimetre, which shows the teeth, and the pouch of the mouth may come out through a thin cheek.
+millimeter, which shows the teeth, and the pouch of the mouth may come out through a thin cheek.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 SAMPLES = 61  # cuts across the mouth, from corner to corner
 PITCHES = np.radians((-20.0, -10.0, 0.0, 10.0, 20.0))  # of the views that must not see between the lips
-OVERLAP = 3e-4  # metres by which closed lips press into each other
+OVERLAP = 3e-4  # meters by which closed lips press into each other
 NEAR, FAR = (
     0.003,
     0.010,
-)  # metres from the seam: lips move in full up to the first, not at all from the second
-MAX_TUCK = 0.005  # metres; deeper, the triangle that is over a vertex at rest says nothing
-SKIN_DEPTH = 0.002  # metres that the inner mouth stays under the skin, less where the mean head has less
+)  # meters from the seam: lips move in full up to the first, not at all from the second
+MAX_TUCK = 0.005  # meters; deeper, the triangle that is over a vertex at rest says nothing
+SKIN_DEPTH = 0.002  # meters that the inner mouth stays under the skin, less where the mean head has less
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class LipRig:
 @dataclass(frozen=True)
 class PouchRig:
     """inner: (n,) vertices of the inner mouth; faces: (n, 2, 3) vertices of the skin triangle over each, and of the
-    mirror image of its partner's (the same, but on the midline); depth: (n,) metres that it must stay under the skin;
+    mirror image of its partner's (the same, but on the midline); depth: (n,) meters that it must stay under the skin;
     skin: (f, 3) all triangles of the outer skin.
     """
 
@@ -90,7 +90,7 @@ def lip_rig(head: HeadModel) -> LipRig:
 
 
 def close_lips(neutral: np.ndarray, rig: LipRig) -> None:
-    """Bring the lips together where they are apart, in place; neutral: (V, 3) metres."""
+    """Bring the lips together where they are apart, in place; neutral: (V, 3) meters."""
     gap = lip_gap(neutral, rig)
     if gap.max() <= 0:
         return
@@ -102,7 +102,7 @@ def close_lips(neutral: np.ndarray, rig: LipRig) -> None:
 
 
 def lip_gap(vertices: np.ndarray, rig: LipRig) -> np.ndarray:
-    """Height of the slit between the lips along the mouth, (SAMPLES - 2,) metres; negative where they overlap.
+    """Height of the slit between the lips along the mouth, (SAMPLES - 2,) meters; negative where they overlap.
 
     It is what the most favourable of five views, level to 20° from above or below, can see through.
     """
@@ -134,7 +134,7 @@ def pouch_rig(head: HeadModel) -> PouchRig:
 
 
 def nearest_skin(neutral: np.ndarray, rig: PouchRig) -> PouchRig:
-    """The rig with the skin triangles that are nearest on this person, (V, 3) metres: a second look at who is far
+    """The rig with the skin triangles that are nearest on this person, (V, 3) meters: a second look at who is far
     from the mean.
     """
     from scipy.spatial import cKDTree
@@ -151,7 +151,7 @@ def tuck_pouch(posed: np.ndarray, rig: PouchRig) -> np.ndarray:
 
 
 def _depth(posed: np.ndarray, inner: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How far vertices (n,) of `posed` (N, V, 3) lie under triangles (n, 2, 3): (N, n, 2) metres, and the triangles'
+    """How far vertices (n,) of `posed` (N, V, 3) lie under triangles (n, 2, 3): (N, n, 2) meters, and the triangles'
     normals (N, n, 2, 3).
     """
     corners = posed[:, faces]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class AvatarMesh:
     """Triangles with texture coordinates and expressions.
 
-    vertices: (V, 3) float32 metres, neutral; offsets: (52, V, 3) float32 metres at coefficient 1;
+    vertices: (V, 3) float32 meters, neutral; offsets: (52, V, 3) float32 meters at coefficient 1;
     faces: (F, 3); uv: (T, 2) glTF convention; uv_faces: (F, 3), triangle order as `faces`; region: (F,) index into the
     head's `region_names`. Vertices up to the head's own number are the head's, in its order.
     """

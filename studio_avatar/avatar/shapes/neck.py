@@ -33,7 +33,7 @@ class NeckCap:
     uv_faces: np.ndarray
 
     def vertices(self, neutral: np.ndarray) -> np.ndarray:
-        """The cap's vertices for the head's (V, 3), metres."""
+        """The cap's vertices for the head's (V, 3), meters."""
         ring = neutral[self.border]
         middle = ring.mean(0)
         normal = np.cross(ring - middle, np.roll(ring, -1, 0) - middle).sum(0)

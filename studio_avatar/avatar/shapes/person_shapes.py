@@ -3,7 +3,7 @@
     neutral + identity ─ lips meet ─ inner mouth under the skin ─ lids off the eyeballs ─► neutral (V, 3)
     52 mean offsets ── eyeballs turn in their own shape ─ lids glide ─ skin does not fold ─ inner mouth ─► offsets (52, V, 3)
 
-The corrections are small (tenths of millimetres) and leave the mean head nearly alone; see `eyelids` and `lips`.
+The corrections are small (tenths of millimeters) and leave the mean head nearly alone; see `eyelids` and `lips`.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from .lips import LipRig, PouchRig, close_lips, lip_rig, nearest_skin, pouch_rig
 if TYPE_CHECKING:
     from studio_avatar.head.model import HeadModel
 
-# A blink goes this much further than MakeHuman's, or eyes that bulge stay open by a millimetre seen from the side.
+# A blink goes this much further than MakeHuman's, or eyes that bulge stay open by a millimeter seen from the side.
 BLINK_OVERLAP = np.float32(1.07)
 TUCK_ROUNDS = 3
 
 
 @dataclass(frozen=True)
 class PersonShapes:
-    """neutral: (V, 3) float32 metres; offsets: (52, V, 3) float32 metres at coefficient 1, in the head's order."""
+    """neutral: (V, 3) float32 meters; offsets: (52, V, 3) float32 meters at coefficient 1, in the head's order."""
 
     neutral: np.ndarray
     offsets: np.ndarray
@@ -78,7 +78,7 @@ def person_shapes(head: HeadModel, identity: np.ndarray) -> PersonShapes:
 def symmetric_offsets(head: HeadModel) -> np.ndarray:
     """(52, V, 3) expressions of the mean head; each is made the exact mirror image of its partner.
 
-    MakeHuman's are modelled by hand: its left and right smiles differ by half a millimetre.
+    MakeHuman's are modelled by hand: its left and right smiles differ by half a millimeter.
     """
     shape = geometry(head)
     names = shape.expression_names

@@ -31,9 +31,9 @@ COVERED_REGIONS = (
 
 
 def without_cover(view: View, head: HeadModel) -> View:
-    """Take trust away from neck and ear texels whose colour is clearly not the skin of this face.
+    """Take trust away from neck and ear texels whose color is clearly not the skin of this face.
 
-    The skin's colours are those of the frontal face in the same view, so that colour casts do not matter.
+    The skin's colours are those of the frontal face in the same view, so that color casts do not matter.
     """
     from studio_avatar.head.layout import region_mask
 

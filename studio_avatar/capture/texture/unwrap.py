@@ -56,7 +56,7 @@ class View:
 class Camera:
     """Where the head is in one frame; the conventions are those of `HeadFit`.
 
-    rotation: (3, 3). translation: (3,) metres. focal_px: pixels.
+    rotation: (3, 3). translation: (3,) meters. focal_px: pixels.
     face_height_px: height of the face in the frame, pixels.
     """
 
@@ -66,15 +66,15 @@ class Camera:
     face_height_px: float
 
     def project(self, points: np.ndarray, image_size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        """Head points (..., 3) metres to pixels (..., 2) and depths (...) metres."""
+        """Head points (..., 3) meters to pixels (..., 2) and depths (...) meters."""
         return self.in_picture(self.see(points), image_size)
 
     def see(self, points: np.ndarray) -> np.ndarray:
-        """Head points (..., 3) to camera points (..., 3), metres."""
+        """Head points (..., 3) to camera points (..., 3), meters."""
         return points @ self.rotation.T.astype(np.float32) + self.translation.astype(np.float32)
 
     def in_picture(self, points: np.ndarray, image_size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        """Camera points (..., 3) metres to pixels (..., 2) and depths (...) metres."""
+        """Camera points (..., 3) meters to pixels (..., 2) and depths (...) meters."""
         depth = np.maximum(points[..., 2], 1e-3)
         centre = 0.5 * np.asarray(image_size, np.float32)
         return self.focal_px * points[..., :2] / depth[..., None] + centre, depth
@@ -83,7 +83,7 @@ class Camera:
 def unwrap(frame: Frame, head: HeadModel, texels, vertices: np.ndarray, camera: Camera) -> View:
     """Bring a frame into texture space.
 
-    head: `HeadModel`; texels: its `TexelMap` of the wanted size; vertices: (V, 3) float32 metres, the fitted
+    head: `HeadModel`; texels: its `TexelMap` of the wanted size; vertices: (V, 3) float32 meters, the fitted
         head with the expression of this frame.
     """
     image_size = frame.rgb.shape[1::-1]
@@ -185,7 +185,7 @@ def _visible(
 def _depth_buffer(head: HeadModel, vertices, camera: Camera, image_size, scale: float):
     """What the camera sees first, in the part of the picture where the head is, at `scale` pixels per pixel.
 
-    Returns the part's first and one-past-last corner (x, y) in pixels of the picture, depth (h, w) float32 metres,
+    Returns the part's first and one-past-last corner (x, y) in pixels of the picture, depth (h, w) float32 meters,
     inf where nothing is, and triangle (h, w) int32, -1 there.
     """
     pixel, depth = camera.project(vertices, image_size)
@@ -203,14 +203,14 @@ def _depth_buffer(head: HeadModel, vertices, camera: Camera, image_size, scale: 
 def _nearest(at: np.ndarray, depth: np.ndarray, faces: np.ndarray, size) -> tuple[np.ndarray, np.ndarray]:
     """Depth (h, w) and index (h, w) int of the nearest of `faces` (F, 3) in a picture of `size` (w, h); inf, -1 if none.
 
-    at: (V, 2) pixels of that picture; depth: (V,) metres.
+    at: (V, 2) pixels of that picture; depth: (V,) meters.
     """
     import cv2
 
     # OpenCV's camera looks along -Z with Y up; with a right angle of view it sees half the height at distance 1.
     across = (at - 0.5 * size) / (0.5 * size[1]) * depth[:, None]
     points = np.c_[across[:, 0], -across[:, 1], -depth].astype(np.float32)
-    # Every triangle has corners of its own, whose colour is the triangle's number.
+    # Every triangle has corners of its own, whose color is the triangle's number.
     numbers = np.repeat(np.arange(len(faces), dtype=np.float32), 3)[:, None].repeat(3, axis=1)
     settings = cv2.TriangleRasterizeSettings()
     settings.setShadingType(cv2.RASTERIZE_SHADING_FLAT).setCullingMode(cv2.RASTERIZE_CULLING_NONE)
