@@ -74,12 +74,12 @@ def render_plain(vertices, faces, part):
     """A (PICTURE, PICTURE, 3) uint8 frontal picture: smooth shading, plain skin, dark irises, red mouth."""
     pixels, depth = project(vertices)
     triangle, weights = rasterise(pixels[faces], PICTURE, PICTURE, depth[faces])
-    colour = np.tile([0.80, 0.62, 0.52], (len(faces), 1))
-    colour[part == "mouth"] = 0.45, 0.2, 0.2
-    colour[part == "teeth"] = 0.9, 0.88, 0.85
-    colour[part == "tongue"] = 0.7, 0.4, 0.4
+    color = np.tile([0.80, 0.62, 0.52], (len(faces), 1))
+    color[part == "mouth"] = 0.45, 0.2, 0.2
+    color[part == "teeth"] = 0.9, 0.88, 0.85
+    color[part == "tongue"] = 0.7, 0.4, 0.4
     shade = 0.35 + 0.65 * np.clip(vertex_normals(vertices, faces) @ [0.0, 0.4, 0.92], 0, 1)
-    picture = colour[triangle]
+    picture = color[triangle]
     points = (vertices[faces[triangle]] * weights[..., None]).sum(-2)
     for eye in ("eyeball_left", "eyeball_right"):
         on_eye = part[triangle] == eye

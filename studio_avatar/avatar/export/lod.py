@@ -1,6 +1,6 @@
 """The light level of detail: at most 5,000 triangles that keep the layout, the regions and the expressions.
 
-Vertices are taken away one by one, each onto a neighbour that stays (half-edge collapse), cheapest first by the
+Vertices are taken away one by one, each onto a neighbor that stays (half-edge collapse), cheapest first by the
 quadric error metric (Garland and Heckbert 1997), summed over the neutral face and a few expressions. What stays
 keeps its place, texture coordinate and expressions, so the light head is a choice of the full one's vertices,
 the same choice for everybody. The mirror image of a vertex goes with it.
@@ -130,18 +130,18 @@ class _Decimation:
             twin, twin_onto = self.mirror[vertex], self.mirror[now[2]]
             if twin != vertex and self._allowed(twin, twin_onto):
                 left -= self._collapse(twin, twin_onto, touched)
-            for neighbour in sorted(touched):
-                if (entry := self._cheapest(neighbour)) is not None:
+            for neighbor in sorted(touched):
+                if (entry := self._cheapest(neighbor)) is not None:
                     heapq.heappush(heap, entry)
 
-    def _neighbours(self, vertex: int) -> set[int]:
+    def _neighbors(self, vertex: int) -> set[int]:
         return {int(v) for face in self.around[vertex] for v in self.faces[face]} - {vertex}
 
     def _cheapest(self, vertex: int):
         """(cost, vertex, onto) of the best allowed collapse, or None."""
         if self.fixed[vertex] or not self.around[vertex]:
             return None
-        candidates = np.array(sorted(self._neighbours(vertex)))
+        candidates = np.array(sorted(self._neighbors(vertex)))
         points = np.concatenate(
             [self.points[candidates], np.ones((len(candidates), self.points.shape[1], 1))], 2
         )
@@ -155,10 +155,10 @@ class _Decimation:
 
     def _allowed(self, vertex: int, onto: int) -> bool:
         """Whether the mesh stays a proper surface, in space and in the texture."""
-        if self.fixed[vertex] or not self.around[vertex] or onto not in self._neighbours(vertex):
+        if self.fixed[vertex] or not self.around[vertex] or onto not in self._neighbors(vertex):
             return False
         shared = self.around[vertex] & self.around[onto]
-        if len(shared) != 2 or len(self._neighbours(vertex) & self._neighbours(onto)) != 2:
+        if len(shared) != 2 or len(self._neighbors(vertex) & self._neighbors(onto)) != 2:
             return False
         onto_uv = {
             int(self.uv_faces[face, k]) for face in shared for k in range(3) if self.faces[face, k] == onto
@@ -178,11 +178,11 @@ class _Decimation:
         return bool((_signed_area(self.uv[self.uv_faces[rest]]) * _signed_area(self.uv[new_uv]) > 0).all())
 
     def _collapse(self, vertex: int, onto: int, touched: set) -> int:
-        """Move `vertex` onto its neighbour; returns how many triangles went."""
+        """Move `vertex` onto its neighbor; returns how many triangles went."""
         shared = self.around[vertex] & self.around[onto]
         some = next(iter(shared))
         onto_uv = self.uv_faces[some, list(self.faces[some]).index(onto)]
-        touched |= self._neighbours(vertex)
+        touched |= self._neighbors(vertex)
         for face in shared:
             self.alive[face] = False
             for corner in self.faces[face]:

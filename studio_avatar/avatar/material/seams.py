@@ -29,7 +29,7 @@ PAINTED = (
 
 
 def level_seams(texture: np.ndarray, head: HeadModel) -> np.ndarray:
-    """The texture with its brightness and colour evened out across seams.
+    """The texture with its brightness and color evened out across seams.
 
     At the texture vertices that are one vertex of the mesh, each goes to their mean; the change fades over the
     surface as heat would (screened Laplace equation).
@@ -62,10 +62,10 @@ def _step(texture, head: HeadModel) -> dict[int, np.ndarray]:
     at = (shape.uv[pairs[:, 1]] * size - 0.5).T[::-1]
     filled = fill_gutters(texture, texel_map(head, size).covered)
     smooth = [gaussian_filter(filled[..., c], SMOOTHING * size) for c in range(3)]
-    colour = np.stack([map_coordinates(plane, at, order=1, mode="nearest") for plane in smooth], 1)
-    total = np.stack([np.bincount(pairs[:, 0], colour[:, c]) for c in range(3)], 1)
+    color = np.stack([map_coordinates(plane, at, order=1, mode="nearest") for plane in smooth], 1)
+    total = np.stack([np.bincount(pairs[:, 0], color[:, c]) for c in range(3)], 1)
     mean = total[pairs[:, 0]] / np.bincount(pairs[:, 0])[pairs[:, 0], None]
-    return dict(zip(pairs[:, 1].tolist(), mean - colour, strict=True))
+    return dict(zip(pairs[:, 1].tolist(), mean - color, strict=True))
 
 
 def _spread(step: dict[int, np.ndarray], head: HeadModel) -> np.ndarray:

@@ -75,7 +75,7 @@ def shrunk(texture: np.ndarray, size: int) -> np.ndarray:
 
 
 def _plain_png(values: np.ndarray) -> bytes:
-    """PNG without a colour space: these are numbers, not colors."""
+    """PNG without a color space: these are numbers, not colors."""
     import io
 
     from PIL import Image

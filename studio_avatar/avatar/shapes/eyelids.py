@@ -33,13 +33,13 @@ class EyeRig:
     """What one eye needs to know about the head.
 
     ball: (b,) vertices of the eyeball; ball_faces: (f, 3) its front; lid: (n,) vertices of the lids' outer skin, in
-    front of the eyeball; neighbours: (n, n) row-stochastic matrix of the lid's graph.
+    front of the eyeball; neighbors: (n, n) row-stochastic matrix of the lid's graph.
     """
 
     ball: np.ndarray
     ball_faces: np.ndarray
     lid: np.ndarray
-    neighbours: np.ndarray
+    neighbors: np.ndarray
 
 
 def eye_rigs(head: HeadModel) -> tuple[EyeRig, EyeRig]:
@@ -114,7 +114,7 @@ def _push(posed: np.ndarray, rig: EyeRig) -> np.ndarray:
         return np.zeros_like(ray)
     spread = needed
     for _ in range(SPREAD_ROUNDS):
-        spread = np.maximum(needed, spread @ rig.neighbours.T)
+        spread = np.maximum(needed, spread @ rig.neighbors.T)
     return spread[..., None] * ray
 
 
@@ -126,10 +126,10 @@ def _eye_rig(neutral, normals, faces, ball_faces, skin) -> EyeRig:
     free, ray = clearance(neutral[None], rig)
     outward = (normals[skin] * ray[0]).sum(-1) > 0.3
     lid = skin[outward & (free[0] > 0) & (free[0] < LID_REACH) & (ray[0, :, 2] > 0.2)]
-    return EyeRig(ball, front, lid, _neighbours(lid, faces))
+    return EyeRig(ball, front, lid, _neighbors(lid, faces))
 
 
-def _neighbours(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+def _neighbors(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """Mean over the vertices at one edge's distance that belong to `vertices`, itself included."""
     number = np.full(faces.max() + 1, -1)
     number[vertices] = np.arange(len(vertices))

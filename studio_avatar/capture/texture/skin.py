@@ -16,7 +16,7 @@ from .unwrap import View
 if TYPE_CHECKING:
     from studio_avatar.head.model import HeadModel
 
-SURE_TRUST = 0.7  # the face itself, seen from the front, is where the person's skin colours are learnt
+SURE_TRUST = 0.7  # the face itself, seen from the front, is where the person's skin colors are learnt
 ENOUGH_SKIN = 20_000  # texels to learn them from
 CHROMA_FLOOR = 0.07  # log units; even light leaves skin this much variety
 LUMA_FLOOR = 0.35  # log units; the neck lies in the shadow of the chin
@@ -33,7 +33,7 @@ COVERED_REGIONS = (
 def without_cover(view: View, head: HeadModel) -> View:
     """Take trust away from neck and ear texels whose color is clearly not the skin of this face.
 
-    The skin's colours are those of the frontal face in the same view, so that color casts do not matter.
+    The skin's colors are those of the frontal face in the same view, so that color casts do not matter.
     """
     from studio_avatar.head.layout import region_mask
 
@@ -50,7 +50,7 @@ def without_cover(view: View, head: HeadModel) -> View:
 
 
 def skin_distance(head: HeadModel, rgb: np.ndarray, trust: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """(H, W) float32 Mahalanobis distance of each `asked` texel to the colours of this face's own skin, 0 elsewhere.
+    """(H, W) float32 Mahalanobis distance of each `asked` texel to the colors of this face's own skin, 0 elsewhere.
 
     rgb: (H, W, 3) sRGB in [0, 1]; trust: (H, W); asked: (H, W) bool. Zero everywhere when too little of the face is
     seen to know it.
@@ -86,12 +86,12 @@ def _features(rgb: np.ndarray) -> np.ndarray:
     return np.stack([red - green, blue - green, np.log(luma(linear))], axis=1)
 
 
-def _distance(colours: np.ndarray, skin: np.ndarray) -> np.ndarray:
-    """(N,) Mahalanobis distance of `colours` (N, 3) from the middle half of `skin` (M, 3)."""
+def _distance(colors: np.ndarray, skin: np.ndarray) -> np.ndarray:
+    """(N,) Mahalanobis distance of `colors` (N, 3) from the middle half of `skin` (M, 3)."""
     middle = np.median(skin, axis=0)
     near = np.abs(skin - middle).sum(1)
     core = skin[near <= np.quantile(near, 0.8)]  # without brows, beard, glasses and highlights
     floor = np.diag([CHROMA_FLOOR**2, CHROMA_FLOOR**2, LUMA_FLOOR**2])
     inverse = np.linalg.inv(np.cov(core.T) + floor)
-    whitened = (colours - core.mean(0)) @ np.linalg.cholesky(inverse).astype(np.float32)
+    whitened = (colors - core.mean(0)) @ np.linalg.cholesky(inverse).astype(np.float32)
     return np.sqrt(np.einsum("ni,ni->n", whitened, whitened))
