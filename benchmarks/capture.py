@@ -36,10 +36,10 @@ from pathlib import Path
 import numpy as np
 
 from studio_avatar.capture import contact_sheet, observe
-from studio_avatar.capture.detection.landmarks import FACE_OVAL, NUM_SURFACE_LANDMARKS
 from studio_avatar.capture.texture.unwrap import Camera, unwrap
 from studio_avatar.data.simulate.clip import simulate_clip
 from studio_avatar.data.simulate.true_places import true_offsets
+from studio_avatar.head.landmark_ids import FACE_OVAL, NUM_SURFACE_LANDMARKS
 from studio_avatar.head.layout import region_mask, texel_map
 from studio_avatar.head.model import HeadModel
 from studio_avatar.imaging.image_io import encode_png

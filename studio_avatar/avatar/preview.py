@@ -10,13 +10,13 @@ from dataclasses import replace
 import numpy as np
 
 from studio_avatar.avatar.material.skin_material import ROUGHNESS, shrunk
-from studio_avatar.avatar.shapes.mesh import smooth_normals
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.imaging.image_io import unit_to_uint8
 from studio_avatar.rendering import Lamp, Light, Skin, TexturedMesh, ambient_occlusion, look_at, render
+from studio_avatar.rendering.normals import vertex_normals
 
 FOCAL_SHARE = 2.1  # focal length over picture height: a portrait lens
-DISTANCE = 0.78  # metres from the camera to the middle of the head
+DISTANCE = 0.78  # meters from the camera to the middle of the head
 MIDDLE = np.array([0.0, -0.018, 0.0])
 BACKGROUND = (0.93, 0.93, 0.94)
 PREVIEW_CELL = (320, 400)  # pixels
@@ -53,7 +53,7 @@ class Scene:
     def __init__(self, avatar, expression: Mapping[str, float] | None = None):
         mesh = avatar.full_mesh
         vertices = mesh.posed(avatar.coefficients(expression))
-        normals = smooth_normals(vertices, mesh.faces)
+        normals = vertex_normals(vertices, mesh.faces)
         rough = np.array([ROUGHNESS[name] for name in avatar.head.config.region_names])[mesh.region]
         gloss = np.clip(0.45 / rough, 0.6, 3.0).astype(np.float32)  # the renderer's gloss is relative to skin
         shape = TexturedMesh(vertices, mesh.faces, mesh.uv, mesh.uv_faces, normals, gloss=gloss)

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from studio_avatar.results.exports import FORMATS, ExportSettings
-from studio_avatar.results.settings import CreationSettings
+from studio_avatar.results.settings import SETTINGS, CreationSettings
 
 
 def add_output(parser: argparse.ArgumentParser, help_text: str) -> None:
@@ -24,42 +24,27 @@ def add_quiet(parser: argparse.ArgumentParser) -> None:
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
-    """The options behind `CreationSettings`; `settings` reads them."""
-    defaults = CreationSettings()
-    add = parser.add_argument
-    add("--seed", type=int, default=defaults.seed, help="same seed, same result (default: %(default)s)")
-    add("--steps", type=int, default=defaults.steps, help="steps of the upscaler (default: %(default)s)")
-    add(
-        "--inversion-steps",
-        type=int,
-        default=defaults.inversion_steps,
-        help="steps that fit the networks to the capture (default: %(default)s)",
-    )
-    add(
-        "--guidance",
-        type=float,
-        default=defaults.guidance,
-        help="how much harder than the network does to pull towards the capture's own detail, 0 to 1 (default: %(default)s)",
-    )
-    add("--size", type=int, default=defaults.size, help="texture width and height (default: %(default)s)")
-    add(
-        "--skin-tone",
-        type=float,
-        metavar="DEGREES",
-        help="individual typology angle of the skin, from -60 (dark) to 65 (light), instead of the estimate",
+    """One option for each of `SETTINGS`; `settings` reads them."""
+    for name in SETTINGS:
+        add_setting(parser, name)
+
+
+def add_setting(parser: argparse.ArgumentParser, name: str) -> None:
+    """The option of one of `SETTINGS`."""
+    setting = SETTINGS[name]
+    default = "estimated" if setting.default is None else setting.default
+    parser.add_argument(
+        setting.option,
+        type=setting.type,
+        default=setting.default,
+        metavar=setting.metavar,
+        help=f"{setting.help} (default: {default})",
     )
 
 
 def settings(options: argparse.Namespace) -> CreationSettings:
     """What the user chose with the options of `add_settings`."""
-    return CreationSettings(
-        seed=options.seed,
-        steps=options.steps,
-        inversion_steps=options.inversion_steps,
-        guidance=options.guidance,
-        size=options.size,
-        skin_tone=options.skin_tone,
-    )
+    return CreationSettings.chosen(vars(options))
 
 
 def add_exports(parser: argparse.ArgumentParser) -> None:

@@ -4,25 +4,20 @@ from pathlib import Path
 
 import numpy as np
 
+from studio_avatar.rendering.normals import vertex_normals
+
+from .landmark_ids import (
+    LEFT_EYE,
+    LIPS_OUTER,
+    LOWER_LIP_INNER,
+    NUM_SURFACE_LANDMARKS,
+    RIGHT_EYE,
+    UPPER_LIP_INNER,
+)
 from .layout import rasterise
 
-# MediaPipe's face mesh topology, by landmark number.  Right and left are the person's.
-FACE_OVAL = [10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
-             152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109]  # fmt: skip
-LIPS_OUTER = [61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185]
-UPPER_LIP_INNER = [191, 80, 81, 82, 13, 312, 311, 310, 415]
-LOWER_LIP_INNER = [95, 88, 178, 87, 14, 317, 402, 318, 324]
-RIGHT_EYE = [33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246]
-LEFT_EYE = [263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466]
-RIGHT_BROW = [46, 53, 52, 65, 55, 107, 66, 105, 63, 70]
-LEFT_BROW = [276, 283, 282, 295, 285, 336, 296, 334, 293, 300]
-# The ring of landmarks around the lids.
-RIGHT_LID_RING = [130, 25, 110, 24, 23, 22, 26, 112, 243, 190, 56, 28, 27, 29, 30, 247]
-LEFT_LID_RING = [359, 255, 339, 254, 253, 252, 256, 341, 463, 414, 286, 258, 257, 259, 260, 467]
-
-NUM_LANDMARKS = 468
 PICTURE = 1024  # pixels, square
-DISTANCE = 0.80  # metres from the camera to the head's origin
+DISTANCE = 0.80  # meters from the camera to the head's origin
 FOCAL = 2.0 * PICTURE  # pixels: with this distance the face fills about half of the picture
 LOWER_JAW = 0.38  # fraction of jawOpen's largest offset from which a lip counts as the lower one
 JAW_OPEN = 0.5  # jawOpen coefficient of the head shown for the lip landmarks
@@ -32,7 +27,7 @@ def landmark_table(neutral, jaw_open, faces, part, mirror_vertices):
     """The triangle and barycentric weights of each of MediaPipe's 468 landmarks, left-right symmetric.
 
     Args:
-        neutral: (V, 3) metres. jaw_open: (V, 3) offsets of that expression at coefficient 1.
+        neutral: (V, 3) meters. jaw_open: (V, 3) offsets of that expression at coefficient 1.
         faces: (F, 3). part: (F,) names; landmarks only ever lie on triangles of part "head".
         mirror_vertices: (V,) left-right partner.
 
@@ -79,12 +74,12 @@ def render_plain(vertices, faces, part):
     """A (PICTURE, PICTURE, 3) uint8 frontal picture: smooth shading, plain skin, dark irises, red mouth."""
     pixels, depth = project(vertices)
     triangle, weights = rasterise(pixels[faces], PICTURE, PICTURE, depth[faces])
-    colour = np.tile([0.80, 0.62, 0.52], (len(faces), 1))
-    colour[part == "mouth"] = 0.45, 0.2, 0.2
-    colour[part == "teeth"] = 0.9, 0.88, 0.85
-    colour[part == "tongue"] = 0.7, 0.4, 0.4
-    shade = 0.35 + 0.65 * np.clip(_vertex_normals(vertices, faces) @ [0.0, 0.4, 0.92], 0, 1)
-    picture = colour[triangle]
+    color = np.tile([0.80, 0.62, 0.52], (len(faces), 1))
+    color[part == "mouth"] = 0.45, 0.2, 0.2
+    color[part == "teeth"] = 0.9, 0.88, 0.85
+    color[part == "tongue"] = 0.7, 0.4, 0.4
+    shade = 0.35 + 0.65 * np.clip(vertex_normals(vertices, faces) @ [0.0, 0.4, 0.92], 0, 1)
+    picture = color[triangle]
     points = (vertices[faces[triangle]] * weights[..., None]).sum(-2)
     for eye in ("eyeball_left", "eyeball_right"):
         on_eye = part[triangle] == eye
@@ -109,7 +104,7 @@ def detect(picture):
         found = landmarker.detect(mp.Image(image_format=mp.ImageFormat.SRGB, data=picture)).face_landmarks
     if len(found) != 1:
         raise RuntimeError("The face landmarker does not see the rendered head: look at render_plain().")
-    return np.array([[point.x, point.y] for point in found[0][:NUM_LANDMARKS]]) * PICTURE
+    return np.array([[point.x, point.y] for point in found[0][:NUM_SURFACE_LANDMARKS]]) * PICTURE
 
 
 def landmark_partners(pixels):
@@ -199,13 +194,3 @@ def _nearest_on_edges(points, segments):
     candidates = start + np.clip(fraction, 0, 1)[..., None] * along
     best = np.linalg.norm(candidates - points[:, None], axis=-1).argmin(1)
     return candidates[np.arange(len(points)), best]
-
-
-def _vertex_normals(vertices, faces):
-    """(V, 3) unit normals, weighted by triangle area."""
-    corner = vertices[faces]
-    face_normals = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
-    normals = np.zeros_like(vertices)
-    for column in range(3):
-        np.add.at(normals, faces[:, column], face_normals)
-    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-20)

@@ -1,17 +1,24 @@
 """Texels of the head's texture layout ``head-v1``: which triangle each shows, and where that is on the head.
 
 Texture coordinates have their origin at the top left, v down; texel (row r, column c) of a size² texture
-has its centre at ``u = (c + 0.5) / size, v = (r + 0.5) / size``.
+has its center at ``u = (c + 0.5) / size, v = (r + 0.5) / size``.
 
 ``python -m tools.draw_layout --picture docs/head-v1.png`` draws the layout, with ``--regions`` its regions.
 """
 
+from __future__ import annotations
+
 import weakref
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .geometry import geometry
 from .head_v1 import head_v1_layout
+
+if TYPE_CHECKING:
+    from studio_avatar.head.model import HeadModel
 
 __all__ = [
     "TexelMap",
@@ -30,7 +37,7 @@ __all__ = [
 class TexelMap:
     """What each texel of a square texture shows.
 
-    triangle: (H, W) int32, index into ``head.faces``; -1 where no chart covers the texel's centre.
+    triangle: (H, W) int32, index into ``head.faces``; -1 where no chart covers the texel's center.
     barycentric: (H, W, 3) float32, weights of that triangle's corners; zeros where there is none.
     """
 
@@ -39,15 +46,15 @@ class TexelMap:
 
     @property
     def covered(self) -> np.ndarray:
-        """(H, W) bool, True where a chart covers the texel's centre."""
+        """(H, W) bool, True where a chart covers the texel's center."""
         return self.triangle >= 0
 
 
 def rasterise(corners: np.ndarray, height: int, width: int, depth: np.ndarray | None = None):
-    """Find the triangle at every pixel centre.
+    """Find the triangle at every pixel center.
 
     Args:
-        corners: (F, 3, 2) pixel coordinates (x right, y down; centre of pixel (0, 0) at 0.5, 0.5).
+        corners: (F, 3, 2) pixel coordinates (x right, y down; center of pixel (0, 0) at 0.5, 0.5).
         depth: (F, 3) of the corners; the smallest wins. None: the triangle listed first wins.
 
     Returns:
@@ -78,38 +85,35 @@ def rasterise(corners: np.ndarray, height: int, width: int, depth: np.ndarray | 
     return triangle, barycentric
 
 
-def texel_map(head, size: int) -> TexelMap:
+def texel_map(head: HeadModel, size: int) -> TexelMap:
     """The `TexelMap` of `head`'s texture at `size` x `size`; computed once per head object and size."""
     maps = _CACHE.setdefault(head, {})
     if size not in maps:
-        corners = head.uv.cpu().numpy()[head.uv_faces.cpu().numpy()] * size
+        shape = geometry(head)
+        corners = shape.uv[shape.uv_faces] * size
         maps[size] = TexelMap(*rasterise(corners, size, size))
         for array in (maps[size].triangle, maps[size].barycentric):
             array.setflags(write=False)
     return maps[size]
 
 
-def texel_positions(texels: TexelMap, head, vertices: np.ndarray) -> np.ndarray:
-    """(H, W, 3) float32 point in metres that each texel shows on the head `vertices` (V, 3); 0 where none."""
+def texel_positions(texels: TexelMap, head: HeadModel, vertices: np.ndarray) -> np.ndarray:
+    """(H, W, 3) float32 point in meters that each texel shows on the head `vertices` (V, 3); 0 where none."""
     return _interpolate(texels, head, np.asarray(vertices, np.float32))
 
 
-def texel_normals(texels: TexelMap, head, vertices: np.ndarray) -> np.ndarray:
+def texel_normals(texels: TexelMap, head: HeadModel, vertices: np.ndarray) -> np.ndarray:
     """(H, W, 3) float32 unit normal (smooth, outward) at each texel, for `vertices` (V, 3); 0 where none."""
     import torch
 
-    normals = head.normals(torch.as_tensor(np.asarray(vertices, np.float32), device=head.faces.device))
+    normals = head.normals(torch.tensor(vertices, dtype=torch.float32, device=head.faces.device))
     result = _interpolate(texels, head, normals.cpu().numpy())
     return result / np.maximum(np.linalg.norm(result, axis=-1, keepdims=True), 1e-12)
 
 
-def region_mask(head, size: int, *names: str) -> np.ndarray:
+def region_mask(head: HeadModel, size: int, *names: str) -> np.ndarray:
     """(size, size) bool: texels whose triangle lies in one of the named regions of ``head.config``."""
-    known = list(head.config.region_names)
-    unknown = sorted(set(names) - set(known))
-    if unknown:
-        raise ValueError(f"There is no region {', '.join(unknown)}; use {', '.join(known)}.")
-    wanted = np.isin(head.face_region.cpu().numpy(), [known.index(name) for name in names])
+    wanted = geometry(head).in_regions(*names)
     texels = texel_map(head, size)
     return texels.covered & wanted[texels.triangle]
 
@@ -132,11 +136,11 @@ def fill_gutters(texture: np.ndarray, covered: np.ndarray) -> np.ndarray:
     return texture[row, column]
 
 
-def resample_chart(image: np.ndarray, source_uv: np.ndarray, head, size: int) -> np.ndarray:
+def resample_chart(image: np.ndarray, source_uv: np.ndarray, head: HeadModel, size: int) -> np.ndarray:
     """Carry a texture from another layout of the same mesh into ``head-v1``.
 
     Args:
-        image: (h, w, C) in the source layout, any range and colour space; kept as it is.
+        image: (h, w, C) in the source layout, any range and color space; kept as it is.
         source_uv: (T, 2) source coordinates of ``head.uv``'s texture vertices, v down, e.g. ``head.anny_uv``.
         size: side of the result in texels.
 
@@ -146,7 +150,7 @@ def resample_chart(image: np.ndarray, source_uv: np.ndarray, head, size: int) ->
     from scipy.ndimage import gaussian_filter, map_coordinates
 
     texels = texel_map(head, size)
-    uv_faces = head.uv_faces.cpu().numpy()
+    uv_faces = geometry(head).uv_faces
     corners = np.asarray(source_uv, np.float64)[uv_faces[texels.triangle[texels.covered]]]
     at = (corners * texels.barycentric[texels.covered][..., None]).sum(1)
     at = at * [image.shape[1], image.shape[0]] - 0.5
@@ -159,21 +163,20 @@ def resample_chart(image: np.ndarray, source_uv: np.ndarray, head, size: int) ->
     return fill_gutters(result, texels.covered)
 
 
-def draw_layout(head, size: int = 1024) -> np.ndarray:
-    """(size, size, 3) uint8 picture of the layout: regions in colour, wires, MediaPipe's landmarks in red."""
+def draw_layout(head: HeadModel, size: int = 1024) -> np.ndarray:
+    """(size, size, 3) uint8 picture of the layout: regions in color, wires, MediaPipe's landmarks in red."""
     import cv2
 
-    texels = texel_map(head, size)
-    palette = _palette(len(head.config.region_names), 70, 245)
-    region = head.face_region.cpu().numpy()[texels.triangle]
+    texels, shape = texel_map(head, size), geometry(head)
+    palette = _palette(len(shape.region_names), 70, 245)
+    region = shape.face_region[texels.triangle]
     picture = np.where(texels.covered[..., None], palette[region], 255).astype(np.uint8)
-    uv, uv_faces = head.uv.cpu().numpy(), head.uv_faces.cpu().numpy()
-    wires = np.round(uv[uv_faces] * size * 16).astype(np.int32)
+    wires = np.round(shape.uv[shape.uv_faces] * size * 16).astype(np.int32)
     drawn = cv2.polylines(picture.copy(), list(wires), True, (60, 60, 60), 1, cv2.LINE_AA, 4)
     picture = cv2.addWeighted(picture, 0.65, drawn, 0.35, 0)
     for x, y in landmark_uv(head) * size:
         cv2.circle(picture, (round(x), round(y)), 2, (200, 0, 0), -1)
-    for number, name in enumerate(head.config.region_names):
+    for number, name in enumerate(shape.region_names):
         rows, columns = np.nonzero((region == number) & texels.covered & (np.arange(size) >= size / 2))
         if len(rows):  # labelled in the middle of the region's right half
             spot = (int(np.median(columns)) - 4 * len(name), int(np.median(rows)))
@@ -181,15 +184,14 @@ def draw_layout(head, size: int = 1024) -> np.ndarray:
     return picture
 
 
-def draw_regions(head, size: int = 512) -> np.ndarray:
-    """(size + legend, size, 3) uint8 picture of the region masks, one colour each, with a legend below."""
+def draw_regions(head: HeadModel, size: int = 512) -> np.ndarray:
+    """(size + legend, size, 3) uint8 picture of the region masks, one color each, with a legend below."""
     import cv2
 
-    names, texels = list(head.config.region_names), texel_map(head, size)
+    shape, texels = geometry(head), texel_map(head, size)
+    names = shape.region_names
     palette = _palette(len(names), 150, 235)
-    picture = np.where(
-        texels.covered[..., None], palette[head.face_region.cpu().numpy()[texels.triangle]], 255
-    )
+    picture = np.where(texels.covered[..., None], palette[shape.face_region[texels.triangle]], 255)
     columns, step = 4, 24
     legend = np.full((step * -(-len(names) // columns) + 8, size, 3), 255, np.uint8)
     for number, name in enumerate(names):
@@ -208,19 +210,20 @@ def _palette(count: int, saturation: int, value: int) -> np.ndarray:
     return cv2.cvtColor(hsv[None], cv2.COLOR_HSV2RGB)[0]
 
 
-def landmark_uv(head) -> np.ndarray:
+def landmark_uv(head: HeadModel) -> np.ndarray:
     """(468, 2) texture coordinates of MediaPipe's surface landmarks."""
-    corners = head.uv[head.uv_faces[head.landmark_faces]]
-    return (corners * head.landmark_barycentric[..., None]).sum(1).cpu().numpy()
+    shape = geometry(head)
+    corners = shape.uv[shape.uv_faces[shape.landmark_faces]]
+    return (corners * shape.landmark_barycentric[..., None]).sum(1)
 
 
 _CACHE: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
-def _interpolate(texels, head, values):
+def _interpolate(texels, head: HeadModel, values):
     """(H, W, 3) vertex `values` (V, 3) at every texel."""
     result = np.zeros((*texels.triangle.shape, 3), np.float32)
-    corners = values[head.faces.cpu().numpy()[texels.triangle[texels.covered]]]
+    corners = values[geometry(head).faces[texels.triangle[texels.covered]]]
     result[texels.covered] = (corners * texels.barycentric[texels.covered][..., None]).sum(1)
     return result
 
@@ -245,9 +248,9 @@ def _barycentric(corners, face, points):
     return np.stack([weights[0], weights[1], 1 - weights[0] - weights[1]], 1)
 
 
-def _source_texels_per_texel(head, source_uv, shape, size):
+def _source_texels_per_texel(head: HeadModel, source_uv, shape, size):
     """Median linear scale between a source layout and ours: how many source texels one texel covers."""
-    uv_faces = head.uv_faces.cpu().numpy()
-    ours = np.abs(_doubled_area(head.uv.cpu().numpy()[uv_faces].astype(np.float64))).sum() * size**2
+    uv, uv_faces = geometry(head).uv, geometry(head).uv_faces
+    ours = np.abs(_doubled_area(uv[uv_faces].astype(np.float64))).sum() * size**2
     theirs = np.abs(_doubled_area(np.asarray(source_uv, np.float64)[uv_faces])).sum() * shape[0] * shape[1]
     return float(np.sqrt(theirs / ours))

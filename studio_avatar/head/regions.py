@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .landmark_table import FACE_OVAL, LEFT_BROW, LEFT_LID_RING, LIPS_OUTER, RIGHT_BROW, RIGHT_LID_RING
+from .landmark_ids import FACE_OVAL, LEFT_BROW, LEFT_LID_RING, LIPS_OUTER, RIGHT_BROW, RIGHT_LID_RING
 
 REGION_NAMES = (
     "face",

@@ -2,7 +2,7 @@
 
     texel of the one layout ─► point on its mesh ─► nearest point of the other mesh ─► texel of the other layout
 
-The other mesh must be wrapped around the head: same pose, same place, metres. Then it needs neither the head's
+The other mesh must be wrapped around the head: same pose, same place, meters. Then it needs neither the head's
 vertices nor its triangles.
 """
 
@@ -10,23 +10,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from studio_avatar.errors import InvalidInputError
 
+from .geometry import geometry
 from .layout import fill_gutters, rasterise, texel_map, texel_positions
+
+if TYPE_CHECKING:
+    from studio_avatar.head.model import HeadModel
 
 # What a wrapped mesh covers. Nearest points must not fall onto the inside of the mouth or behind the lids.
 OUTER_REGIONS = ("face", "lips", "brows", "eyelids", "ears", "scalp", "neck")
-REACH = 0.01  # metres between the two surfaces beyond which a texel has no counterpart
+REACH = 0.01  # meters between the two surfaces beyond which a texel has no counterpart
 
 
 @dataclass(frozen=True)
 class WrappedMesh:
     """A mesh on the head's surface with a layout of its own.
 
-    vertices: (V, 3) metres, head space; faces: (F, 3); uv: (T, 2) v down, in [0, 1]; uv_faces: (F, 3).
+    vertices: (V, 3) meters, head space; faces: (F, 3); uv: (T, 2) v down, in [0, 1]; uv_faces: (F, 3).
     """
 
     vertices: np.ndarray
@@ -36,12 +41,12 @@ class WrappedMesh:
 
 
 def from_head_v1(
-    texture: np.ndarray, head, mesh: WrappedMesh, size: int, vertices: np.ndarray | None = None
+    texture: np.ndarray, head: HeadModel, mesh: WrappedMesh, size: int, vertices: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Carry a head-v1 texture into the layout of a wrapped mesh.
 
     Args:
-        texture: (H, H, C) any range and colour space.
+        texture: (H, H, C) any range and color space.
         size: side of the result in texels.
         vertices: (V, 3) shape of the head that `mesh` was wrapped around; the mean head if None.
 
@@ -54,28 +59,21 @@ def from_head_v1(
     triangle, shares = rasterise(corners, size, size)
     shown = triangle >= 0
     points = (mesh.vertices[mesh.faces[triangle[shown]]] * shares[shown][..., None]).sum(1)
-    regions = list(head.config.region_names)
-    outer = np.isin(head.face_region.cpu().numpy(), [regions.index(name) for name in OUTER_REGIONS])
-    target = WrappedMesh(
-        _shape(head, vertices),
-        head.faces.cpu().numpy()[outer],
-        head.uv.cpu().numpy(),
-        head.uv_faces.cpu().numpy()[outer],
-    )
+    shape = geometry(head)
+    outer = shape.in_regions(*OUTER_REGIONS)
+    target = WrappedMesh(_shape(head, vertices), shape.faces[outer], shape.uv, shape.uv_faces[outer])
     return _carry(texture, points, shown, target, size)
 
 
 def to_head_v1(
-    texture: np.ndarray, mesh: WrappedMesh, head, size: int, vertices: np.ndarray | None = None
+    texture: np.ndarray, mesh: WrappedMesh, head: HeadModel, size: int, vertices: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Carry a texture in the layout of a wrapped mesh into head-v1; see `from_head_v1`.
 
     Only the outer skin has a counterpart: eyeballs, teeth and mouth are False in the second result.
     """
     texels = texel_map(head, size)
-    regions = list(head.config.region_names)
-    outer = np.isin(head.face_region.cpu().numpy(), [regions.index(name) for name in OUTER_REGIONS])
-    shown = texels.covered & outer[texels.triangle]
+    shown = texels.covered & geometry(head).in_regions(*OUTER_REGIONS)[texels.triangle]
     points = texel_positions(texels, head, _shape(head, vertices))[shown]
     return _carry(texture, points, shown, mesh, size)
 
@@ -109,12 +107,12 @@ def read_wrapped_mesh(path: str | Path) -> WrappedMesh:
     return WrappedMesh(points, indices[..., 0], coordinates, indices[..., 1])
 
 
-def _shape(head, vertices) -> np.ndarray:
-    return head.neutral.cpu().numpy() if vertices is None else np.asarray(vertices, np.float32)
+def _shape(head: HeadModel, vertices) -> np.ndarray:
+    return geometry(head).neutral if vertices is None else np.asarray(vertices, np.float32)
 
 
 def _carry(texture, points, shown, target: WrappedMesh, size: int):
-    """Give each `shown` texel (size, size) the colour of `texture` at the nearest point of `target`."""
+    """Give each `shown` texel (size, size) the color of `texture` at the nearest point of `target`."""
     from scipy.ndimage import map_coordinates
 
     from studio_avatar.rendering import nearest_on_surface

@@ -1,6 +1,8 @@
-"""The sRGB transfer curve (IEC 61966-2-1) on arrays; `skin_tone.py` has its own on tensors, because it is remote code."""
+"""The sRGB transfer curve (IEC 61966-2-1) and luma on arrays; `pipeline/`, remote code, has its own on tensors."""
 
 import numpy as np
+
+LUMA = (0.2126, 0.7152, 0.0722)  # weights of red, green and blue (BT.709)
 
 
 def srgb_to_linear(rgb) -> np.ndarray:
@@ -15,6 +17,11 @@ def linear_to_srgb(linear) -> np.ndarray:
     return np.where(
         linear <= 0.0031308, linear * 12.92, 1.055 * np.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055
     )
+
+
+def luma(rgb: np.ndarray) -> np.ndarray:
+    """(..., 3) → (...): the brightness of a color, in the encoding and type that it is given in."""
+    return rgb @ np.array(LUMA, rgb.dtype)
 
 
 def _floating(values) -> np.ndarray:

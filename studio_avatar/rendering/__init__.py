@@ -1,5 +1,6 @@
 """Headless ray-cast renderer on the mesh queries of NVIDIA Warp; it knows meshes and light, not the head."""
 
+from .normals import face_normals, vertex_normals
 from .renderer import (
     FLAT,
     Camera,
@@ -13,7 +14,6 @@ from .renderer import (
     nearest_on_surface,
     render,
     render_texels,
-    vertex_normals,
 )
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Skin",
     "TexturedMesh",
     "ambient_occlusion",
+    "face_normals",
     "look_at",
     "nearest_on_surface",
     "render",

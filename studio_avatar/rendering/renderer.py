@@ -10,10 +10,7 @@ CUDA with the same code.
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import os
-import sys
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -21,13 +18,16 @@ import numpy as np
 
 from studio_avatar.errors import InvalidInputError, MissingDependencyError
 from studio_avatar.imaging.color import linear_to_srgb, srgb_to_linear
+from studio_avatar.imaging.native_logs import quiet_native_logs
+
+from .normals import vertex_normals
 
 
 @dataclass(frozen=True)
 class Camera:
-    """Pinhole camera in OpenCV axes: `p_cam = rotation @ p + translation`, pixel centres at +0.5.
+    """Pinhole camera in OpenCV axes: `p_cam = rotation @ p + translation`, pixel centers at +0.5.
 
-    focal_px: focal length in pixels; rotation: (3, 3); translation: (3,) in metres; size: (width, height) in
+    focal_px: focal length in pixels; rotation: (3, 3); translation: (3,) in meters; size: (width, height) in
     pixels.
     """
 
@@ -38,11 +38,11 @@ class Camera:
 
     @property
     def centre(self) -> np.ndarray:
-        """Position of the camera in head space, (3,) metres."""
+        """Position of the camera in head space, (3,) meters."""
         return -np.asarray(self.rotation).T @ np.asarray(self.translation)
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """Points (..., 3) in metres -> pixels (..., 2)."""
+        """Points (..., 3) in meters -> pixels (..., 2)."""
         p = points @ np.asarray(self.rotation).T + np.asarray(self.translation)
         return self.focal_px * p[..., :2] / p[..., 2:] + np.asarray(self.size) / 2
 
@@ -53,7 +53,7 @@ class Lamp:
 
     direction: (3,) unit vector in head space, from the head towards the lamp; colour: (3,) linear irradiance
     on a facing surface at the head's origin; spread: angular radius in radians, 0 = hard shadow; distance:
-    metres from the head's origin, infinite = parallel rays; shadow: whether the head shadows itself.
+    meters from the head's origin, infinite = parallel rays; shadow: whether the head shadows itself.
     """
 
     direction: tuple[float, float, float]
@@ -106,7 +106,7 @@ class Skin:
 class TexturedMesh:
     """Triangles with texture coordinates.
 
-    vertices: (V, 3) metres; faces: (F, 3); uv: (T, 2) glTF convention (v down); uv_faces: (F, 3);
+    vertices: (V, 3) meters; faces: (F, 3); uv: (T, 2) glTF convention (v down); uv_faces: (F, 3);
     normals: (V, 3) unit, computed if None; occlusion: (V,) share of open sky in [0, 1], 1 everywhere if None;
     gloss: (F,) factor on `Skin.specular` per triangle, 1 everywhere if None; above 1, highlights get sharper.
     """
@@ -132,7 +132,7 @@ class Rendering:
 
     rgb: (H, W, 3) float32, linear or sRGB as asked, premultiplied onto black where no background was given;
     alpha: (H, W) coverage in [0, 1]; triangle: (H, W) int32 at the pixel centre, -1 = background;
-    barycentric: (H, W, 3); depth: (H, W) metres along the optical axis, infinite in the background.
+    barycentric: (H, W, 3); depth: (H, W) meters along the optical axis, infinite in the background.
     """
 
     rgb: np.ndarray
@@ -145,7 +145,7 @@ class Rendering:
 def look_at(
     position, target=(0.0, 0.0, 0.0), focal_px: float = 1000.0, size=(720, 960), roll: float = 0.0
 ) -> Camera:
-    """A camera at `position` (head space, metres) that looks at `target`; `roll` in radians turns it about
+    """A camera at `position` (head space, meters) that looks at `target`; `roll` in radians turns it about
     its axis.
     """
     forward = np.asarray(target, np.float64) - np.asarray(position, np.float64)
@@ -158,20 +158,10 @@ def look_at(
     return Camera(float(focal_px), rotation, -rotation @ np.asarray(position, np.float64), tuple(size))
 
 
-def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Area-weighted unit normals, (V, 3)."""
-    corners = vertices[faces]
-    face_normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normals = np.zeros_like(vertices)
-    for corner in range(3):
-        np.add.at(normals, faces[:, corner], face_normals)
-    return normals / np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-20)
-
-
 def ambient_occlusion(
     mesh: TexturedMesh, rays: int = 64, reach: float = 0.12, device: str = "cpu"
 ) -> np.ndarray:
-    """Share of each vertex' hemisphere that is open up to `reach` metres, cosine-weighted, (V,) in [0, 1]."""
+    """Share of each vertex' hemisphere that is open up to `reach` meters, cosine-weighted, (V,) in [0, 1]."""
     wp, kernels = _warp()
     normals = mesh.normals if mesh.normals is not None else vertex_normals(mesh.vertices, mesh.faces)
     shape = _build(wp, mesh, device)
@@ -193,7 +183,7 @@ def nearest_on_surface(
     """Where the surface of a mesh is nearest to each of the points.
 
     Args:
-        vertices: (V, 3) metres. faces: (F, 3). points: (N, 3). reach: metres beyond which there is no answer.
+        vertices: (V, 3) meters. faces: (F, 3). points: (N, 3). reach: meters beyond which there is no answer.
 
     Returns:
         triangle (N,) int32, -1 where there is none, and barycentric (N, 3) float32.
@@ -438,20 +428,6 @@ def _geometry(hits, camera, window):
     return triangle, barycentric, depth
 
 
-@contextlib.contextmanager
-def _silent():
-    """Nothing reaches the process' standard error meanwhile, whoever writes it."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-
-
 @functools.cache
 def _warp():
     """Import Warp once and compile the kernels; they are cached on disk between runs."""
@@ -462,7 +438,7 @@ def _warp():
     wp.config.log_level = wp.LOG_ERROR  # the banner and "no CUDA driver" are no news to the user
     # Nothing is differentiated here, and without adjoint code the kernels compile in half the time.
     wp.config.enable_backward = False
-    with _silent():
+    with quiet_native_logs():
         wp.init()  # its native part complains on stderr where there is no CUDA driver
     from . import kernels as rendering_kernels
 

@@ -21,7 +21,7 @@ from studio_avatar.errors import InvalidInputError, StudioAvatarError
 from studio_avatar.imaging.files import new_folder, remove_staging
 
 from .folder import ResultFiles, check_target, save_results
-from .settings import CreationSettings, create_avatar, is_photo
+from .settings import CreationSettings, create_avatar, has_photo_name
 
 LOGGER = logging.getLogger(__name__)
 VIDEO_SUFFIXES = {".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi", ".3gp"}
@@ -135,7 +135,7 @@ def _is_capture(path: Path) -> bool:
     return (
         path.is_file()
         and not path.name.startswith(".")
-        and (is_photo(path) or path.suffix.lower() in VIDEO_SUFFIXES)
+        and (has_photo_name(path) or path.suffix.lower() in VIDEO_SUFFIXES)
     )
 
 

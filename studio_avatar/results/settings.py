@@ -1,9 +1,10 @@
-"""From paths and settings to a pipeline call: what the command line and the web demo share."""
+"""What a user can choose, declared once, and from paths and settings to a pipeline call."""
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
+from typing import get_args
 
 from studio_avatar.errors import InvalidInputError, MediaNotFoundError
 
@@ -28,27 +29,132 @@ PreviewCallback = Callable[[str, object], None]  # see `StudioTexturePipeline.__
 
 
 @dataclass(frozen=True)
+class Setting:
+    """Everything that is said about one field of `CreationSettings`.
+
+    The options of the command line and of batch, the page's controls and the API's parameters are made from it: a new
+    setting is a new field and the place that uses it.
+
+    Attributes:
+        name: of the field, hence of the option and of the API's parameter.
+        type: int or float.
+        default: None where the setting may stay unset.
+        argument: its name at `StudioTexturePipeline.__call__`.
+        label: what the page calls it.
+        help: half a sentence that follows the option in `--help`; the page shows it as a sentence.
+        limits: (lowest, highest) that the API takes, None where the pipeline's own check says more.
+        slider: (lowest, highest, step) of the page's slider.
+        choices: values that the page offers instead of a slider.
+        metavar: what the value is, for `--help`.
+        in_presets: whether a preset of the page sets it.
+        unset: (label, help) of the page's tick without which an unset setting stays so, and where its slider starts.
+    """
+
+    name: str
+    type: type
+    default: float | None
+    argument: str
+    label: str
+    help: str
+    limits: tuple[float | None, float | None] = (None, None)
+    slider: tuple[float, float, float] | None = None
+    choices: tuple[int, ...] = ()
+    metavar: str | None = None
+    in_presets: bool = False
+    unset: tuple[str, str, float] | None = None
+
+    @property
+    def option(self) -> str:
+        """As typed on the command line."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.help[0].upper()}{self.help[1:]}."
+
+    def read(self, value: object) -> float | None:
+        """A value from outside, such as a slider's 4.0, as the field's type; None is the default."""
+        return self.default if value is None else self.type(value)
+
+
+def _declare(default: float | None, **said) -> float:
+    """A field of `CreationSettings`; see `Setting` for what can be said about it."""
+    return field(default=default, metadata=said)
+
+
+@dataclass(frozen=True)
 class CreationSettings:
     """What a user can choose; the defaults are the pipeline's own."""
 
-    seed: int = 0  # same seed, machine and weights: same bytes
-    steps: int = 4  # denoising steps of the upscaler
-    inversion_steps: int = 30  # optimiser steps that refine W+
-    guidance: float = 0.0  # pull towards the capture's image gradients, 0 to 1
-    size: int = 1024  # width and height of the texture [texels]
-    skin_tone: float | None = None  # individual typology angle that the user gives [degrees]; None: estimated
+    seed: int = _declare(
+        0, argument="seed", label="Seed", help="same capture, seed and machine, same result to the byte"
+    )
+    steps: int = _declare(
+        4,
+        argument="num_inference_steps",
+        label="Upscaler steps",
+        help="steps of the upscaler, which adds the fine detail",
+        limits=(1, 50),
+        slider=(1, 8, 1),
+        in_presets=True,
+    )
+    inversion_steps: int = _declare(
+        30,
+        argument="num_inversion_steps",
+        label="Inversion steps",
+        help="steps that fit the networks to this face; more keeps it closer",
+        limits=(0, 1000),
+        slider=(0, 300, 5),
+        in_presets=True,
+    )
+    guidance: float = _declare(
+        0.0,
+        argument="gradient_guidance_scale",
+        label="Guidance scale",
+        help="pulls harder than the network does towards the capture's own pores and hairs, and its noise, 0 to 1",
+        limits=(0, 1),
+        slider=(0, 1, 0.05),
+        in_presets=True,
+    )
+    size: int = _declare(
+        1024,
+        argument="output_size",
+        label="Output size",
+        help="width and height of the texture in texels; 2048 takes four times as long",
+        limits=(128, 4096),
+        choices=(512, 1024, 2048),
+    )
+    skin_tone: float | None = _declare(
+        None,
+        argument="skin_tone",
+        label="Skin tone",
+        help="individual typology angle of the skin from -60° to 65°: 55° very light, 41° light, 28° intermediate, 10° tan, "
+        "-30° brown, below dark",
+        slider=(-60, 65, 1),
+        metavar="DEGREES",
+        unset=(
+            "Set the skin tone",
+            "Otherwise it is estimated from the capture: a phone's exposure and white balance hide it.",
+            30,
+        ),
+    )
 
     def pipeline_arguments(self) -> dict:
         """The settings under the names that `StudioTexturePipeline.__call__` gives them."""
-        return {
-            "seed": self.seed,
-            "num_inference_steps": self.steps,
-            "num_inversion_steps": self.inversion_steps,
-            "gradient_guidance_scale": self.guidance,
-            "output_size": self.size,
-            "skin_tone": self.skin_tone,
-        }
+        return {setting.argument: getattr(self, name) for name, setting in SETTINGS.items()}
 
+    @classmethod
+    def chosen(cls, values: Mapping[str, object]) -> "CreationSettings":
+        """Settings from values of any number type by name; what is missing or None has its default."""
+        return cls(**{name: setting.read(values.get(name)) for name, setting in SETTINGS.items()})
+
+
+def _setting(declared: Field) -> Setting:
+    value_type, *_ = get_args(declared.type) or (declared.type,)  # the first of `float | None`
+    return Setting(declared.name, value_type, declared.default, **declared.metadata)
+
+
+SETTINGS = {declared.name: _setting(declared) for declared in fields(CreationSettings)}
 
 # Turbo is for a first look; best takes about twice as long as standard.
 PRESETS = {
@@ -63,8 +169,8 @@ def stage_title(stage: str) -> str:
     return STAGE_TITLES.get(stage, stage.replace("_", " ").capitalize())
 
 
-def is_photo(path: str | os.PathLike) -> bool:
-    """Whether the file's name says that it is a still picture."""
+def has_photo_name(path: str | os.PathLike) -> bool:
+    """Whether the file's name says that it is a still picture; `capture.io.photos.is_photo` looks inside."""
     return Path(path).suffix.lower() in PHOTO_SUFFIXES
 
 
@@ -80,7 +186,7 @@ def capture_arguments(paths: Sequence[str | os.PathLike]) -> dict:
     for path in paths:
         if not Path(path).is_file():
             raise MediaNotFoundError(f"There is no file '{path}': check the path.")
-    if all(is_photo(path) for path in paths):
+    if all(has_photo_name(path) for path in paths):
         return {"images": [str(path) for path in paths]}
     if len(paths) == 1:
         return {"video": str(paths[0])}

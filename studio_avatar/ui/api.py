@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator
 
 import gradio as gr
 
-from studio_avatar.results.settings import CreationSettings, stage_title
+from studio_avatar.results.settings import SETTINGS, CreationSettings, stage_title
 
 from .service import AvatarService
+from .settings import api_component, taking_settings
 from .toasts import with_toasts
 from .worker import Done, StageProgress
 
-SIZE = 4  # place of the size among the settings
 CREATE_DESCRIPTION = (
     "One video, or one photo, of one person in; out come the paths of the studio texture (PNG, sRGB, layout head-v1), "
     "the animatable head (GLB with 52 ARKit morph targets), the report (JSON) and all result files (ZIP)."
@@ -35,17 +35,11 @@ def add_endpoints(service: AvatarService, on_gpu: Callable) -> None:
     make, paint = on_gpu(service.create), on_gpu(service.texture)
 
     def create_avatar(
+        request: gr.Request,
         video: str,
-        seed: int,
-        steps: int,
-        inversion_steps: int,
-        guidance: float,
-        size: int,
-        skin_tone: float | None = None,
-        request: gr.Request = None,  # gradio's own: a default because of the one before it
+        settings: CreationSettings,
         progress=gr.Progress(),  # noqa: B008
     ) -> tuple[str, str, str, str]:
-        settings = _settings(seed, steps, inversion_steps, guidance, size, skin_tone)
         paths, session = _adopted(service, request, video)
         result = _last(with_toasts(make, paths, settings, session), progress)
         files = result.files
@@ -62,18 +56,12 @@ def add_endpoints(service: AvatarService, on_gpu: Callable) -> None:
         return check.findings, str(check.sheet), str(check.phone_texture), str(check.seen)
 
     def texture(
+        request: gr.Request,
         phone_texture: str,
         seen: str,
-        seed: int,
-        steps: int,
-        inversion_steps: int,
-        guidance: float,
-        size: int,
-        skin_tone: float | None = None,
-        request: gr.Request = None,  # gradio's own: a default because of the one before it
+        settings: CreationSettings,
         progress=gr.Progress(),  # noqa: B008
     ) -> str:
-        settings = _settings(seed, steps, inversion_steps, guidance, size, skin_tone)
         _, session = _adopted(service, request, phone_texture, seen)
         return str(_last(with_toasts(paint, phone_texture, seen, settings, session), progress))
 
@@ -87,50 +75,23 @@ def add_endpoints(service: AvatarService, on_gpu: Callable) -> None:
             concurrency_id=queue, concurrency_limit=1,
         )  # fmt: skip
 
-    settings = _settings_components()
+    settings = {name: api_component(setting) for name, setting in SETTINGS.items()}
     endpoint(
-        create_avatar, [file("video"), *settings], [file(name) for name in ("texture", "avatar", "report", "archive")],
+        taking_settings(create_avatar), [file("video"), *settings.values()],
+        [file(name) for name in ("texture", "avatar", "report", "archive")],
         CREATE_DESCRIPTION, "avatar",
     )  # fmt: skip
     endpoint(
-        check_capture, [file("video"), settings[SIZE]],
+        check_capture, [file("video"), settings["size"]],
         [gr.JSON(label="report", visible=False), *(file(name) for name in ("contact_sheet", "phone_texture", "seen"))],
         CHECK_DESCRIPTION, "check",
     )  # fmt: skip
     endpoint(
-        texture,
-        [file("phone_texture"), file("seen"), *settings],
+        taking_settings(texture),
+        [file("phone_texture"), file("seen"), *settings.values()],
         [file("texture")],
         TEXTURE_DESCRIPTION,
         "avatar",
-    )
-
-
-def _settings_components() -> list:
-    """Components of `_settings`, in its order, for the API alone: the page's presets do not touch them."""
-    defaults = CreationSettings()
-    return [
-        gr.Number(defaults.seed, label="seed", precision=0, visible=False),
-        gr.Number(defaults.steps, label="steps", precision=0, minimum=1, maximum=50, visible=False),
-        gr.Number(
-            defaults.inversion_steps,
-            label="inversion_steps",
-            precision=0,
-            minimum=0,
-            maximum=1000,
-            visible=False,
-        ),
-        gr.Number(defaults.guidance, label="guidance", minimum=0, maximum=1, visible=False),
-        gr.Number(defaults.size, label="size", precision=0, minimum=128, maximum=4096, visible=False),
-        gr.Number(defaults.skin_tone, label="skin_tone", visible=False),
-    ]
-
-
-def _settings(
-    seed: float, steps: float, inversion_steps: float, guidance: float, size: float, skin_tone: float | None
-) -> CreationSettings:
-    return CreationSettings(
-        int(seed), int(steps), int(inversion_steps), float(guidance), int(size), skin_tone
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from studio_avatar.pipeline.skin_tone import ITA_RANGE
+from studio_avatar.results.settings import SETTINGS
 
 from . import presentation
 from .api import add_endpoints
@@ -23,7 +23,6 @@ from .layout import (
     Outputs,
     action_row,
     capture_tabs,
-    chosen_settings,
     output_column,
     settings_accordion,
 )
@@ -89,7 +88,7 @@ def build_app(service: AvatarService, on_gpu: Callable, examples: Examples = Exa
                         for name in examples.named()
                     }
                 gr.HTML(GUIDE, elem_id="guide")
-                inputs = Inputs(*captures, *settings_accordion())
+                inputs = Inputs(*captures, settings_accordion())
                 gr.HTML(PRIVACY, elem_id="privacy")
             with gr.Column(scale=9, min_width=300):
                 outputs = output_column()
@@ -113,14 +112,14 @@ def _wire(page: _Page) -> None:
         "show_progress_on": outputs.status,
     }
     check = {
-        "inputs": [*inputs.captures(), inputs.size],
+        "inputs": [*inputs.captures(), inputs.settings.values["size"]],
         "outputs": [page.checked, *shown, actions.create, actions.cancel],
         "concurrency_id": "check",
         **tracked,
     }
     create = {
         "fn": _creator(page),
-        "inputs": [*inputs.captures(), *inputs.settings(), page.checked],
+        "inputs": [*inputs.captures(), page.checked, *inputs.settings.components()],
         "outputs": [*shown, actions.cancel],
         "concurrency_id": "avatar",
         **tracked,
@@ -130,10 +129,8 @@ def _wire(page: _Page) -> None:
         for field in (inputs.camera, inputs.video, inputs.photos)
     ]
     running.append(actions.create.click(**create))
-    *settings, _, _ = (
-        inputs.settings()
-    )  # the correction takes the place of the tone among the settings, for this once
-    corrected = [*inputs.captures(), *settings, gr.State(True), outputs.tone_correction, page.checked]
+    in_this_tone = inputs.settings.components(skin_tone=outputs.tone_correction)
+    corrected = [*inputs.captures(), page.checked, *in_this_tone]
     running.append(outputs.correct_tone.click(**create | {"inputs": corrected}))
     for name, path in page.examples.named().items():
         filled = actions.examples[name].click(
@@ -199,24 +196,10 @@ def _creator(page: _Page) -> Callable:
     """The handler that makes the avatar, going on from a finished check where there is one."""
     outputs, cancel = page.outputs, page.actions.cancel
 
-    def create(
-        camera,
-        video,
-        photos,
-        source,
-        seed,
-        steps,
-        inversion_steps,
-        guidance,
-        size,
-        own_tone,
-        skin_tone,
-        checked,
-        request: gr.Request,
-    ):
+    def create(request: gr.Request, camera, video, photos, source, checked, *values):
         paths = _capture_of(camera, video, photos, source)
         page.service.sessions.adopt(request.session_hash, paths)
-        settings = chosen_settings(seed, steps, inversion_steps, guidance, size, own_tone, skin_tone)
+        settings = page.inputs.settings.chosen(values)
         progress = RunProgress(
             expected_seconds(settings, captured=checked is not None),
             {"invert": settings.inversion_steps, "upscale": settings.steps},
@@ -313,7 +296,7 @@ def _ready_updates(outputs: Outputs, ready: Ready, previews: dict[str, Path]) ->
 
 def _result_updates(outputs: Outputs, result: AvatarResult) -> dict:
     """What a finished avatar changes on the page."""
-    files, (low, high) = result.files, ITA_RANGE
+    files, (low, high, _) = result.files, SETTINGS["skin_tone"].slider
     return {
         outputs.status: presentation.notice(DONE, "done"),
         outputs.welcome: gr.HTML(visible=False),

@@ -5,17 +5,13 @@ from pathlib import Path
 
 import gradio as gr
 
-from studio_avatar.pipeline.skin_tone import ITA_RANGE
-from studio_avatar.results.settings import PRESETS, CreationSettings
+from studio_avatar.results.settings import SETTINGS
 
 from . import presentation
+from .settings import SettingControls, setting_control, setting_controls
 
 PHOTO_TYPES = ["image", ".heic", ".heif"]
-SIZES = [512, 1024, 2048]
 CAPTURE_HEIGHT = 300
-TONE_SCALE = (
-    "Individual typology angle: 55° very light, 41° light, 28° intermediate, 10° tan, −30° brown, below dark."
-)
 # A mirrored recording would be re-encoded by ffmpeg; page.css mirrors the live picture alone.
 WEBCAM = gr.WebcamOptions(
     mirror=False,
@@ -64,24 +60,11 @@ class Inputs:
     photos: gr.File
     tabs: gr.Tabs
     source: gr.State  # the open tab: "camera", "video" or "photos"
-    preset: gr.Radio
-    seed: gr.Number
-    steps: gr.Slider
-    inversion_steps: gr.Slider
-    guidance: gr.Slider
-    size: gr.Dropdown
-    own_tone: gr.Checkbox
-    skin_tone: gr.Slider
+    settings: SettingControls
 
     def captures(self) -> list:
         """The components of which one holds the capture, and which one does."""
         return [self.camera, self.video, self.photos, self.source]
-
-    def settings(self) -> list:
-        """The components that `chosen_settings` reads, in its order."""
-        return [
-            self.seed, self.steps, self.inversion_steps, self.guidance, self.size, self.own_tone, self.skin_tone
-        ]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -120,20 +103,6 @@ class Outputs:
         return [self.texture_file, self.head_file, self.archive_file]
 
 
-def chosen_settings(
-    seed, steps, inversion_steps, guidance, size, own_tone: bool, skin_tone: float
-) -> CreationSettings:
-    """What the visitor chose, from the values of `Inputs.settings`."""
-    return CreationSettings(
-        int(seed),
-        int(steps),
-        int(inversion_steps),
-        float(guidance),
-        int(size),
-        float(skin_tone) if own_tone else None,
-    )
-
-
 def capture_tabs() -> list:
     """Where the capture comes from: camera, video, photos, the tabs, and which is open."""
     source = gr.State("camera")
@@ -160,63 +129,10 @@ def capture_tabs() -> list:
     return [camera, video, photos, tabs, source]
 
 
-def settings_accordion() -> list:
-    """Preset and the components of `Inputs.settings`; closed until wanted."""
-    defaults = CreationSettings()
+def settings_accordion() -> SettingControls:
+    """The settings; closed until wanted."""
     with gr.Accordion("Settings", open=False, elem_id="settings"):
-        preset = gr.Radio(
-            [(name.capitalize(), name) for name in PRESETS], value="standard", label="Preset",
-            info="Turbo is a first look, best takes about twice as long. Sets the sliders below.",
-        )  # fmt: skip
-        seed = gr.Number(
-            defaults.seed,
-            label="Seed",
-            precision=0,
-            minimum=0,
-            info="Same capture and seed, same result to the byte.",
-        )
-        inversion_steps = gr.Slider(
-            0, 300, defaults.inversion_steps, step=5, label="Inversion steps",
-            info="How long the networks are fitted to this face; more keeps it closer.",
-        )  # fmt: skip
-        steps = gr.Slider(
-            1, 8, defaults.steps, step=1, label="Upscaler steps", info="Denoising steps of the fine detail."
-        )
-        guidance = gr.Slider(
-            0, 1, defaults.guidance, step=0.05, label="Guidance scale",
-            info="Pulls harder towards the capture's own pores and hairs, and its noise.",
-        )  # fmt: skip
-        size = gr.Dropdown(
-            [(f"{size} × {size}", size) for size in SIZES], value=defaults.size, label="Output size",
-            info="Texels of the texture; 2048 takes four times as long.",
-        )  # fmt: skip
-        own_tone = gr.Checkbox(
-            False, label="Set the skin tone", elem_id="own-tone",
-            info="Otherwise it is estimated from the capture: a phone's exposure and white balance hide it.",
-        )  # fmt: skip
-        skin_tone = gr.Slider(
-            *ITA_RANGE,
-            30,
-            step=1,
-            label="Skin tone",
-            elem_id="skin-tone",
-            info=f"{TONE_SCALE} Needs the tick above.",
-        )
-    settings = [seed, steps, inversion_steps, guidance, size, own_tone, skin_tone]
-
-    def apply(name: str) -> list:
-        chosen = PRESETS[name]
-        return [chosen.steps, chosen.inversion_steps, chosen.guidance]
-
-    preset.input(
-        apply,
-        preset,
-        [steps, inversion_steps, guidance],
-        queue=False,
-        show_progress="hidden",
-        api_visibility="private",
-    )
-    return [preset, *settings]
+        return setting_controls()
 
 
 def action_row() -> tuple[gr.Button, gr.Button]:
@@ -246,8 +162,9 @@ def output_column() -> Outputs:
                 compare = gr.HTML(elem_id="compare")
             with gr.Column(min_width=280, scale=4):
                 tones = gr.HTML(elem_id="tones")
-                tone_correction = gr.Slider(
-                    *ITA_RANGE, 30, step=1, label="Not your tone?", elem_id="tone-correction", info=TONE_SCALE
+                tone = SETTINGS["skin_tone"]
+                tone_correction = setting_control(
+                    tone, label="Not your tone?", info=tone.sentence, elem_id="tone-correction"
                 )
                 correct_tone = gr.Button("Make it again in this tone", size="md", elem_id="correct-tone")
                 account = gr.HTML(elem_id="account")

@@ -12,10 +12,10 @@ from PIL import Image
 
 from studio_avatar.avatar import Avatar
 from studio_avatar.avatar.export.motion import Motion
-from studio_avatar.avatar.shapes.mesh import smooth_normals
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.head.layout import region_mask
 from studio_avatar.head.model import HeadModel
+from studio_avatar.rendering.normals import vertex_normals
 
 WEIGHTS = Path(__file__).parents[2] / "weights_card"
 
@@ -73,10 +73,10 @@ def test_positions_normals_and_uv_are_the_heads_own(glb, head, avatar):
     np.testing.assert_array_equal(glb.accessor(attributes["TEXCOORD_0"])[corners], mesh.uv[uv_faces])
     normals = glb.accessor(attributes["NORMAL"])
     np.testing.assert_allclose(np.linalg.norm(normals, axis=1), 1, atol=1e-5)
-    np.testing.assert_allclose(normals[corners], smooth_normals(neutral, mesh.faces)[faces], atol=1e-5)
+    np.testing.assert_allclose(normals[corners], vertex_normals(neutral, mesh.faces)[faces], atol=1e-5)
     inside = np.setdiff1d(faces, mesh.faces[len(head.faces) :])  # away from the closed neck
     own = head.normals(torch.from_numpy(avatar.mesh())).numpy()
-    np.testing.assert_allclose(smooth_normals(neutral, mesh.faces)[inside], own[inside], atol=1e-5)
+    np.testing.assert_allclose(vertex_normals(neutral, mesh.faces)[inside], own[inside], atol=1e-5)
 
 
 def test_one_morph_target_per_arkit_expression(glb, head, avatar):
@@ -96,7 +96,7 @@ def test_a_morph_target_turns_the_neutral_mesh_into_the_expression(glb, head, av
     moved = base["POSITION"] + glb.accessor(target["POSITION"])
     np.testing.assert_allclose(moved[corners], expected[faces], atol=2e-6)
     turned = base["NORMAL"] + glb.accessor(target["NORMAL"])
-    normals = smooth_normals(expected, avatar.full_mesh.faces)
+    normals = vertex_normals(expected, avatar.full_mesh.faces)
     np.testing.assert_allclose(turned[corners], normals[faces], atol=2e-3)
     assert np.abs(moved - base["POSITION"]).max() > 1e-3  # at least a millimetre: the expression can be seen
 

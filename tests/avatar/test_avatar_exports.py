@@ -18,13 +18,14 @@ from studio_avatar.avatar.export.motion import captured_motion
 from studio_avatar.avatar.material.detail_normal import detail_normal
 from studio_avatar.avatar.material.seams import level_seams
 from studio_avatar.avatar.preview import TURNTABLE_FPS, TURNTABLE_SECONDS, TURNTABLE_SIZE
-from studio_avatar.avatar.shapes.mesh import smooth_normals, split_at_seams, tangents
+from studio_avatar.avatar.shapes.mesh import split_at_seams, tangents
 from studio_avatar.cli.commands import resample
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.head.layout import region_mask, texel_map
 from studio_avatar.head.model import HeadModel
 from studio_avatar.head.resample import WrappedMesh, from_head_v1, read_wrapped_mesh, to_head_v1
 from studio_avatar.rendering import Light
+from studio_avatar.rendering.normals import vertex_normals
 from studio_avatar.results.exports import ExportSettings, write_exports
 
 ROOT = Path(__file__).parents[2]
@@ -229,7 +230,7 @@ def test_relief_follows_the_textures_detail(head):
 
 def test_tangents_follow_the_texture(avatar):
     mesh, corners = avatar.full_mesh, split_at_seams(avatar.full_mesh)
-    normals = smooth_normals(mesh.vertices, mesh.faces)[corners.vertex]
+    normals = vertex_normals(mesh.vertices, mesh.faces)[corners.vertex]
     tangent = tangents(mesh, corners, normals)
     np.testing.assert_allclose(np.linalg.norm(tangent[:, :3], axis=1), 1, atol=1e-5)
     assert np.abs((tangent[:, :3] * normals).sum(1)).max() < 1e-5

@@ -3,14 +3,16 @@
 import importlib.util
 import os
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from studio_avatar.head.geometry import geometry
 from studio_avatar.head.head_v1 import Foveation
-from studio_avatar.head.landmark_table import (
+from studio_avatar.head.landmark_ids import (
     FACE_OVAL,
     LEFT_EYE,
     LIPS_OUTER,
@@ -80,6 +82,23 @@ def test_expressions_are_arkits_in_mediapipes_order(head):
     names = list(head.config.expression_names)
     assert set(names) == set(ARKIT) and len(names) == 52
     assert names == sorted(names)  # MediaPipe lists its scores alphabetically
+
+
+def test_the_geometry_is_the_models_buffers_made_once_and_locked(head):
+    shape = geometry(head)
+    assert geometry(head) is shape
+    for item in fields(shape):
+        value = getattr(shape, item.name)
+        if isinstance(value, np.ndarray):
+            np.testing.assert_array_equal(value, getattr(head, item.name).numpy())
+            assert not value.flags.writeable
+    assert shape.expression("jawOpen") == head.expression_index("jawOpen")
+    assert set(shape.face_region[shape.in_regions("lips", "teeth")]) == {
+        shape.region("lips"),
+        shape.region("teeth"),
+    }
+    with pytest.raises(ValueError, match="nose"):
+        shape.in_regions("face", "nose")
 
 
 def test_size_and_axes(head):

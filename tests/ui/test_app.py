@@ -19,10 +19,9 @@ from PIL import Image
 
 from studio_avatar.errors import InvalidInputError, NoFaceError
 from studio_avatar.pipeline.skin_tone import SkinTone
-from studio_avatar.results.settings import PRESETS, CreationSettings
+from studio_avatar.results.settings import PRESETS, SETTINGS, CreationSettings
 from studio_avatar.results.summary import what_was_invented
 from studio_avatar.ui import presentation
-from studio_avatar.ui.layout import chosen_settings
 from studio_avatar.ui.progress import RunProgress, expected_seconds
 from studio_avatar.ui.server import ServerOptions, launch
 from studio_avatar.ui.service import UNEXPECTED, AvatarService, file_stem, user_sentence
@@ -245,12 +244,6 @@ def test_skin_tone_classes(ita, name):
     assert f"rgb{tone.rgb}" in html and f"± {tone.ita_std:.0f}°" in html
 
 
-@pytest.mark.parametrize(("own", "tone"), [(True, -30.0), (False, None)])
-def test_a_skin_tone_counts_only_when_it_is_set(own, tone):
-    settings = chosen_settings(3, 4.0, 30.0, 0.5, "1024", own, -30)
-    assert settings == CreationSettings(seed=3, guidance=0.5, skin_tone=tone)
-
-
 def test_the_overlay_tints_only_what_was_completed():
     texture = np.full((4, 4, 3), 100, np.uint8)
     seen = np.zeros((4, 4), np.float32)
@@ -290,9 +283,6 @@ def checked(client):
     from gradio_client import handle_file
 
     return client.predict(handle_file(WEAK_CAPTURE), 256, api_name="/check_capture")
-
-
-SETTINGS = ["seed", "steps", "inversion_steps", "guidance", "size", "skin_tone"]
 
 
 def test_the_endpoints_are_named_typed_and_described(client, server):

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from studio_avatar.avatar.material.skin_material import IOR, Material
-from studio_avatar.avatar.shapes.mesh import AvatarMesh, smooth_normals
+from studio_avatar.avatar.shapes.mesh import AvatarMesh
 from studio_avatar.imaging.files import new_folder
+from studio_avatar.rendering.normals import vertex_normals
 from studio_avatar.version import __version__
 
 OBJ_FILES = frozenset({"head.obj", "head.mtl", "colour.png", "normal.png", "roughness.png"})
@@ -21,7 +22,7 @@ PLAIN_FILES = frozenset({"mesh.npz", "expressions.json", "colour.png", "normal.p
 
 
 def write_obj_folder(folder: str | os.PathLike, mesh: AvatarMesh, material: Material) -> Path:
-    """Write `folder` with the neutral head as OBJ (metres, texture coordinates v up) and its material.
+    """Write `folder` with the neutral head as OBJ (meters, texture coordinates v up) and its material.
 
     OBJ has no morph targets; the plain folder and the GLB have them.
     Raises:
@@ -47,7 +48,7 @@ def write_plain_folder(
 ) -> Path:
     """Write `folder` with `mesh.npz`, `expressions.json` and the pictures.
 
-    `mesh.npz`: vertices (V, 3) and offsets (52, V, 3) float32 metres, faces, uv (v down), uv_faces, region.
+    `mesh.npz`: vertices (V, 3) and offsets (52, V, 3) float32 meters, faces, uv (v down), uv_faces, region.
     `expressions.json`: the names of the offsets, the names that `region` numbers, and `extras`.
     Raises:
         OSError: the folder cannot be written; an older one is left as it was.
@@ -76,7 +77,7 @@ def _obj(mesh: AvatarMesh) -> str:
     lines = [f"# studio-avatar {__version__}, metres", "mtllib head.mtl", "o head"]
     lines += [f"v {x:.7f} {y:.7f} {z:.7f}" for x, y, z in mesh.vertices.tolist()]
     lines += [f"vt {u:.7f} {1 - v:.7f}" for u, v in mesh.uv.tolist()]
-    lines += [f"vn {x:.5f} {y:.5f} {z:.5f}" for x, y, z in smooth_normals(mesh.vertices, mesh.faces).tolist()]
+    lines += [f"vn {x:.5f} {y:.5f} {z:.5f}" for x, y, z in vertex_normals(mesh.vertices, mesh.faces).tolist()]
     lines += ["usemtl skin", "s 1"]
     corners = np.stack([mesh.faces, mesh.uv_faces], -1) + 1
     lines += ["f " + " ".join(f"{v}/{t}/{v}" for v, t in face) for face in corners.tolist()]

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from studio_avatar.avatar.material.skin_material import IOR, SUBSURFACE_RADIUS_M, Material
-from studio_avatar.avatar.shapes.mesh import AvatarMesh, Corners, smooth_normals, split_at_seams, tangents
+from studio_avatar.avatar.shapes.mesh import AvatarMesh, Corners, split_at_seams, tangents
 from studio_avatar.imaging.files import write_atomically
+from studio_avatar.rendering.normals import vertex_normals
 from studio_avatar.version import __version__
 
 from .gltf_document import ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER, GltfDocument, float32, indices
@@ -32,7 +33,7 @@ def write_glb(
 ) -> Path:
     """Write a person's head as a binary glTF 2.0 file, whole or not at all.
 
-    The mesh is the person's neutral shape in metres, +Y up, +Z out of the face, with normals, tangents, one metallic
+    The mesh is the person's neutral shape in meters, +Y up, +Z out of the face, with normals, tangents, one metallic
     roughness material and one morph target (position and normal) per expression.
 
     Args:
@@ -69,9 +70,9 @@ def write_glb(
 def _add_primitive(document: GltfDocument, mesh: AvatarMesh) -> dict:
     """Append geometry and morph targets; return the glTF primitive."""
     corners = split_at_seams(mesh)
-    normals = smooth_normals(mesh.vertices, mesh.faces)
+    normals = vertex_normals(mesh.vertices, mesh.faces)
     corner_normals = normals[corners.vertex]
-    expressed = smooth_normals(mesh.vertices + mesh.offsets, mesh.faces)
+    expressed = vertex_normals(mesh.vertices + mesh.offsets, mesh.faces)
     return {
         "attributes": {
             "POSITION": document.add_accessor(

@@ -1,6 +1,6 @@
 """The light level of detail: at most 5,000 triangles that keep the layout, the regions and the expressions.
 
-Vertices are taken away one by one, each onto a neighbour that stays (half-edge collapse), cheapest first by the
+Vertices are taken away one by one, each onto a neighbor that stays (half-edge collapse), cheapest first by the
 quadric error metric (Garland and Heckbert 1997), summed over the neutral face and a few expressions. What stays
 keeps its place, texture coordinate and expressions, so the light head is a choice of the full one's vertices,
 the same choice for everybody. The mirror image of a vertex goes with it.
@@ -15,11 +15,17 @@ import heapq
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from studio_avatar.avatar.shapes.mesh import AvatarMesh, avatar_mesh
 from studio_avatar.errors import InvalidInputError
+from studio_avatar.head.geometry import geometry
+from studio_avatar.rendering.normals import face_normals
+
+if TYPE_CHECKING:
+    from studio_avatar.head.model import HeadModel
 
 TOPOLOGY_FILE = Path(__file__).with_name("light_topology.safetensors")
 LIGHT_TRIANGLES = 4990
@@ -74,7 +80,7 @@ def _read_topology() -> tuple[LightTopology, int]:
     return LightTopology(**tensors), count
 
 
-def light_topology(head) -> LightTopology:
+def light_topology(head: HeadModel) -> LightTopology:
     """Which vertices stay, decided on the mean head."""
     mesh = avatar_mesh(head, np.zeros(head.config.num_identity, np.float32))
     decimation = _Decimation(head, mesh)
@@ -88,14 +94,15 @@ def light_topology(head) -> LightTopology:
 class _Decimation:
     """The mesh while vertices are taken away: faces (F, 3), uv_faces (F, 3), alive (F,) bool."""
 
-    def __init__(self, head, mesh: AvatarMesh):
-        names = list(head.config.expression_names)
+    def __init__(self, head: HeadModel, mesh: AvatarMesh):
+        shape = geometry(head)
+        names = shape.expression_names
         poses = [mesh.vertices] + [mesh.vertices + mesh.offsets[names.index(name)] for name in KEY_POSES]
         self.points = np.stack(poses, 1).astype(np.float64)  # (V, P, 3)
         self.uv = mesh.uv.astype(np.float64)
         self.faces, self.uv_faces = mesh.faces.copy(), mesh.uv_faces.copy()
         self.alive = np.ones(len(mesh.faces), bool)
-        weight = np.array([IMPORTANCE.get(name, 1.0) for name in head.config.region_names])[mesh.region]
+        weight = np.array([IMPORTANCE.get(name, 1.0) for name in shape.region_names])[mesh.region]
         self.quadrics = _quadrics(self.points, mesh.faces, weight)  # (V, P, 4, 4)
         self.weight = np.zeros(len(mesh.vertices))
         np.maximum.at(self.weight, mesh.faces.ravel(), np.repeat(weight, 3))
@@ -123,18 +130,18 @@ class _Decimation:
             twin, twin_onto = self.mirror[vertex], self.mirror[now[2]]
             if twin != vertex and self._allowed(twin, twin_onto):
                 left -= self._collapse(twin, twin_onto, touched)
-            for neighbour in sorted(touched):
-                if (entry := self._cheapest(neighbour)) is not None:
+            for neighbor in sorted(touched):
+                if (entry := self._cheapest(neighbor)) is not None:
                     heapq.heappush(heap, entry)
 
-    def _neighbours(self, vertex: int) -> set[int]:
+    def _neighbors(self, vertex: int) -> set[int]:
         return {int(v) for face in self.around[vertex] for v in self.faces[face]} - {vertex}
 
     def _cheapest(self, vertex: int):
         """(cost, vertex, onto) of the best allowed collapse, or None."""
         if self.fixed[vertex] or not self.around[vertex]:
             return None
-        candidates = np.array(sorted(self._neighbours(vertex)))
+        candidates = np.array(sorted(self._neighbors(vertex)))
         points = np.concatenate(
             [self.points[candidates], np.ones((len(candidates), self.points.shape[1], 1))], 2
         )
@@ -148,10 +155,10 @@ class _Decimation:
 
     def _allowed(self, vertex: int, onto: int) -> bool:
         """Whether the mesh stays a proper surface, in space and in the texture."""
-        if self.fixed[vertex] or not self.around[vertex] or onto not in self._neighbours(vertex):
+        if self.fixed[vertex] or not self.around[vertex] or onto not in self._neighbors(vertex):
             return False
         shared = self.around[vertex] & self.around[onto]
-        if len(shared) != 2 or len(self._neighbours(vertex) & self._neighbours(onto)) != 2:
+        if len(shared) != 2 or len(self._neighbors(vertex) & self._neighbors(onto)) != 2:
             return False
         onto_uv = {
             int(self.uv_faces[face, k]) for face in shared for k in range(3) if self.faces[face, k] == onto
@@ -164,18 +171,18 @@ class _Decimation:
             self.points[self.faces[rest], 0],
             self.points[np.where(moved, onto, self.faces[rest]), 0],
         )
-        old, new = _face_normals(before), _face_normals(after)
+        old, new = face_normals(before), face_normals(after)
         if ((old * new).sum(-1) < FLAT_ENOUGH).any():
             return False
         new_uv = np.where(moved, onto_uv.pop(), self.uv_faces[rest])
         return bool((_signed_area(self.uv[self.uv_faces[rest]]) * _signed_area(self.uv[new_uv]) > 0).all())
 
     def _collapse(self, vertex: int, onto: int, touched: set) -> int:
-        """Move `vertex` onto its neighbour; returns how many triangles went."""
+        """Move `vertex` onto its neighbor; returns how many triangles went."""
         shared = self.around[vertex] & self.around[onto]
         some = next(iter(shared))
         onto_uv = self.uv_faces[some, list(self.faces[some]).index(onto)]
-        touched |= self._neighbours(vertex)
+        touched |= self._neighbors(vertex)
         for face in shared:
             self.alive[face] = False
             for corner in self.faces[face]:
@@ -203,11 +210,11 @@ def _on_a_line(mesh: AvatarMesh) -> np.ndarray:
     return seam | between | border
 
 
-def _mirror(head, mesh: AvatarMesh) -> np.ndarray:
+def _mirror(head: HeadModel, mesh: AvatarMesh) -> np.ndarray:
     """(V,) left-right partner of each vertex, the cap's by position."""
     from scipy.spatial import cKDTree
 
-    own = head.mirror_vertices.cpu().numpy()
+    own = geometry(head).mirror_vertices
     cap = mesh.vertices[len(own) :]
     return np.concatenate([own, len(own) + cKDTree(cap).query(cap * [-1, 1, 1])[1]])
 
@@ -224,11 +231,6 @@ def _quadrics(points, faces, weight):
     for corner in range(3):
         np.add.at(total, faces[:, corner], each)
     return total
-
-
-def _face_normals(corners):
-    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    return normal / np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-20)
 
 
 def _signed_area(corners):

@@ -1,4 +1,4 @@
-"""Fine relief of the skin from its colour: pores and creases are darker than what surrounds them.
+"""Fine relief of the skin from its color: pores and creases are darker than what surrounds them.
 
 The mesh knows nothing smaller than a lid. A tangent-space normal map made from the texture's fine luminance makes
 highlights break up as on skin; it is mild, because dark is not always deep (freckles, hair).
@@ -7,19 +7,24 @@ highlights break up as on skin; it is mild, because dark is not always deep (fre
 from __future__ import annotations
 
 import functools
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from studio_avatar.head.layout import region_mask, texel_map
+from studio_avatar.imaging.color import luma
 
-COARSEST = 0.006  # of the texture: larger structures are colour, not relief
-RELIEF = 8.0  # slope per unit of log luma contrast between neighbouring texels, at 1024 texels
+if TYPE_CHECKING:
+    from studio_avatar.head.model import HeadModel
+
+COARSEST = 0.006  # of the texture: larger structures are color, not relief
+RELIEF = 8.0  # slope per unit of log luma contrast between neighboring texels, at 1024 texels
 STEEPEST = 0.5  # slope at which relief is cut off softly
 # Share of the relief by region; hair and brows are dark without being deep, wet surfaces are smooth.
 SHARE = {"face": 1.0, "neck": 0.7, "ears": 0.6, "lips": 0.6, "eyelids": 0.5, "scalp": 0.3, "brows": 0.3}
 
 
-def detail_normal(texture: np.ndarray, head, strength: float = 1.0) -> np.ndarray:
+def detail_normal(texture: np.ndarray, head: HeadModel, strength: float = 1.0) -> np.ndarray:
     """Normal map of the texture's fine detail.
 
     Args:
@@ -31,8 +36,8 @@ def detail_normal(texture: np.ndarray, head, strength: float = 1.0) -> np.ndarra
     from scipy.ndimage import gaussian_filter
 
     size = texture.shape[0]
-    luma = np.log(0.05 + np.asarray(texture, np.float32) @ np.float32([0.2126, 0.7152, 0.0722]))
-    height = luma - gaussian_filter(luma, COARSEST * size)
+    log_luma = np.log(0.05 + luma(np.asarray(texture, np.float32)))
+    height = log_luma - gaussian_filter(log_luma, COARSEST * size)
     rise_v, rise_u = np.gradient(height * (strength * RELIEF * size / 1024))
     steep = np.maximum(np.hypot(rise_u, rise_v), 1e-9)
     soft = STEEPEST * np.tanh(steep / STEEPEST) / steep * _share(head, size)
@@ -46,7 +51,7 @@ def encode_normals(normals: np.ndarray) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=4)
-def _share(head, size: int) -> np.ndarray:
+def _share(head: HeadModel, size: int) -> np.ndarray:
     """(size, size) float32 share of the relief, smooth between regions; 0 outside of the skin."""
     from scipy.ndimage import gaussian_filter
 

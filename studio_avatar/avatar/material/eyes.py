@@ -6,12 +6,19 @@ edge), so the paint lands right wherever the layout puts the charts.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+from studio_avatar.head.geometry import geometry
 from studio_avatar.head.layout import fill_gutters, region_mask, texel_map, texel_positions
+from studio_avatar.imaging.ramps import smoothstep
+
+if TYPE_CHECKING:
+    from studio_avatar.head.model import HeadModel
 
 BROWN_IRIS = (0.33, 0.2, 0.12)
-# Measures of an adult [m]; angles as seen from the eyeball's centre [radians].
+# Measures of an adult [m]; angles as seen from the eyeball's center [radians].
 IRIS_ANGLE, PUPIL_ANGLE = np.radians(27.0), np.radians(9.5)
 CROWN_HEIGHT = 0.0095
 UPPER_TOOTH_WIDTHS = (0.0085, 0.0066, 0.0076, 0.007, 0.0068, 0.0102, 0.0098)
@@ -26,12 +33,14 @@ THROAT = np.array([0.20, 0.07, 0.07], np.float32)
 INNER_LIP = np.array([0.60, 0.32, 0.31], np.float32)
 
 
-def paint_eyes_and_mouth(texture: np.ndarray, head, iris_rgb=BROWN_IRIS, seed: int = 0) -> np.ndarray:
+def paint_eyes_and_mouth(
+    texture: np.ndarray, head: HeadModel, iris_rgb=BROWN_IRIS, seed: int = 0
+) -> np.ndarray:
     """Paint the charts of the eyeballs, teeth, tongue and inner mouth; everything else stays as it is.
 
     Args:
         texture: (H, W, 3) float32 sRGB in [0, 1], layout head-v1, square.
-        iris_rgb: the iris' mean colour, sRGB in [0, 1].
+        iris_rgb: the iris' mean color, sRGB in [0, 1].
         seed: of the iris' fibres and the sclera's veins.
 
     Returns:
@@ -39,7 +48,7 @@ def paint_eyes_and_mouth(texture: np.ndarray, head, iris_rgb=BROWN_IRIS, seed: i
     """
     size = texture.shape[0]
     texels = texel_map(head, size)
-    neutral = head.neutral.detach().cpu().numpy()
+    neutral = geometry(head).neutral
     positions = texel_positions(texels, head, neutral)
     out = np.array(texture, np.float32)
     rng = np.random.default_rng(seed)
@@ -57,9 +66,9 @@ def paint_eyes_and_mouth(texture: np.ndarray, head, iris_rgb=BROWN_IRIS, seed: i
     return fill_gutters(np.clip(out, 0, 1), texels.triangle >= 0)
 
 
-def iris_mask(head, size: int) -> np.ndarray:
+def iris_mask(head: HeadModel, size: int) -> np.ndarray:
     """Texels (size, size) bool of both irises without pupil and dark rim, in the layout's eyeball charts."""
-    neutral = head.neutral.detach().cpu().numpy()
+    neutral = geometry(head).neutral
     positions = texel_positions(texel_map(head, size), head, neutral)
     mask = np.zeros((size, size), bool)
     for region in ("eyeball_left", "eyeball_right"):
@@ -70,9 +79,9 @@ def iris_mask(head, size: int) -> np.ndarray:
     return mask
 
 
-def _region_vertices(head, region: str) -> np.ndarray:
-    label = list(head.config.region_names).index(region)
-    return np.unique(head.faces[head.face_region == label].cpu().numpy())
+def _region_vertices(head: HeadModel, region: str) -> np.ndarray:
+    shape = geometry(head)
+    return np.unique(shape.faces[shape.in_regions(region)])
 
 
 def _eyeball(points: np.ndarray, vertices: np.ndarray, iris_rgb: np.ndarray, rng) -> np.ndarray:
@@ -83,24 +92,26 @@ def _eyeball(points: np.ndarray, vertices: np.ndarray, iris_rgb: np.ndarray, rng
     around = np.arctan2(ray[:, 1], ray[:, 0])
 
     fibres = _ring_noise(around, rng, (23, 41, 67, 97)) * (
-        0.35 + 0.65 * _smooth(PUPIL_ANGLE, IRIS_ANGLE, angle)
+        0.35 + 0.65 * smoothstep(angle, PUPIL_ANGLE, IRIS_ANGLE)
     )
     collar = np.exp(-(((angle - 1.55 * PUPIL_ANGLE) / 0.035) ** 2))
-    shade = 1.05 + 0.32 * fibres + 0.25 * collar - 0.65 * _smooth(0.8 * IRIS_ANGLE, 1.02 * IRIS_ANGLE, angle)
+    shade = (
+        1.05 + 0.32 * fibres + 0.25 * collar - 0.65 * smoothstep(angle, 0.8 * IRIS_ANGLE, 1.02 * IRIS_ANGLE)
+    )
     iris = np.clip(iris_rgb * np.clip(shade, 0.12, 2)[:, None] + collar[:, None] * (0.05, 0.03, 0.0), 0, 1)
-    iris *= _smooth(PUPIL_ANGLE - 0.02, PUPIL_ANGLE + 0.02, angle)[:, None] * 0.96 + 0.04
+    iris *= smoothstep(angle, PUPIL_ANGLE - 0.02, PUPIL_ANGLE + 0.02)[:, None] * 0.96 + 0.04
 
     # Veins thin out towards the iris; the far sclera is redder.
     wander = around + 0.25 * _ring_noise(angle * 2.0, rng, (2, 3, 5))
-    veins = np.clip(_ring_noise(wander, rng, (11, 17, 29)) - 0.75, 0, 1) * _smooth(0.9, 1.5, angle)
-    far = 0.35 * _smooth(0.9, 1.9, angle) + 0.5 * veins
+    veins = np.clip(_ring_noise(wander, rng, (11, 17, 29)) - 0.75, 0, 1) * smoothstep(angle, 0.9, 1.5)
+    far = 0.35 * smoothstep(angle, 0.9, 1.9) + 0.5 * veins
     sclera = SCLERA + (VEIN - SCLERA) * np.clip(far, 0, 0.8)[:, None]
-    edge = _smooth(IRIS_ANGLE - 0.03, IRIS_ANGLE + 0.035, angle)[:, None]
+    edge = smoothstep(angle, IRIS_ANGLE - 0.03, IRIS_ANGLE + 0.035)[:, None]
     return (iris * (1 - edge) + sclera * edge).astype(np.float32)
 
 
 def _sphere_centre(vertices: np.ndarray) -> np.ndarray:
-    """Least-squares sphere through (V, 3) -> its centre."""
+    """Least-squares sphere through (V, 3) -> its center."""
     system = np.concatenate([2 * vertices, np.ones((len(vertices), 1))], 1)
     return np.linalg.lstsq(system, (vertices**2).sum(-1), rcond=None)[0][:3]
 
@@ -111,7 +122,7 @@ def _ring_noise(angle: np.ndarray, rng, frequencies) -> np.ndarray:
     return np.sum(waves, 0) / np.sqrt(len(waves) / 2)
 
 
-def _teeth(points: np.ndarray, head) -> np.ndarray:
+def _teeth(points: np.ndarray, head: HeadModel) -> np.ndarray:
     """points (N, 3) on both rows -> rgb (N, 3): crowns near the biting edge, gums beyond."""
     rows = _tooth_rows(head)
     nearest = [np.linalg.norm(points[:, None] - row[None], axis=-1).min(1) for row in rows]
@@ -125,14 +136,13 @@ def _teeth(points: np.ndarray, head) -> np.ndarray:
     return rgb
 
 
-def _tooth_rows(head) -> list[np.ndarray]:
+def _tooth_rows(head: HeadModel) -> list[np.ndarray]:
     """Vertices of the upper and the lower row: connected pieces of the teeth, gathered by height into two."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
-    label = list(head.config.region_names).index("teeth")
-    faces = head.faces[head.face_region == label].cpu().numpy()
-    neutral = head.neutral.detach().cpu().numpy()
+    shape = geometry(head)
+    faces, neutral = shape.faces[shape.in_regions("teeth")], shape.neutral
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]]])
     graph = coo_matrix((np.ones(len(edges)), edges.T), shape=(len(neutral),) * 2)
     pieces = connected_components(graph, directed=False)[1]
@@ -146,7 +156,7 @@ def _tooth_rows(head) -> list[np.ndarray]:
 
 def _tooth_row(points: np.ndarray, row: np.ndarray, sign: int, widths) -> np.ndarray:
     along, edge_height = _arch(points, row, sign)
-    height = sign * points[:, 1] - edge_height  # metres from the biting edge towards the gum
+    height = sign * points[:, 1] - edge_height  # meters from the biting edge towards the gum
     borders = np.concatenate([[0.0], np.cumsum(widths)])
     tooth = np.clip(np.searchsorted(borders, along) - 1, 0, len(widths) - 1)
     inside = np.clip((along - borders[tooth]) / np.asarray(widths)[tooth], 0, 1)
@@ -155,7 +165,7 @@ def _tooth_row(points: np.ndarray, row: np.ndarray, sign: int, widths) -> np.nda
     gap = np.exp(-((1 - np.abs(2 * inside - 1)) * np.asarray(widths)[tooth] / 0.0006))
     crown = ENAMEL * (1 - 0.45 * gap[:, None]) * (0.94 + 0.06 * np.clip(height / CROWN_HEIGHT, 0, 1))[:, None]
     gum = GUM * (0.9 + 0.1 * bulge)[:, None]
-    mix = _smooth(gum_line - 0.0006, gum_line + 0.0006, height)
+    mix = smoothstep(height, gum_line - 0.0006, gum_line + 0.0006)
     mix = np.where(along > borders[-1], 1.0, mix)[:, None]  # behind the last tooth
     return (crown * (1 - mix) + gum * mix).astype(np.float32)
 
@@ -191,10 +201,5 @@ def _tongue(points: np.ndarray, vertices: np.ndarray) -> np.ndarray:
 def _mouth(points: np.ndarray, vertices: np.ndarray) -> np.ndarray:
     """Lip-red at the front, dark towards the throat."""
     low, high = vertices[:, 2].min(), vertices[:, 2].max()
-    front = _smooth(0.35, 1.0, (points[:, 2] - low) / max(high - low, 1e-6))[:, None]
+    front = smoothstep((points[:, 2] - low) / max(high - low, 1e-6), 0.35, 1.0)[:, None]
     return (THROAT * (1 - front) + INNER_LIP * front).astype(np.float32)
-
-
-def _smooth(low, high, x):
-    t = np.clip((x - low) / (high - low), 0, 1)
-    return t * t * (3 - 2 * t)

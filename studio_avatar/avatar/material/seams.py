@@ -1,17 +1,23 @@
 """The texture's borders meet without a step: at the back of the head, left and right edge show the same skin.
 
-The models paint each texel from what surrounds it in the texture, and do not know that the two edges are neighbours
+The models paint each texel from what surrounds it in the texture, and do not know that the two edges are neighbors
 on the head.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+from studio_avatar.head.geometry import geometry
 from studio_avatar.head.layout import fill_gutters, texel_map
 
+if TYPE_CHECKING:
+    from studio_avatar.head.model import HeadModel
+
 REACH = 0.10  # of the texture: how far from a seam the correction fades
-SMOOTHING = 0.006  # of the texture: colours are compared over patches of this size
+SMOOTHING = 0.006  # of the texture: colors are compared over patches of this size
 PAINTED = (
     "eyeball_left",
     "eyeball_right",
@@ -22,8 +28,8 @@ PAINTED = (
 )  # their edges are never seen
 
 
-def level_seams(texture: np.ndarray, head) -> np.ndarray:
-    """The texture with its brightness and colour evened out across seams.
+def level_seams(texture: np.ndarray, head: HeadModel) -> np.ndarray:
+    """The texture with its brightness and color evened out across seams.
 
     At the texture vertices that are one vertex of the mesh, each goes to their mean; the change fades over the
     surface as heat would (screened Laplace equation).
@@ -37,38 +43,37 @@ def level_seams(texture: np.ndarray, head) -> np.ndarray:
     change = _spread(_step(texture, head), head)
     texels = texel_map(head, size)
     covered = texels.covered
-    corners = change[head.uv_faces.cpu().numpy()[texels.triangle[covered]]]
+    corners = change[geometry(head).uv_faces[texels.triangle[covered]]]
     out = np.array(texture, np.float32)
     out[covered] += (corners * texels.barycentric[covered][..., None]).sum(1)
     return fill_gutters(np.clip(out, 0, 1), covered)
 
 
-def _step(texture, head) -> dict[int, np.ndarray]:
+def _step(texture, head: HeadModel) -> dict[int, np.ndarray]:
     """Texture vertex on a seam of the skin -> (3,) what brings it to the mean of its partners."""
     from scipy.ndimage import gaussian_filter, map_coordinates
 
-    size = texture.shape[0]
-    names = list(head.config.region_names)
-    skin = ~np.isin(head.face_region.cpu().numpy(), [names.index(name) for name in PAINTED])
-    pairs = np.stack([head.faces.cpu().numpy()[skin].ravel(), head.uv_faces.cpu().numpy()[skin].ravel()], 1)
+    size, shape = texture.shape[0], geometry(head)
+    skin = ~shape.in_regions(*PAINTED)
+    pairs = np.stack([shape.faces[skin].ravel(), shape.uv_faces[skin].ravel()], 1)
     pairs = np.unique(pairs, axis=0)
     shared = np.bincount(pairs[:, 0])[pairs[:, 0]] > 1
     pairs = pairs[shared]
-    at = (head.uv.cpu().numpy()[pairs[:, 1]] * size - 0.5).T[::-1]
+    at = (shape.uv[pairs[:, 1]] * size - 0.5).T[::-1]
     filled = fill_gutters(texture, texel_map(head, size).covered)
     smooth = [gaussian_filter(filled[..., c], SMOOTHING * size) for c in range(3)]
-    colour = np.stack([map_coordinates(plane, at, order=1, mode="nearest") for plane in smooth], 1)
-    total = np.stack([np.bincount(pairs[:, 0], colour[:, c]) for c in range(3)], 1)
+    color = np.stack([map_coordinates(plane, at, order=1, mode="nearest") for plane in smooth], 1)
+    total = np.stack([np.bincount(pairs[:, 0], color[:, c]) for c in range(3)], 1)
     mean = total[pairs[:, 0]] / np.bincount(pairs[:, 0])[pairs[:, 0], None]
-    return dict(zip(pairs[:, 1].tolist(), mean - colour, strict=True))
+    return dict(zip(pairs[:, 1].tolist(), mean - color, strict=True))
 
 
-def _spread(step: dict[int, np.ndarray], head) -> np.ndarray:
+def _spread(step: dict[int, np.ndarray], head: HeadModel) -> np.ndarray:
     """(T, 3) change of every texture vertex, `step` where given."""
     from scipy.sparse import coo_matrix, diags
     from scipy.sparse.linalg import splu
 
-    uv, faces = head.uv.cpu().numpy().astype(np.float64), head.uv_faces.cpu().numpy()
+    uv, faces = geometry(head).uv.astype(np.float64), geometry(head).uv_faces
     edges = np.unique(
         np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), 1), axis=0
     )

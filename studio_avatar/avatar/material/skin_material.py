@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from studio_avatar.head.layout import fill_gutters, region_mask, texel_map
 from studio_avatar.imaging.image_io import encode_png
 
 from .detail_normal import detail_normal, encode_normals
+
+if TYPE_CHECKING:
+    from studio_avatar.head.model import HeadModel
 
 IOR = 1.4  # of skin and of the eye's surface; reflectance at normal incidence 2.8 %
 SUBSURFACE_RADIUS_M = (0.0048, 0.0016, 0.0008)  # mean path of red, green and blue light in skin
@@ -34,7 +38,7 @@ class Material:
     roughness: bytes
 
 
-def skin_material(texture: np.ndarray, head) -> Material:
+def skin_material(texture: np.ndarray, head: HeadModel) -> Material:
     """The material of a texture (H, H, 3) uint8 sRGB."""
     size = texture.shape[0]
     normal = encode_normals(detail_normal(texture.astype(np.float32) / 255, head))
@@ -46,7 +50,7 @@ def skin_material(texture: np.ndarray, head) -> Material:
 
 
 @functools.lru_cache(maxsize=4)
-def roughness_map(head, size: int) -> np.ndarray:
+def roughness_map(head: HeadModel, size: int) -> np.ndarray:
     """(size, size) float32 GGX roughness in [0, 1] by region; soft on skin, sharp where wet meets dry."""
     from scipy.ndimage import gaussian_filter
 
@@ -71,7 +75,7 @@ def shrunk(texture: np.ndarray, size: int) -> np.ndarray:
 
 
 def _plain_png(values: np.ndarray) -> bytes:
-    """PNG without a colour space: these are numbers, not colours."""
+    """PNG without a color space: these are numbers, not colors."""
     import io
 
     from PIL import Image

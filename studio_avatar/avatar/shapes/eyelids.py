@@ -7,18 +7,24 @@ head's gaze would push the eyeball through the lids, and its blink would cut thr
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-CLEARANCE = 3e-4  # metres between the eyeball and the outer skin of a lid
-LID_REACH = 0.012  # metres in front of the mean eyeball within which skin counts as lid
+from studio_avatar.head.geometry import geometry
+
+if TYPE_CHECKING:
+    from studio_avatar.head.model import HeadModel
+
+CLEARANCE = 3e-4  # meters between the eyeball and the outer skin of a lid
+LID_REACH = 0.012  # meters in front of the mean eyeball within which skin counts as lid
 STEPS = (
     0.25,
     0.5,
     0.75,
     1.0,
 )  # a lid travels along a chord: it must be clear on the way, not only at the end
-STILL = 1e-4  # metres; an expression that moves lids and eyeball less leaves the clearance as it is
+STILL = 1e-4  # meters; an expression that moves lids and eyeball less leaves the clearance as it is
 SPREAD_ROUNDS = 12  # of smoothing, so that a lid is pushed as a sheet and not vertex by vertex
 
 
@@ -27,23 +33,21 @@ class EyeRig:
     """What one eye needs to know about the head.
 
     ball: (b,) vertices of the eyeball; ball_faces: (f, 3) its front; lid: (n,) vertices of the lids' outer skin, in
-    front of the eyeball; neighbours: (n, n) row-stochastic matrix of the lid's graph.
+    front of the eyeball; neighbors: (n, n) row-stochastic matrix of the lid's graph.
     """
 
     ball: np.ndarray
     ball_faces: np.ndarray
     lid: np.ndarray
-    neighbours: np.ndarray
+    neighbors: np.ndarray
 
 
-def eye_rigs(head) -> tuple[EyeRig, EyeRig]:
+def eye_rigs(head: HeadModel) -> tuple[EyeRig, EyeRig]:
     """The rigs of the left and the right eye."""
-    names = list(head.config.region_names)
-    faces, region = head.faces.cpu().numpy(), head.face_region.cpu().numpy()
-    neutral, normals = head.neutral.cpu().numpy(), head.normals(head.neutral).cpu().numpy()
-    skin = np.unique(faces[np.isin(region, [names.index("eyelids"), names.index("face")])])
+    shape, normals = geometry(head), head.normals(head.neutral).cpu().numpy()
+    skin = np.unique(shape.faces[shape.in_regions("eyelids", "face")])
     return tuple(
-        _eye_rig(neutral, normals, faces, faces[region == names.index(f"eyeball_{side}")], skin)
+        _eye_rig(shape.neutral, normals, shape.faces, shape.faces[shape.in_regions(f"eyeball_{side}")], skin)
         for side in ("left", "right")
     )
 
@@ -55,7 +59,7 @@ def turn_in_own_shape(neutral: np.ndarray, offsets: np.ndarray, mean: np.ndarray
     keeps the one keeps the other.
 
     Args:
-        neutral: (V, 3) person, metres. offsets: (E, V, 3), changed at the eyeball. mean: (V, 3) mean head.
+        neutral: (V, 3) person, meters. offsets: (E, V, 3), changed at the eyeball. mean: (V, 3) mean head.
     """
     source, target = mean[rig.ball], neutral[rig.ball]
     centred = source - source.mean(0)
@@ -67,7 +71,7 @@ def clear_lids(neutral: np.ndarray, offsets: np.ndarray, rig: EyeRig) -> None:
     """Push the lids in front of the eyeball, at rest and on the way to every expression, in place.
 
     Args:
-        neutral: (V, 3) metres. offsets: (E, V, 3).
+        neutral: (V, 3) meters. offsets: (E, V, 3).
     """
     neutral[rig.lid] += _push(neutral[None], rig)[0]
     touched = np.abs(offsets[:, np.concatenate([rig.lid, rig.ball])]).max((1, 2)) > STILL
@@ -83,9 +87,9 @@ def clearance(posed: np.ndarray, rig: EyeRig) -> tuple[np.ndarray, np.ndarray]:
     """How far the lid's vertices stand off the eyeball, along rays from its middle.
 
     Args:
-        posed: (N, V, 3) metres.
+        posed: (N, V, 3) meters.
     Returns:
-        (N, n) metres, negative inside, and the rays (N, n, 3) of unit length.
+        (N, n) meters, negative inside, and the rays (N, n, 3) of unit length.
     """
     ball = posed[:, rig.ball]
     middle = (ball.min(1, keepdims=True) + ball.max(1, keepdims=True)) / 2
@@ -110,7 +114,7 @@ def _push(posed: np.ndarray, rig: EyeRig) -> np.ndarray:
         return np.zeros_like(ray)
     spread = needed
     for _ in range(SPREAD_ROUNDS):
-        spread = np.maximum(needed, spread @ rig.neighbours.T)
+        spread = np.maximum(needed, spread @ rig.neighbors.T)
     return spread[..., None] * ray
 
 
@@ -122,10 +126,10 @@ def _eye_rig(neutral, normals, faces, ball_faces, skin) -> EyeRig:
     free, ray = clearance(neutral[None], rig)
     outward = (normals[skin] * ray[0]).sum(-1) > 0.3
     lid = skin[outward & (free[0] > 0) & (free[0] < LID_REACH) & (ray[0, :, 2] > 0.2)]
-    return EyeRig(ball, front, lid, _neighbours(lid, faces))
+    return EyeRig(ball, front, lid, _neighbors(lid, faces))
 
 
-def _neighbours(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+def _neighbors(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """Mean over the vertices at one edge's distance that belong to `vertices`, itself included."""
     number = np.full(faces.max() + 1, -1)
     number[vertices] = np.arange(len(vertices))

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from studio_avatar.head.geometry import geometry
+from studio_avatar.rendering.normals import face_normals
+
+if TYPE_CHECKING:
+    from studio_avatar.head.model import HeadModel
 
 # Lips and lids roll in and out, so their triangles may turn over; the rest of the skin may not.
 SKIN = ("face", "brows", "ears", "scalp", "neck")
@@ -24,15 +31,13 @@ class FoldRig:
     companion: np.ndarray
 
 
-def fold_rig(head, offsets: np.ndarray) -> FoldRig:
+def fold_rig(head: HeadModel, offsets: np.ndarray) -> FoldRig:
     """offsets: (52, V, 3) of the mean head."""
-    names, regions = list(head.config.expression_names), list(head.config.region_names)
-    region = np.isin(head.face_region.cpu().numpy(), [regions.index(name) for name in SKIN])
-    skin = head.faces.cpu().numpy()[region]
-    neutral = head.neutral.cpu().numpy()
-    companion = np.full(len(names), -1)
+    shape = geometry(head)
+    skin, neutral = shape.faces[shape.in_regions(*SKIN)], shape.neutral
+    companion = np.full(len(shape.expression_names), -1)
     # ARKit's mouthClose shuts the lips of an open jaw; without the jaw it is no face that anybody makes.
-    companion[names.index("mouthClose")] = names.index("jawOpen")
+    companion[shape.expression("mouthClose")] = shape.expression("jawOpen")
     shortest = _edges(neutral[skin]).min(-1)
     pairs = [
         (number, skin[_edges(pose[skin]).max(-1) > WATCHED_STRAIN * shortest])
@@ -44,15 +49,15 @@ def fold_rig(head, offsets: np.ndarray) -> FoldRig:
 
 
 def unfold(neutral: np.ndarray, offsets: np.ndarray, rig: FoldRig) -> None:
-    """Stiffen the triangles that turn over, in place: offsets (52, V, 3), neutral (V, 3) metres."""
-    rest = _normals(neutral[rig.triangle])
+    """Stiffen the triangles that turn over, in place: offsets (52, V, 3), neutral (V, 3) meters."""
+    rest = face_normals(neutral[rig.triangle])
     watched = np.arange(len(rig.expression))
     for _ in range(ROUNDS):
         expression, triangle = rig.expression[watched], rig.triangle[watched]
         together = offsets[expression[:, None], triangle]
         companion = rig.companion[expression]
         together = together + np.where(companion[:, None, None] < 0, 0, offsets[companion[:, None], triangle])
-        cosine = (_normals(neutral[triangle] + together) * rest[watched]).sum(-1)
+        cosine = (face_normals(neutral[triangle] + together) * rest[watched]).sum(-1)
         folded = cosine < SAFE_COSINE
         if not folded.any():
             if len(watched) == len(rig.expression):
@@ -81,9 +86,3 @@ def _together(offsets, companion):
 def _edges(corners: np.ndarray) -> np.ndarray:
     """(..., 3, 3) triangles -> (..., 3) lengths of their edges."""
     return np.linalg.norm(corners - np.roll(corners, -1, -2), axis=-1)
-
-
-def _normals(corners: np.ndarray) -> np.ndarray:
-    """(..., 3, 3) triangles -> (..., 3) unit normals."""
-    normal = np.cross(corners[..., 1, :] - corners[..., 0, :], corners[..., 2, :] - corners[..., 0, :])
-    return normal / np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-20)

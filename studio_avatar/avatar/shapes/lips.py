@@ -1,24 +1,31 @@
 """The mouth of one person: lips that meet, and an inner mouth that stays under the skin.
 
 Identity components are drawn to the outside of the face. On people far from the mean the lips may part by a
-millimetre, which shows the teeth, and the pouch of the mouth may come out through a thin cheek.
+millimeter, which shows the teeth, and the pouch of the mouth may come out through a thin cheek.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from studio_avatar.head.geometry import geometry
+from studio_avatar.rendering.normals import face_normals
+
+if TYPE_CHECKING:
+    from studio_avatar.head.model import HeadModel
+
 SAMPLES = 61  # cuts across the mouth, from corner to corner
 PITCHES = np.radians((-20.0, -10.0, 0.0, 10.0, 20.0))  # of the views that must not see between the lips
-OVERLAP = 3e-4  # metres by which closed lips press into each other
+OVERLAP = 3e-4  # meters by which closed lips press into each other
 NEAR, FAR = (
     0.003,
     0.010,
-)  # metres from the seam: lips move in full up to the first, not at all from the second
-MAX_TUCK = 0.005  # metres; deeper, the triangle that is over a vertex at rest says nothing
-SKIN_DEPTH = 0.002  # metres that the inner mouth stays under the skin, less where the mean head has less
+)  # meters from the seam: lips move in full up to the first, not at all from the second
+MAX_TUCK = 0.005  # meters; deeper, the triangle that is over a vertex at rest says nothing
+SKIN_DEPTH = 0.002  # meters that the inner mouth stays under the skin, less where the mean head has less
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,7 @@ class LipRig:
 @dataclass(frozen=True)
 class PouchRig:
     """inner: (n,) vertices of the inner mouth; faces: (n, 2, 3) vertices of the skin triangle over each, and of the
-    mirror image of its partner's (the same, but on the midline); depth: (n,) metres that it must stay under the skin;
+    mirror image of its partner's (the same, but on the midline); depth: (n,) meters that it must stay under the skin;
     skin: (f, 3) all triangles of the outer skin.
     """
 
@@ -50,13 +57,11 @@ class PouchRig:
     skin: np.ndarray
 
 
-def lip_rig(head) -> LipRig:
+def lip_rig(head: HeadModel) -> LipRig:
     """Find the upper and the lower lip by what opening the jaw does to them."""
-    names = list(head.config.region_names)
-    faces, region = head.faces.cpu().numpy(), head.face_region.cpu().numpy()
-    neutral = head.neutral.cpu().numpy()
-    drop = head.expression_basis[head.expression_index("jawOpen")].cpu().numpy()[:, 1]
-    lip_faces, mouth_faces = (faces[region == names.index(name)] for name in ("lips", "mouth"))
+    shape = geometry(head)
+    neutral, drop = shape.neutral, shape.expression_basis[shape.expression("jawOpen")][:, 1]
+    lip_faces, mouth_faces = (shape.faces[shape.in_regions(name)] for name in ("lips", "mouth"))
     ring = np.intersect1d(lip_faces, mouth_faces)  # where the lips' skin goes over into the inner mouth
     corner = np.abs(neutral[ring, 0]).max()
     along = neutral[:, 0] / corner
@@ -77,7 +82,7 @@ def lip_rig(head) -> LipRig:
     distance = np.linalg.norm(neutral[:, None, :] - neutral[None, ring], axis=-1).min(1)
     fade = np.clip((FAR - distance) / (FAR - NEAR), 0, 1)
     reach[near] = 1.0
-    skin = np.unique(faces[region == names.index("face")])
+    skin = np.unique(shape.faces[shape.in_regions("face")])
     reach[skin[np.abs(neutral[skin, 1] - seam) < 2 * FAR]] = 1.0
     ends = np.clip((1 - np.abs(along)) / 0.03, 0, 1)  # the corners belong to both lips and stay
     side = np.where(is_upper, 1.0, -1.0) * fade * reach * ends
@@ -85,7 +90,7 @@ def lip_rig(head) -> LipRig:
 
 
 def close_lips(neutral: np.ndarray, rig: LipRig) -> None:
-    """Bring the lips together where they are apart, in place; neutral: (V, 3) metres."""
+    """Bring the lips together where they are apart, in place; neutral: (V, 3) meters."""
     gap = lip_gap(neutral, rig)
     if gap.max() <= 0:
         return
@@ -97,7 +102,7 @@ def close_lips(neutral: np.ndarray, rig: LipRig) -> None:
 
 
 def lip_gap(vertices: np.ndarray, rig: LipRig) -> np.ndarray:
-    """Height of the slit between the lips along the mouth, (SAMPLES - 2,) metres; negative where they overlap.
+    """Height of the slit between the lips along the mouth, (SAMPLES - 2,) meters; negative where they overlap.
 
     It is what the most favourable of five views, level to 20° from above or below, can see through.
     """
@@ -111,17 +116,15 @@ def lip_gap(vertices: np.ndarray, rig: LipRig) -> np.ndarray:
     return (heights(rig.upper).min(-1) - heights(rig.lower).max(-1)).max(0)
 
 
-def pouch_rig(head) -> PouchRig:
+def pouch_rig(head: HeadModel) -> PouchRig:
     """Pair each vertex of the inner mouth with the skin over it on the mean head."""
     from scipy.spatial import cKDTree
 
-    names = list(head.config.region_names)
-    faces, region = head.faces.cpu().numpy(), head.face_region.cpu().numpy()
-    neutral = head.neutral.cpu().numpy()
-    skin = faces[np.isin(region, [names.index(name) for name in ("face", "lips", "neck")])]
-    inner = np.setdiff1d(faces[region == names.index("mouth")], skin)
+    shape = geometry(head)
+    neutral, mirror = shape.neutral, shape.mirror_vertices
+    skin = shape.faces[shape.in_regions("face", "lips", "neck")]
+    inner = np.setdiff1d(shape.faces[shape.in_regions("mouth")], skin)
     nearest = cKDTree(neutral[skin].mean(1)).query(neutral[inner])[1]
-    mirror = head.mirror_vertices.cpu().numpy()
     over = {vertex: skin[number] for vertex, number in zip(inner, nearest, strict=True)}
     # A mirrored triangle runs the other way round.
     pairs = np.stack([[over[vertex], mirror[over[mirror[vertex]]][::-1]] for vertex in inner])
@@ -131,7 +134,7 @@ def pouch_rig(head) -> PouchRig:
 
 
 def nearest_skin(neutral: np.ndarray, rig: PouchRig) -> PouchRig:
-    """The rig with the skin triangles that are nearest on this person, (V, 3) metres: a second look at who is far
+    """The rig with the skin triangles that are nearest on this person, (V, 3) meters: a second look at who is far
     from the mean.
     """
     from scipy.spatial import cKDTree
@@ -148,18 +151,12 @@ def tuck_pouch(posed: np.ndarray, rig: PouchRig) -> np.ndarray:
 
 
 def _depth(posed: np.ndarray, inner: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How far vertices (n,) of `posed` (N, V, 3) lie under triangles (n, 2, 3): (N, n, 2) metres, and the triangles'
+    """How far vertices (n,) of `posed` (N, V, 3) lie under triangles (n, 2, 3): (N, n, 2) meters, and the triangles'
     normals (N, n, 2, 3).
     """
     corners = posed[:, faces]
-    normal = _normals(corners)
+    normal = face_normals(corners)
     return ((corners.mean(-2) - posed[:, inner, None]) * normal).sum(-1), normal
-
-
-def _normals(corners: np.ndarray) -> np.ndarray:
-    """(..., 3, 3) triangles -> (..., 3) unit normals."""
-    normal = np.cross(corners[..., 1, :] - corners[..., 0, :], corners[..., 2, :] - corners[..., 0, :])
-    return normal / np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-20)
 
 
 def _halfway(along, drop, height):

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import weakref
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from studio_avatar.head.geometry import geometry
+
 from .neck import NeckCap, neck_cap
 from .person_shapes import person_shapes
+
+if TYPE_CHECKING:
+    from studio_avatar.head.model import HeadModel
 
 
 @dataclass(frozen=True)
 class AvatarMesh:
     """Triangles with texture coordinates and expressions.
 
-    vertices: (V, 3) float32 metres, neutral; offsets: (52, V, 3) float32 metres at coefficient 1;
+    vertices: (V, 3) float32 meters, neutral; offsets: (52, V, 3) float32 meters at coefficient 1;
     faces: (F, 3); uv: (T, 2) glTF convention; uv_faces: (F, 3), triangle order as `faces`; region: (F,) index into the
     head's `region_names`. Vertices up to the head's own number are the head's, in its order.
     """
@@ -44,7 +50,7 @@ class Corners:
     faces: np.ndarray
 
 
-def avatar_mesh(head, identity: np.ndarray) -> AvatarMesh:
+def avatar_mesh(head: HeadModel, identity: np.ndarray) -> AvatarMesh:
     """The mesh of the person with the identity coefficients (100,), neck closed."""
     cap = _CAPS.get(head)
     if cap is None:
@@ -52,18 +58,16 @@ def avatar_mesh(head, identity: np.ndarray) -> AvatarMesh:
     return _with_cap(head, person_shapes(head, identity), cap)
 
 
-def _with_cap(head, shapes, cap: NeckCap) -> AvatarMesh:
-    faces, uv_faces, region = (
-        getattr(head, name).cpu().numpy() for name in ("faces", "uv_faces", "face_region")
-    )
-    neck = np.full(len(cap.faces), list(head.config.region_names).index("neck"))
+def _with_cap(head: HeadModel, shapes, cap: NeckCap) -> AvatarMesh:
+    mean = geometry(head)
+    neck = np.full(len(cap.faces), mean.region("neck"))
     return AvatarMesh(
         vertices=np.concatenate([shapes.neutral, cap.vertices(shapes.neutral)]),
         offsets=np.concatenate([shapes.offsets, cap.offsets(shapes.offsets)], 1),
-        faces=np.concatenate([faces, cap.faces]),
-        uv=np.concatenate([head.uv.cpu().numpy(), cap.uv]).astype(np.float32),
-        uv_faces=np.concatenate([uv_faces, cap.uv_faces]),
-        region=np.concatenate([region, neck]),
+        faces=np.concatenate([mean.faces, cap.faces]),
+        uv=np.concatenate([mean.uv, cap.uv]).astype(np.float32),
+        uv_faces=np.concatenate([mean.uv_faces, cap.uv_faces]),
+        region=np.concatenate([mean.face_region, neck]),
     )
 
 
@@ -72,20 +76,6 @@ def split_at_seams(mesh: AvatarMesh) -> Corners:
     pairs = np.stack([mesh.faces.ravel(), mesh.uv_faces.ravel()], axis=1)
     unique, inverse = np.unique(pairs, axis=0, return_inverse=True)
     return Corners(unique[:, 0], unique[:, 1], inverse.reshape(-1, 3))
-
-
-def smooth_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Area-weighted unit normals (..., V, 3) of `vertices` (..., V, 3)."""
-    from scipy.sparse import csr_matrix
-
-    corners = vertices[..., faces, :]
-    normal = np.cross(corners[..., 1, :] - corners[..., 0, :], corners[..., 2, :] - corners[..., 0, :])
-    count, number = vertices.shape[-2], np.repeat(np.arange(len(faces)), 3)
-    gather = csr_matrix((np.ones(faces.size, np.float32), (faces.ravel(), number)), shape=(count, len(faces)))
-    flat = np.moveaxis(normal, -2, 0).reshape(len(faces), -1)
-    total = (gather @ flat).reshape(count, *vertices.shape[:-2], 3)
-    total = np.moveaxis(total, 0, -2)
-    return (total / np.maximum(np.linalg.norm(total, axis=-1, keepdims=True), 1e-20)).astype(np.float32)
 
 
 def tangents(mesh: AvatarMesh, corners: Corners, normals: np.ndarray) -> np.ndarray:

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from studio_avatar.head.geometry import geometry
+
+if TYPE_CHECKING:
+    from studio_avatar.head.model import HeadModel
 
 # Rings under the border: share of its size, and how far it lies below along the neck [m].
 RINGS = ((0.97, 0.004), (0.88, 0.008))
@@ -27,7 +33,7 @@ class NeckCap:
     uv_faces: np.ndarray
 
     def vertices(self, neutral: np.ndarray) -> np.ndarray:
-        """The cap's vertices for the head's (V, 3), metres."""
+        """The cap's vertices for the head's (V, 3), meters."""
         ring = neutral[self.border]
         middle = ring.mean(0)
         normal = np.cross(ring - middle, np.roll(ring, -1, 0) - middle).sum(0)
@@ -41,15 +47,15 @@ class NeckCap:
         return np.concatenate([*([ring] * len(RINGS)), ring.mean(1, keepdims=True)], 1)
 
 
-def neck_cap(head) -> NeckCap:
+def neck_cap(head: HeadModel) -> NeckCap:
     """The cap of a `HeadModel`'s lowest open border."""
-    faces, uv_faces = head.faces.cpu().numpy(), head.uv_faces.cpu().numpy()
-    start, end, start_uv, end_uv = _border(head.neutral.cpu().numpy(), faces, uv_faces)
-    count, first_vertex, first_uv = len(start), len(head.neutral), len(head.uv)
+    shape = geometry(head)
+    start, end, start_uv, end_uv = _border(shape.neutral, shape.faces, shape.uv_faces)
+    count, first_vertex, first_uv = len(start), len(shape.neutral), len(shape.uv)
     levels = len(RINGS)
 
     # Each border edge has its own strip in the texture, so that the seam at the back needs no care.
-    uv = head.uv.cpu().numpy()
+    uv = shape.uv
     up = np.float32([0, -TEXEL_STEP])
     edge_uv = np.stack([uv[start_uv], uv[end_uv]], 1)  # (b, 2, 2)
     strips = np.stack([edge_uv + level * up for level in range(levels + 1)], 1)  # (b, level, 2, 2)

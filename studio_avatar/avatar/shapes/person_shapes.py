@@ -3,28 +3,34 @@
     neutral + identity ─ lips meet ─ inner mouth under the skin ─ lids off the eyeballs ─► neutral (V, 3)
     52 mean offsets ── eyeballs turn in their own shape ─ lids glide ─ skin does not fold ─ inner mouth ─► offsets (52, V, 3)
 
-The corrections are small (tenths of millimetres) and leave the mean head nearly alone; see `eyelids` and `lips`.
+The corrections are small (tenths of millimeters) and leave the mean head nearly alone; see `eyelids` and `lips`.
 """
 
 from __future__ import annotations
 
 import weakref
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from studio_avatar.head.geometry import geometry
 
 from .eyelids import EyeRig, clear_lids, eye_rigs, turn_in_own_shape
 from .folds import FoldRig, fold_rig, unfold
 from .lips import LipRig, PouchRig, close_lips, lip_rig, nearest_skin, pouch_rig, tuck_pouch
 
-# A blink goes this much further than MakeHuman's, or eyes that bulge stay open by a millimetre seen from the side.
+if TYPE_CHECKING:
+    from studio_avatar.head.model import HeadModel
+
+# A blink goes this much further than MakeHuman's, or eyes that bulge stay open by a millimeter seen from the side.
 BLINK_OVERLAP = np.float32(1.07)
 TUCK_ROUNDS = 3
 
 
 @dataclass(frozen=True)
 class PersonShapes:
-    """neutral: (V, 3) float32 metres; offsets: (52, V, 3) float32 metres at coefficient 1, in the head's order."""
+    """neutral: (V, 3) float32 meters; offsets: (52, V, 3) float32 meters at coefficient 1, in the head's order."""
 
     neutral: np.ndarray
     offsets: np.ndarray
@@ -43,7 +49,7 @@ class _Rig:
     folds: FoldRig
 
 
-def person_shapes(head, identity: np.ndarray) -> PersonShapes:
+def person_shapes(head: HeadModel, identity: np.ndarray) -> PersonShapes:
     """The shapes of the person with these identity coefficients (100,); about 50 ms.
 
     The first call for a head object also finds its lids, lips and inner mouth.
@@ -51,8 +57,10 @@ def person_shapes(head, identity: np.ndarray) -> PersonShapes:
     rig = _RIGS.get(head)
     if rig is None:
         rig = _RIGS[head] = _find_rig(head)
-    mean, basis = head.neutral.cpu().numpy(), head.identity_basis.cpu().numpy()
-    neutral = (mean + np.tensordot(np.asarray(identity, np.float32), basis, 1)).astype(np.float32)
+    shape = geometry(head)
+    mean = shape.neutral
+    neutral = mean + np.tensordot(np.asarray(identity, np.float32), shape.identity_basis, 1)
+    neutral = neutral.astype(np.float32)
     offsets = rig.offsets.copy()
 
     close_lips(neutral, rig.lips)
@@ -67,12 +75,13 @@ def person_shapes(head, identity: np.ndarray) -> PersonShapes:
     return PersonShapes(neutral, offsets)
 
 
-def symmetric_offsets(head) -> np.ndarray:
+def symmetric_offsets(head: HeadModel) -> np.ndarray:
     """(52, V, 3) expressions of the mean head; each is made the exact mirror image of its partner.
 
-    MakeHuman's are modelled by hand: its left and right smiles differ by half a millimetre.
+    MakeHuman's are modelled by hand: its left and right smiles differ by half a millimeter.
     """
-    names = list(head.config.expression_names)
+    shape = geometry(head)
+    names = shape.expression_names
     swap = {"Left": "Right", "Right": "Left"}
     partner = [
         next(
@@ -80,14 +89,13 @@ def symmetric_offsets(head) -> np.ndarray:
         )
         for index, name in enumerate(names)
     ]
-    offsets, mirror = head.expression_basis.cpu().numpy(), head.mirror_vertices.cpu().numpy()
-    offsets = offsets.copy()
+    offsets = shape.expression_basis.copy()
     for name in ("eyeBlinkLeft", "eyeBlinkRight"):
         offsets[names.index(name)] *= BLINK_OVERLAP
-    return 0.5 * (offsets + offsets[partner][:, mirror] * np.float32([-1, 1, 1]))
+    return 0.5 * (offsets + offsets[partner][:, shape.mirror_vertices] * np.float32([-1, 1, 1]))
 
 
-def _find_rig(head) -> _Rig:
+def _find_rig(head: HeadModel) -> _Rig:
     offsets = symmetric_offsets(head)
     return _Rig(offsets, eye_rigs(head), lip_rig(head), pouch_rig(head), fold_rig(head, offsets))
 

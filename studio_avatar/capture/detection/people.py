@@ -17,8 +17,9 @@ from studio_avatar.errors import (
     NoFaceError,
     SeveralFacesError,
 )
+from studio_avatar.head.landmark_ids import FACE_OVAL, NUM_SURFACE_LANDMARKS
 
-from .landmarks import FACE_OVAL, NUM_SURFACE_LANDMARKS, Face, FaceLandmarker
+from .landmarks import Face, FaceLandmarker
 
 MIN_FACE_HEIGHT_PX = 120  # a smaller face has less detail than the smallest texture
 COMPARABLE_FACE = 0.6  # size of a second face, over the first, from which on it is no passer-by

@@ -4,14 +4,22 @@ Unknowns: [identity, log focal, the detector's errors with this person | per fra
 detector's errors in it]. Tracked points may slide along the surface; their slides are eliminated (Schur complement).
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from studio_avatar.capture.detection.landmark_errors import landmark_errors, pose_terms, rolled
-from studio_avatar.capture.detection.landmarks import FACE_OVAL, NUM_SURFACE_LANDMARKS, Face
+from studio_avatar.capture.detection.landmarks import Face
+from studio_avatar.head.geometry import geometry
+from studio_avatar.head.landmark_ids import FACE_OVAL, NUM_SURFACE_LANDMARKS
+
+if TYPE_CHECKING:
+    from studio_avatar.head.model import HeadModel
 
 LANDMARK_SIGMA = (
     0.010  # over face height, beside the detector's known errors: faces differ from simulated ones
@@ -51,7 +59,7 @@ class Weights:
 class FitProblem:
     """The joint fit of one head to K faces, and to tracked points if there are any."""
 
-    def __init__(self, head, faces: Sequence[Face], image_size: tuple[int, int], tracks=None):
+    def __init__(self, head: HeadModel, faces: Sequence[Face], image_size: tuple[int, int], tracks=None):
         self.landmarks = SurfacePoints.of_landmarks(head)
         self.tracks = tracks
         self.tracked = None if tracks is None else SurfacePoints.of(head, tracks.triangle, tracks.barycentric)
@@ -62,7 +70,7 @@ class FitProblem:
         relative_focal = FOCAL_PRIOR_ONE_FRAME if len(faces) == 1 else FOCAL_PRIOR
         self.log_focal_prior = float(np.log(relative_focal * max(image_size)))
         self.is_contour = np.zeros(NUM_SURFACE_LANDMARKS, bool)
-        self.is_contour[list(FACE_OVAL)] = True
+        self.is_contour[FACE_OVAL] = True
         self._read_landmarks(faces)
 
     def _read_landmarks(self, faces: Sequence[Face]) -> None:
@@ -220,7 +228,7 @@ class FitProblem:
     def _size(self) -> int:
         return self._num_shared + self._num_local * len(self._frames)
 
-    def _project(self, points: "SurfacePoints", state: FitState, k: int) -> np.ndarray:
+    def _project(self, points: SurfacePoints, state: FitState, k: int) -> np.ndarray:
         camera = points.in_camera(state, k)[1]
         return np.exp(state.log_focal) * camera[:, :2] / camera[:, 2:] + self.centre
 
@@ -322,7 +330,7 @@ class SurfacePoints:
     neutral: (N, 3); normals: (N, 3) unit; tangents: (N, 3, 2) orthonormal; identity: (I, N, 3); expression: (E, N, 3).
     """
 
-    def __init__(self, head, corners: np.ndarray, shares: np.ndarray):
+    def __init__(self, head: HeadModel, corners: np.ndarray, shares: np.ndarray):
         def at_points(values) -> np.ndarray:
             at_corners = values.cpu().numpy()[..., corners, :].astype(np.float64)
             return np.ascontiguousarray(np.einsum("...ncj,nc->...nj", at_corners, shares))
@@ -337,12 +345,13 @@ class SurfacePoints:
         self.tangents = np.stack([sideways, np.cross(self.normals, sideways)], axis=-1)
 
     @classmethod
-    def of(cls, head, triangle: np.ndarray, barycentric: np.ndarray) -> "SurfacePoints":
-        return cls(head, head.faces.cpu().numpy()[triangle], barycentric.astype(np.float64))
+    def of(cls, head: HeadModel, triangle: np.ndarray, barycentric: np.ndarray) -> SurfacePoints:
+        return cls(head, geometry(head).faces[triangle], barycentric.astype(np.float64))
 
     @classmethod
-    def of_landmarks(cls, head) -> "SurfacePoints":
-        return cls.of(head, head.landmark_faces.cpu().numpy(), head.landmark_barycentric.cpu().numpy())
+    def of_landmarks(cls, head: HeadModel) -> SurfacePoints:
+        shape = geometry(head)
+        return cls.of(head, shape.landmark_faces, shape.landmark_barycentric)
 
     def in_camera(self, state: FitState, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The points of frame k turned into camera axes, and also shifted into the camera: (N, 3) metres each."""

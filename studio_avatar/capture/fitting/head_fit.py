@@ -7,14 +7,20 @@ model: its bias is subtracted, its typical distortions are unknowns with a prior
 each frame.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from studio_avatar.capture.detection.landmarks import Face
 
 from .fit_problem import FitProblem, FitState
+
+if TYPE_CHECKING:
+    from studio_avatar.head.model import HeadModel
 
 MAX_ITERATIONS = 25
 ENOUGH = 1e-3  # relative gain of a step that is not worth another one
@@ -63,7 +69,7 @@ class Tracks:
     slide_m: np.ndarray
 
     @classmethod
-    def joined(cls, one: "Tracks", other: "Tracks") -> "Tracks":
+    def joined(cls, one: Tracks, other: Tracks) -> Tracks:
         """The points of both."""
         axes = {"pixel": 1, "trust": 1}
         names = (field.name for field in fields(cls))
@@ -71,7 +77,7 @@ class Tracks:
 
 
 def fit_head(
-    head,
+    head: HeadModel,
     faces: Sequence[Face],
     image_size: tuple[int, int],
     timestamps: Sequence[float] | None = None,

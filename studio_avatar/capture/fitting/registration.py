@@ -4,7 +4,10 @@ The registrar says for each view where on the head its texels truly lie. Turned 
 place of the head is seen. The fit takes that like points tracked through the frames (`Tracks`).
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +15,9 @@ from studio_avatar.capture.texture.unwrap import SKIN, View, triangle_material
 
 from .fit_problem import TRACK_SIGMA
 from .head_fit import Tracks
+
+if TYPE_CHECKING:
+    from studio_avatar.head.model import HeadModel
 
 STRIDE = 1.0 / 44.0  # distance of neighbouring points over the size of the texture
 MIN_TRUST = 0.3  # of a view, where a point may be looked for in it
@@ -24,7 +30,7 @@ SLIDE_SIGMA_M = (
 )
 
 
-def register_points(registrar, head, texels, views: Sequence[View]) -> Tracks:
+def register_points(registrar, head: HeadModel, texels, views: Sequence[View]) -> Tracks:
     """Places on a grid of the skin, found in K `views` of the same size as `texels` (a `TexelMap`).
 
     registrar: a `Registrar`.

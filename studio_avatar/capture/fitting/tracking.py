@@ -4,7 +4,10 @@ Corners of the skin's own pattern are looked for in every view and followed into
 1981, in a pyramid; there and back again must end where it began).
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +15,9 @@ from studio_avatar.capture.texture.smoothing import blur
 from studio_avatar.capture.texture.unwrap import SKIN, View, triangle_material
 
 from .head_fit import Tracks
+
+if TYPE_CHECKING:
+    from studio_avatar.head.model import HeadModel
 
 CORNERS_A_VIEW = 80
 CORNER_TRUST, MIN_TRUST = 0.5, 0.3  # where corners are looked for, and may be found again
@@ -24,7 +30,7 @@ PATTERN = 1.0 / 85.0  # slow changes over more than this are light
 CORNER_QUALITY, CORNER_BLOCK, WINDOW, LEVELS = 0.01, 9, (31, 31), 2  # of OpenCV; texels
 
 
-def track_points(head, texels, views: Sequence[View]) -> Tracks:
+def track_points(head: HeadModel, texels, views: Sequence[View]) -> Tracks:
     """Track points of the skin through K `views` of the same size as `texels` (a `TexelMap`)."""
     skin = (texels.triangle >= 0) & (triangle_material(head)[texels.triangle] == SKIN)
     patterns = [_pattern(view) for view in views]

@@ -1,6 +1,15 @@
 """One picture that shows how a capture went: key frames with the fitted head over them, texture, seen map."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+from studio_avatar.head.geometry import geometry
+
+if TYPE_CHECKING:
+    from studio_avatar.head.model import HeadModel
 
 TILE_PX = 480  # height of a key frame
 PER_ROW = 6
@@ -8,7 +17,7 @@ LINE, SEEN = (64, 220, 255), (90, 200, 120)  # colours of mesh and of what was s
 MESH_OPACITY = 0.25
 
 
-def contact_sheet(observation, head) -> np.ndarray:
+def contact_sheet(observation, head: HeadModel) -> np.ndarray:
     """Draw a capture's evidence.
 
     observation: from `studio_avatar.capture.observe`; head: the same `HeadModel`. Returns (H, W, 3) uint8 sRGB: rows of
@@ -21,7 +30,7 @@ def contact_sheet(observation, head) -> np.ndarray:
     return np.concatenate([*rows, _textures(observation.texture, width)])
 
 
-def _keyframe_tile(observation, head, k: int) -> np.ndarray:
+def _keyframe_tile(observation, head: HeadModel, k: int) -> np.ndarray:
     import cv2
     import torch
 
@@ -36,7 +45,7 @@ def _keyframe_tile(observation, head, k: int) -> np.ndarray:
     scale = TILE_PX / picture.shape[0]
     size = (max(round(picture.shape[1] * scale), 8), TILE_PX)
     small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    corners = camera.project(vertices, fit.image_size)[0][head.faces.cpu().numpy()] * scale  # (F, 3, 2)
+    corners = camera.project(vertices, fit.image_size)[0][geometry(head).faces] * scale  # (F, 3, 2)
     a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     towards = corners[a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0] > 0.0]
     drawn = small.copy()

@@ -1,7 +1,10 @@
 """How good a capture is, in numbers and in words about what the user could do better."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,6 +12,11 @@ from studio_avatar.capture.detection.people import FaceFrame, Sighting
 from studio_avatar.capture.fitting.head_fit import HeadFit
 from studio_avatar.capture.texture.fusion import Fused
 from studio_avatar.capture.texture.skin import OTHER_ABOVE, skin_distance, thin_marks
+from studio_avatar.head.geometry import geometry
+from studio_avatar.imaging.color import luma
+
+if TYPE_CHECKING:
+    from studio_avatar.head.model import HeadModel
 
 SEEN_AT = 0.3  # trust from which a texel counts as seen
 VERDICTS = ("good", "fair", "poor")
@@ -104,7 +112,7 @@ class CaptureReport:
 
 
 def make_report(
-    head,
+    head: HeadModel,
     fused: Fused,
     keyframes: Sequence[FaceFrame],
     fit: HeadFit,
@@ -129,7 +137,7 @@ def make_report(
     )
 
 
-def _coverage(head, fused: Fused, keyframes: Sequence[FaceFrame]) -> list[Finding]:
+def _coverage(head: HeadModel, fused: Fused, keyframes: Sequence[FaceFrame]) -> list[Finding]:
     seen = fused.seen > SEEN_AT
     shares = {name: 100 * seen[_region(head, fused, *regions)].mean() for name, regions in REGIONS.items()}
     yaw, pitch = (np.ptp([k.view[axis] for k in keyframes]) for axis in (0, 1))
@@ -155,7 +163,7 @@ def _sharpness_and_size(keyframes, sighting: Sighting, fit: HeadFit) -> list[Fin
     ]  # fmt: skip
 
 
-def _exposure(head, fused: Fused) -> list[Finding]:
+def _exposure(head: HeadModel, fused: Fused) -> list[Finding]:
     skin = _seen_skin(head, fused)
     dark, bright = 100 * (skin.max(1) < 0.12).mean(), 100 * (skin.max(1) > 0.98).mean()
     return [
@@ -165,7 +173,7 @@ def _exposure(head, fused: Fused) -> list[Finding]:
     ]
 
 
-def _light(head, fused: Fused) -> list[Finding]:
+def _light(head: HeadModel, fused: Fused) -> list[Finding]:
     """How much the face's brightness changes with the direction it faces, and from where it is brightest."""
     direction, strength = light_direction(head, fused)
     azimuth = float(np.degrees(np.arctan2(direction[0], direction[2])))
@@ -179,7 +187,7 @@ def _light(head, fused: Fused) -> list[Finding]:
     ]
 
 
-def _cover(head, fused: Fused) -> list[Finding]:
+def _cover(head: HeadModel, fused: Fused) -> list[Finding]:
     """What is not skin where skin should be: rims around the eyes, hair on the forehead, by colour or by thinness."""
     from studio_avatar.head.layout import landmark_uv
 
@@ -196,7 +204,7 @@ def _cover(head, fused: Fused) -> list[Finding]:
     ]
 
 
-def light_direction(head, fused: Fused) -> tuple[np.ndarray, float]:
+def light_direction(head: HeadModel, fused: Fused) -> tuple[np.ndarray, float]:
     """Unit vector (3,) in head space towards the brighter side, and the strength: slope of luma over its mean.
 
     Least squares of luma = mean + slope . normal over the seen skin of the face.
@@ -208,22 +216,22 @@ def light_direction(head, fused: Fused) -> tuple[np.ndarray, float]:
         return np.array([0.0, 0.0, 1.0]), 0.0
     texels = texel_map(head, len(fused.seen))
     seen = TexelMap(texels.triangle[where][None], texels.barycentric[where][None])
-    normals = texel_normals(seen, head, head.neutral.cpu().numpy())[0]
-    luma = fused.rgb[where] @ np.array([0.2126, 0.7152, 0.0722], np.float32)
-    terms = np.c_[np.ones(len(luma)), normals]
-    mean, *slope = np.linalg.lstsq(terms, luma, rcond=None)[0]
+    normals = texel_normals(seen, head, geometry(head).neutral)[0]
+    brightness = luma(fused.rgb[where])
+    terms = np.c_[np.ones(len(brightness)), normals]
+    mean, *slope = np.linalg.lstsq(terms, brightness, rcond=None)[0]
     # What faces the camera is seen in every light: only the slope across the face tells of its direction.
-    across = np.linalg.norm(slope[:2]) / max(float(luma.mean()), 1e-3)
+    across = np.linalg.norm(slope[:2]) / max(float(brightness.mean()), 1e-3)
     return np.array(slope) / max(np.linalg.norm(slope), 1e-9), float(across)
 
 
-def _region(head, fused: Fused, *names: str) -> np.ndarray:
+def _region(head: HeadModel, fused: Fused, *names: str) -> np.ndarray:
     from studio_avatar.head.layout import region_mask
 
     return region_mask(head, len(fused.seen), *names)
 
 
-def _seen_skin(head, fused: Fused) -> np.ndarray:
+def _seen_skin(head: HeadModel, fused: Fused) -> np.ndarray:
     """(N, 3) colours of the face where it was seen."""
     where = _region(head, fused, *REGIONS["face"]) & (fused.seen > SEEN_AT)
     return fused.rgb[where] if where.any() else np.full((1, 3), 0.5, np.float32)

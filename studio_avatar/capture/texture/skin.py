@@ -1,13 +1,22 @@
 """Tell skin from what lies over it: collars, scarves and long hair on neck and ears must not become skin."""
 
+from __future__ import annotations
+
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .smoothing import blur
-from .unwrap import View, smoothstep
+from studio_avatar.imaging.color import luma
+from studio_avatar.imaging.ramps import smoothstep
 
-SURE_TRUST = 0.7  # the face itself, seen from the front, is where the person's skin colours are learnt
+from .smoothing import blur
+from .unwrap import View
+
+if TYPE_CHECKING:
+    from studio_avatar.head.model import HeadModel
+
+SURE_TRUST = 0.7  # the face itself, seen from the front, is where the person's skin colors are learnt
 ENOUGH_SKIN = 20_000  # texels to learn them from
 CHROMA_FLOOR = 0.07  # log units; even light leaves skin this much variety
 LUMA_FLOOR = 0.35  # log units; the neck lies in the shadow of the chin
@@ -21,10 +30,10 @@ COVERED_REGIONS = (
 )  # where clothes and hair lie; the face itself keeps beard, brows and glasses
 
 
-def without_cover(view: View, head) -> View:
-    """Take trust away from neck and ear texels whose colour is clearly not the skin of this face.
+def without_cover(view: View, head: HeadModel) -> View:
+    """Take trust away from neck and ear texels whose color is clearly not the skin of this face.
 
-    The skin's colours are those of the frontal face in the same view, so that colour casts do not matter.
+    The skin's colors are those of the frontal face in the same view, so that color casts do not matter.
     """
     from studio_avatar.head.layout import region_mask
 
@@ -40,8 +49,8 @@ def without_cover(view: View, head) -> View:
     return replace(view, trust=trust)
 
 
-def skin_distance(head, rgb: np.ndarray, trust: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """(H, W) float32 Mahalanobis distance of each `asked` texel to the colours of this face's own skin, 0 elsewhere.
+def skin_distance(head: HeadModel, rgb: np.ndarray, trust: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """(H, W) float32 Mahalanobis distance of each `asked` texel to the colors of this face's own skin, 0 elsewhere.
 
     rgb: (H, W, 3) sRGB in [0, 1]; trust: (H, W); asked: (H, W) bool. Zero everywhere when too little of the face is
     seen to know it.
@@ -74,16 +83,15 @@ def _features(rgb: np.ndarray) -> np.ndarray:
     """(N, 3) sRGB -> (N, 3): two log chromaticities, which light hardly changes, and log luma."""
     linear = np.power(np.maximum(rgb, 0.0), 2.2) + 0.002
     red, green, blue = np.log(linear).T
-    luma = np.log(linear @ np.array((0.2126, 0.7152, 0.0722), linear.dtype))
-    return np.stack([red - green, blue - green, luma], axis=1)
+    return np.stack([red - green, blue - green, np.log(luma(linear))], axis=1)
 
 
-def _distance(colours: np.ndarray, skin: np.ndarray) -> np.ndarray:
-    """(N,) Mahalanobis distance of `colours` (N, 3) from the middle half of `skin` (M, 3)."""
+def _distance(colors: np.ndarray, skin: np.ndarray) -> np.ndarray:
+    """(N,) Mahalanobis distance of `colors` (N, 3) from the middle half of `skin` (M, 3)."""
     middle = np.median(skin, axis=0)
     near = np.abs(skin - middle).sum(1)
     core = skin[near <= np.quantile(near, 0.8)]  # without brows, beard, glasses and highlights
     floor = np.diag([CHROMA_FLOOR**2, CHROMA_FLOOR**2, LUMA_FLOOR**2])
     inverse = np.linalg.inv(np.cov(core.T) + floor)
-    whitened = (colours - core.mean(0)) @ np.linalg.cholesky(inverse).astype(np.float32)
+    whitened = (colors - core.mean(0)) @ np.linalg.cholesky(inverse).astype(np.float32)
     return np.sqrt(np.einsum("ni,ni->n", whitened, whitened))

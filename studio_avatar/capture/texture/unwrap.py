@@ -1,12 +1,20 @@
 """From a frame and the fitted head to texture space: what each texel looks like, and how far to trust it."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from studio_avatar.capture.io.frame import Frame
+from studio_avatar.head.geometry import geometry
+from studio_avatar.imaging.ramps import smoothstep
 
 from .silhouette import person_mask
+
+if TYPE_CHECKING:
+    from studio_avatar.head.model import HeadModel
 
 MAX_ZBUFFER_FACE_HEIGHT_PX = 360  # resolution of visibility; the fit is no more exact than a pixel of this
 ZBUFFER_PX_PER_TEXEL = 0.8  # height of the face in that buffer over the size of the texture
@@ -48,7 +56,7 @@ class View:
 class Camera:
     """Where the head is in one frame; the conventions are those of `HeadFit`.
 
-    rotation: (3, 3). translation: (3,) metres. focal_px: pixels.
+    rotation: (3, 3). translation: (3,) meters. focal_px: pixels.
     face_height_px: height of the face in the frame, pixels.
     """
 
@@ -58,30 +66,30 @@ class Camera:
     face_height_px: float
 
     def project(self, points: np.ndarray, image_size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        """Head points (..., 3) metres to pixels (..., 2) and depths (...) metres."""
+        """Head points (..., 3) meters to pixels (..., 2) and depths (...) meters."""
         return self.in_picture(self.see(points), image_size)
 
     def see(self, points: np.ndarray) -> np.ndarray:
-        """Head points (..., 3) to camera points (..., 3), metres."""
+        """Head points (..., 3) to camera points (..., 3), meters."""
         return points @ self.rotation.T.astype(np.float32) + self.translation.astype(np.float32)
 
     def in_picture(self, points: np.ndarray, image_size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        """Camera points (..., 3) metres to pixels (..., 2) and depths (...) metres."""
+        """Camera points (..., 3) meters to pixels (..., 2) and depths (...) meters."""
         depth = np.maximum(points[..., 2], 1e-3)
         centre = 0.5 * np.asarray(image_size, np.float32)
         return self.focal_px * points[..., :2] / depth[..., None] + centre, depth
 
 
-def unwrap(frame: Frame, head, texels, vertices: np.ndarray, camera: Camera) -> View:
+def unwrap(frame: Frame, head: HeadModel, texels, vertices: np.ndarray, camera: Camera) -> View:
     """Bring a frame into texture space.
 
-    head: `HeadModel`; texels: its `TexelMap` of the wanted size; vertices: (V, 3) float32 metres, the fitted
+    head: `HeadModel`; texels: its `TexelMap` of the wanted size; vertices: (V, 3) float32 meters, the fitted
         head with the expression of this frame.
     """
     image_size = frame.rgb.shape[1::-1]
     vertices = np.ascontiguousarray(vertices, np.float32)
     cosine = _facing(head, vertices, camera)  # (V,)
-    faces = head.faces.cpu().numpy()
+    faces = geometry(head).faces
 
     # 1. The N texels that may be seen at all: about half of them face away.
     may_face = np.append((cosine[faces] > GRAZING_COSINE).any(1), False)  # the last is for triangle -1
@@ -108,19 +116,14 @@ def unwrap(frame: Frame, head, texels, vertices: np.ndarray, camera: Camera) -> 
     return view
 
 
-def triangle_material(head) -> np.ndarray:
+def triangle_material(head: HeadModel) -> np.ndarray:
     """(F,) uint8: SKIN, EYEBALLS or INSIDE for each triangle of the head."""
-    by_region = np.array([_MATERIAL_OF_REGION.get(name, SKIN) for name in head.config.region_names], np.uint8)
-    return by_region[head.face_region.cpu().numpy()]
+    shape = geometry(head)
+    by_region = np.array([_MATERIAL_OF_REGION.get(name, SKIN) for name in shape.region_names], np.uint8)
+    return by_region[shape.face_region]
 
 
-def smoothstep(value: np.ndarray, low: float, high: float) -> np.ndarray:
-    """0 below `low`, 1 above `high`, smooth between."""
-    share = np.clip((value - low) / (high - low), 0.0, 1.0)
-    return share * share * (3.0 - 2.0 * share)
-
-
-def _facing(head, vertices: np.ndarray, camera: Camera) -> np.ndarray:
+def _facing(head: HeadModel, vertices: np.ndarray, camera: Camera) -> np.ndarray:
     """(V,) float32: cosine of the angle between the surface's normal and the line of sight."""
     import torch
 
@@ -145,7 +148,9 @@ def _inside(pixel: np.ndarray, picture: tuple[int, int, int, int]) -> np.ndarray
     return smoothstep(margin, 1.0, 1.0 + 0.01 * (bottom - top))
 
 
-def _visible(head, vertices, camera: Camera, rgb, scale: float, triangle, pixel, depth) -> np.ndarray:
+def _visible(
+    head: HeadModel, vertices, camera: Camera, rgb, scale: float, triangle, pixel, depth
+) -> np.ndarray:
     """(N,) trust by visibility: nothing in front of the texel, off the border of its material, on the person.
 
     scale: pixels of the depth buffer per pixel of the frame.
@@ -162,8 +167,9 @@ def _visible(head, vertices, camera: Camera, rgb, scale: float, triangle, pixel,
 
     material = triangle_material(head)
     own, shown = material[triangle], np.append(material, BACKGROUND)[shown_triangle]
-    region = np.append(head.face_region.cpu().numpy(), -1)[shown_triangle]
-    person = person_mask(rgb[top:bottom, left:right], region, head.config.region_names, camera.face_height_px)
+    shape = geometry(head)
+    region = np.append(shape.face_region, -1)[shown_triangle]
+    person = person_mask(rgb[top:bottom, left:right], region, shape.region_names, camera.face_height_px)
 
     def off(others: np.ndarray, low_high: tuple[float, float], at: np.ndarray) -> np.ndarray:
         distance = cv2.distanceTransform((~others).astype(np.uint8), cv2.DIST_L2, 3)
@@ -176,10 +182,10 @@ def _visible(head, vertices, camera: Camera, rgb, scale: float, triangle, pixel,
     return trust
 
 
-def _depth_buffer(head, vertices, camera: Camera, image_size, scale: float):
+def _depth_buffer(head: HeadModel, vertices, camera: Camera, image_size, scale: float):
     """What the camera sees first, in the part of the picture where the head is, at `scale` pixels per pixel.
 
-    Returns the part's first and one-past-last corner (x, y) in pixels of the picture, depth (h, w) float32 metres,
+    Returns the part's first and one-past-last corner (x, y) in pixels of the picture, depth (h, w) float32 meters,
     inf where nothing is, and triangle (h, w) int32, -1 there.
     """
     pixel, depth = camera.project(vertices, image_size)
@@ -188,7 +194,7 @@ def _depth_buffer(head, vertices, camera: Camera, image_size, scale: float):
     high = np.clip(np.ceil(pixel.max(0) + margin), low + 8, image_size).astype(int)
     size = np.ceil((high - low) * scale).astype(int)
     at = (pixel - low) * scale
-    faces = head.faces.cpu().numpy()
+    faces = geometry(head).faces
     towards = np.flatnonzero(_doubled_area(at[faces]) > 0.0)  # a closed surface is hidden by its front alone
     buffer, triangle = _nearest(at, depth, faces[towards], size)
     return low, high, buffer, np.append(towards, -1)[triangle].astype(np.int32)
@@ -197,14 +203,14 @@ def _depth_buffer(head, vertices, camera: Camera, image_size, scale: float):
 def _nearest(at: np.ndarray, depth: np.ndarray, faces: np.ndarray, size) -> tuple[np.ndarray, np.ndarray]:
     """Depth (h, w) and index (h, w) int of the nearest of `faces` (F, 3) in a picture of `size` (w, h); inf, -1 if none.
 
-    at: (V, 2) pixels of that picture; depth: (V,) metres.
+    at: (V, 2) pixels of that picture; depth: (V,) meters.
     """
     import cv2
 
     # OpenCV's camera looks along -Z with Y up; with a right angle of view it sees half the height at distance 1.
     across = (at - 0.5 * size) / (0.5 * size[1]) * depth[:, None]
     points = np.c_[across[:, 0], -across[:, 1], -depth].astype(np.float32)
-    # Every triangle has corners of its own, whose colour is the triangle's number.
+    # Every triangle has corners of its own, whose color is the triangle's number.
     numbers = np.repeat(np.arange(len(faces), dtype=np.float32), 3)[:, None].repeat(3, axis=1)
     settings = cv2.TriangleRasterizeSettings()
     settings.setShadingType(cv2.RASTERIZE_SHADING_FLAT).setCullingMode(cv2.RASTERIZE_CULLING_NONE)
@@ -218,11 +224,11 @@ def _nearest(at: np.ndarray, depth: np.ndarray, faces: np.ndarray, size) -> tupl
     return np.where(number < 0, np.float32(np.inf), buffer), number
 
 
-def _pixels_per_texel(head, vertices, camera: Camera, image_size, size: int) -> np.ndarray:
+def _pixels_per_texel(head: HeadModel, vertices, camera: Camera, image_size, size: int) -> np.ndarray:
     """(F,) float32: how many pixels of the frame fit along one texel of each triangle, from the two areas."""
-    faces, uv_faces, uv = (getattr(head, name).cpu().numpy() for name in ("faces", "uv_faces", "uv"))
-    area_px = np.abs(_doubled_area(camera.project(vertices, image_size)[0][faces]))
-    area_texels = np.abs(_doubled_area(uv[uv_faces] * size))
+    shape = geometry(head)
+    area_px = np.abs(_doubled_area(camera.project(vertices, image_size)[0][shape.faces]))
+    area_texels = np.abs(_doubled_area(shape.uv[shape.uv_faces] * size))
     return np.sqrt(area_px / np.maximum(area_texels, 1e-6)).astype(np.float32)
 
 

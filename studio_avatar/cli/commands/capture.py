@@ -21,9 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "files", nargs="+", metavar="FILE", help="one video, or one or more photos of the same person"
     )
     shared.add_output(parser, "folder that gets the files")
-    parser.add_argument(
-        "--size", type=int, default=1024, help="texture width and height (default: %(default)s)"
-    )
+    shared.add_setting(parser, "size")
     parser.add_argument(
         "--max-keyframes", type=int, default=12, help="pictures that are used, 8 to 24 (default: %(default)s)"
     )
