@@ -2,6 +2,7 @@
 RUNS/data`.
 
     portraits ─ capture ───────────────────────────► portraits.safetensors         rgb, seen         256²
+    portraits, portraits_generated ─ capture ──────► people.safetensors            rgb, seen         512²
     studio set ─ resample or capture, complete ────► studio.safetensors            rgb              1024²
                        ├─ simulate, capture ───────► details.safetensors           rgb, seen, target 1024²
                        └─ augment ─────────────────► studio_augmented.safetensors  rgb               512²
@@ -38,6 +39,7 @@ from studio_avatar.errors import InvalidInputError, StudioAvatarError
 from studio_avatar.head.model import HeadModel
 
 HELD_OUT_PORTRAITS, VALIDATION_PORTRAITS = 40, 20  # the last by name, and those before them
+GENERATED_HELD_OUT_EVERY = 6  # generated portraits are held out, from the first by name on
 HELD_OUT_LIGHTS, VALIDATION_LIGHTS = 6, 2  # simulated captures a subject
 VALIDATION_FITS = 4  # fitted captures a validation subject, for the registrar
 PORTRAIT_CAPTURE_SIZE, PORTRAIT_SIZE = 512, 256
@@ -45,7 +47,7 @@ STUDIO_SIZE, SMALL_SIZE, TEXEL_SIZE = 1024, 512, 128
 TRAIN_VIEWS, TRAIN_FRAME = 3, (720, 960)
 DETAIL_VIEWS, DETAIL_FRAME = 3, (864, 1152)
 HELD_OUT_VIEWS, HELD_OUT_FRAME = 5, (1080, 1440)
-STAGES = ("studio", "views", "portraits", "texels", "details", "captures")
+STAGES = ("studio", "views", "portraits", "people", "texels", "details", "captures")
 
 
 # Made without the registrar: what it learns from.
@@ -142,6 +144,8 @@ def plan(stage: str, options) -> dict[str, list[Job]]:
         return {
             stage: [Job(stage, n, n, s, **where) for n, s in zip(names, split[-len(names) :], strict=True)]
         }
+    if stage == "people":
+        return {stage: [Job(stage, name, name, split, **where) for name, split in _people(options.data)]}
     subjects = studio_subjects(options.data)
     trained, validation, held_out = (
         [s for s in subjects if s.split == split] for split in ("train", "validation", "held_out")
@@ -168,6 +172,18 @@ def plan(stage: str, options) -> dict[str, list[Job]]:
         + jobs("captures", validation, VALIDATION_LIGHTS),
         "captures_held_out": jobs("captures_held_out", held_out, HELD_OUT_LIGHTS),
     }
+
+
+def _people(data: Path) -> list[tuple[str, str]]:
+    """(name, split) of the real portraits and, where the folder is there, the generated ones."""
+    real = [path.stem for path in sorted((data / "portraits").glob("*.jpg"))]
+    apart = ["validation"] * VALIDATION_PORTRAITS + ["held_out"] * HELD_OUT_PORTRAITS
+    splits = ["train"] * (len(real) - len(apart)) + apart
+    generated = [path.stem for path in sorted((data / "portraits_generated").glob("*.webp"))]
+    return [
+        *zip(real, splits[-len(real) :]),
+        *((n, "train" if i % GENERATED_HELD_OUT_EVERY else "held_out") for i, n in enumerate(generated)),
+    ]
 
 
 def studio_jobs(data: Path, out: Path, mark: str, count: int) -> list[Job]:
@@ -267,6 +283,19 @@ def _portrait(job: Job, head) -> dict:
     photo = Path(job.data) / "portraits" / f"{job.id}.jpg"
     phone = capture(photo, head, size=PORTRAIT_CAPTURE_SIZE, registrar=_REGISTRAR)
     return _phone_arrays(phone, PORTRAIT_SIZE)
+
+
+def _person(job: Job, head) -> dict:
+    """A portrait at the size at which relighting learns from it."""
+    from studio_avatar.capture import capture
+
+    found = [
+        Path(job.data) / "portraits" / f"{job.id}.jpg",
+        Path(job.data) / "portraits_generated" / f"{job.id}.webp",
+    ]
+    photo = next(path for path in found if path.exists())
+    phone = capture(photo, head, size=SMALL_SIZE, registrar=_REGISTRAR)
+    return _phone_arrays(phone, SMALL_SIZE)
 
 
 def _studio(job: Job, head) -> dict:
@@ -449,6 +478,7 @@ def _uint8(values: np.ndarray) -> np.ndarray:
 
 _MAKERS = {
     "portraits": _portrait,
+    "people": _person,
     "studio": _studio,
     "studio_augmented": _augmented,
     "views": _views,
@@ -459,6 +489,7 @@ _MAKERS = {
 }
 _COLUMNS = {
     "portraits": ("rgb", "seen"),
+    "people": ("rgb", "seen"),
     "studio": ("rgb",),
     "studio_augmented": ("rgb",),
     "views": ("rgb", "trust", "offset", "known"),
