@@ -35,9 +35,6 @@ def main(argv=None) -> int:
     parser.add_argument(
         "--fits", type=int, default=12, help="fitted captures a training subject, for the registrar"
     )
-    parser.add_argument(
-        "--details", type=int, default=2, help="simulated captures at full size a training subject"
-    )
     parser.add_argument("--texel-lights", type=int, default=100, help="the same in texture space")
     parser.add_argument(
         "--environments",

@@ -4,15 +4,14 @@ RUNS/data`.
     portraits ─ capture ───────────────────────────► portraits.safetensors         rgb, seen         256²
     portraits, portraits_generated ─ capture ──────► people.safetensors            rgb, seen         512²
     studio set ─ resample or capture, complete ────► studio.safetensors            rgb              1024²
-                       ├─ simulate, capture ───────► details.safetensors           rgb, seen, target 1024²
                        └─ augment ─────────────────► studio_augmented.safetensors  rgb               512²
                              ├─ light texels ──────► texel_captures.safetensors    rgb, seen, target 128²
                              ├─ simulate, fit ─────► views.safetensors             rgb, trust, offset, known
                              └─ simulate, capture ─► captures.safetensors          rgb, seen, target 512²
                                 (held-out people) ─► captures_held_out.safetensors the same, registered 1024²
 
-The target of `captures` is the true texture, that of `details` the true texture through the capture's own registration
-(`true_places.py`), which captures of held-out people have as `registered`.
+The target of `captures` is the true texture. Captures of held-out people have it also as `registered`: through the
+capture's own registration (`true_places.py`).
 
 Each NAME.safetensors has arrays (uint8, offsets float16) with one row an item, and NAME.json lists the items: id, subject,
 split ("train", "validation" or "held_out"), and what was skipped and why. Finished items stay in `parts/`, so a stopped run
@@ -45,9 +44,8 @@ VALIDATION_FITS = 4  # fitted captures a validation subject, for the registrar
 PORTRAIT_CAPTURE_SIZE, PORTRAIT_SIZE = 512, 256
 STUDIO_SIZE, SMALL_SIZE, TEXEL_SIZE = 1024, 512, 128
 TRAIN_VIEWS, TRAIN_FRAME = 3, (720, 960)
-DETAIL_VIEWS, DETAIL_FRAME = 3, (864, 1152)
 HELD_OUT_VIEWS, HELD_OUT_FRAME = 5, (1080, 1440)
-STAGES = ("studio", "views", "portraits", "people", "texels", "details", "captures")
+STAGES = ("studio", "views", "portraits", "people", "texels", "captures")
 
 
 # Made without the registrar: what it learns from.
@@ -163,8 +161,6 @@ def plan(stage: str, options) -> dict[str, list[Job]]:
         return {stage: base, "studio_augmented": jobs("studio_augmented", trained, options.variants)}
     if stage == "views":
         return {stage: jobs(stage, trained, options.fits) + jobs(stage, validation, VALIDATION_FITS)}
-    if stage == "details":
-        return {stage: jobs(stage, trained, options.details) + jobs(stage, validation, 1)}
     if stage == "texels":
         return {"texel_captures": jobs("texel_captures", trained, options.texel_lights)}
     return {
@@ -345,14 +341,6 @@ def _capture_small(job: Job, head) -> dict:
     return {**_phone_arrays(phone.texture, SMALL_SIZE), "target": _uint8(truth.texture)}
 
 
-def _detail(job: Job, head) -> dict:
-    from studio_avatar.data.simulate.true_places import registered_texture
-
-    phone, truth = _photographed(job, head, _studio_rgb(job), DETAIL_VIEWS, DETAIL_FRAME)
-    arrays = _phone_arrays(phone.texture, STUDIO_SIZE)
-    return {**arrays, "target": _uint8(registered_texture(head, truth, phone))}
-
-
 def light_of_variant(variant: int) -> str:
     """What lights a held-out capture: the first half "rooms", as in training, then "unseen" light and camera, the last one
     "two stops under" in it."""
@@ -483,7 +471,6 @@ _MAKERS = {
     "studio_augmented": _augmented,
     "views": _views,
     "texel_captures": _texel_capture,
-    "details": _detail,
     "captures": _capture_small,
     "captures_held_out": _capture_held_out,
 }
@@ -494,7 +481,6 @@ _COLUMNS = {
     "studio_augmented": ("rgb",),
     "views": ("rgb", "trust", "offset", "known"),
     "texel_captures": ("rgb", "seen", "target"),
-    "details": ("rgb", "seen", "target"),
     "captures": ("rgb", "seen", "target"),
     "captures_held_out": ("rgb", "seen", "target", "registered", "scene"),
 }
