@@ -6,6 +6,7 @@ goes on from its last checkpoint, with the seconds trained so far counted; with 
 
 import json
 import math
+import os
 import re
 import time
 from pathlib import Path
@@ -36,7 +37,15 @@ def parse_duration(text: str) -> float:
 
 
 def pick_device() -> torch.device:
-    """The accelerator of this machine, or its CPU; on CUDA, with its fast settings."""
+    """The accelerator of this machine, or its CPU; on CUDA, with its fast settings.
+
+    Raises:
+        InvalidInputError: several processes were launched, which would all write the same run.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InvalidInputError(
+            "Stages with a budget train in one process: start them with python -m, not accelerate."
+        )
     if torch.cuda.is_available():
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         torch.backends.cudnn.benchmark = True

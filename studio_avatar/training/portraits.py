@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from studio_avatar.data.prepare.pack import Pack
 from studio_avatar.data.simulate.draw import blur
 from studio_avatar.data.simulate.texel_light import TexelSimulator, typology_angle
+from studio_avatar.errors import InvalidInputError
 from studio_avatar.pipeline.relight import compose, resized, smoothed_quotient
 from studio_avatar.pipeline.skin_tone import measure_tone, set_tone
 
@@ -33,9 +34,17 @@ class Portraits:
     """
 
     def __init__(self, pack: Pack, bases, simulator: TexelSimulator):
-        """bases: a `BaseMaker`."""
+        """bases: a `BaseMaker`.
+
+        Raises:
+            InvalidInputError: the pack has none.
+        """
         self.simulator, self.bases = simulator, bases
         rgb, seen = pack.images("portraits", simulator.size), pack.images("seen")
+        if not len(rgb):
+            raise InvalidInputError(
+                "The packed file has no portraits: make it with a people.safetensors that has some."
+            )
         tones = torch.cat(
             [self._studio_tone(texture) for texture in simulator.textures[::TONE_STRIDE].split(1)]
         )

@@ -220,6 +220,13 @@ def test_not_finite_losses_stop(tmp_path):
     assert len(kept.drawn) == 7  # from step 2 on
 
 
+def test_several_processes_are_refused(monkeypatch):
+    assert budget.pick_device().type in ("cpu", "cuda", "mps", "xpu")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(InvalidInputError, match="one process"):
+        budget.pick_device()
+
+
 def test_durations():
     assert [budget.parse_duration(text) for text in ("90s", "8m", "1.5h")] == [90, 480, 5400]
     for text in ("8", "m", "0s", "8 days"):
