@@ -12,6 +12,7 @@ from .renderer import (
     ambient_occlusion,
     look_at,
     nearest_on_surface,
+    open_directions,
     render,
     render_texels,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "face_normals",
     "look_at",
     "nearest_on_surface",
+    "open_directions",
     "render",
     "render_texels",
     "vertex_normals",

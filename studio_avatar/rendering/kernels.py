@@ -125,6 +125,25 @@ def occlude(
 
 
 @wp.kernel
+def open_directions(
+    mesh: wp.uint64,
+    points: wp.array(dtype=wp.vec3),
+    normals: wp.array(dtype=wp.vec3),
+    directions: wp.array(dtype=wp.vec3),
+    reach: float,
+    is_open: wp.array2d(dtype=wp.uint8),
+):
+    """1 where nothing is in the way from a point along a direction. A little below the horizon counts, too: light that
+    wanders in skin gets there."""
+    i, k = wp.tid()
+    is_open[i, k] = wp.uint8(0)
+    if wp.dot(normals[i], directions[k]) > -0.2:
+        start = points[i] + normals[i] * 1e-3
+        if not wp.mesh_query_ray_anyhit(mesh, start, directions[k], reach):
+            is_open[i, k] = wp.uint8(1)
+
+
+@wp.kernel
 def nearest(
     mesh: wp.uint64,
     points: wp.array(dtype=wp.vec3),

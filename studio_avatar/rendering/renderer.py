@@ -177,6 +177,31 @@ def ambient_occlusion(
     return open_sky.numpy()
 
 
+def open_directions(
+    mesh: TexturedMesh, points: np.ndarray, normals: np.ndarray, directions: np.ndarray, device: str = "cpu"
+) -> np.ndarray:
+    """Which directions of the sky each of the points on a mesh sees, up to a meter away: what light needs of its geometry.
+
+    Args:
+        points: (N, 3) meters. normals: (N, 3) unit, outward. directions: (D, 3) unit.
+
+    Returns:
+        (N, D) bool.
+    """
+    wp, kernels = _warp()
+    shape = _build(wp, mesh, device)
+    is_open = wp.empty((len(points), len(directions)), dtype=wp.uint8, device=device)
+    inputs = [_vectors(wp, array, device) for array in (points, normals, directions)]
+    wp.launch(
+        kernels.open_directions,
+        dim=is_open.shape,
+        inputs=[shape.id, *inputs, 1.0],
+        outputs=[is_open],
+        device=device,
+    )
+    return is_open.numpy().astype(bool)
+
+
 def nearest_on_surface(
     vertices: np.ndarray, faces: np.ndarray, points: np.ndarray, reach: float = np.inf, device: str = "cpu"
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -442,5 +467,5 @@ def _warp():
         wp.init()  # its native part complains on stderr where there is no CUDA driver
     from . import kernels as rendering_kernels
 
-    names = ("cast", "shade", "occlude", "face_camera", "nearest")
+    names = ("cast", "shade", "occlude", "face_camera", "nearest", "open_directions")
     return wp, SimpleNamespace(**{name: getattr(rendering_kernels, name) for name in names})

@@ -1,6 +1,9 @@
 """Train one network: `python -m studio_avatar.training STAGE --help`.
 
 accelerate launch -m studio_avatar.training phone --data RUNS/data --run RUNS/phone
+python -m studio_avatar.training all --budget 8m --pack RUNS/pack.safetensors --run RUNS
+
+Tone, relight and upscaler train for a budget of time, in one process on one device.
 """
 
 import argparse
@@ -14,8 +17,9 @@ STAGES = {
     "refine_codes": "W+ codes for the next stage, for weights that come without",
     "studio": "generator of studio textures",
     "tone": "estimator of the skin tone",
-    "carry_over": "what brings the person's own marks back",
+    "relight": "from the light of the phone to that of the studio",
     "upscaler": "gradient-guided diffusion upscaler",
+    "all": "tone, relight and upscaler in turn within one budget of time",
     "plain_unet": "a baseline of the evaluation, part of no pipeline",
 }
 

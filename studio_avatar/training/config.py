@@ -83,29 +83,75 @@ class StudioConfig(LoopConfig):
 
 
 @dataclasses.dataclass(frozen=True)
-class ToneConfig(LoopConfig):
-    """Stage 3: skin tone estimator."""
+class BudgetConfig:
+    """What the stages share that train for a budget of time, on the packed file."""
 
-    steps: int = 3000
-    batch_size: int = 32
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-2
-    resolution: int = 128
-    channels: tuple[int, ...] = (32, 64, 96, 128, 128)
-    hidden: int = 256
-    mask_dropout: float = 0.5  # share of samples whose input loses a further region
-    validation_interval: int = 100
+    steps: int = 0  # the schedule ends after so many steps; 0: at the end of the budget
+    batch_size: int = 16
+    cpu_batch_size: int = 4  # where there is no accelerator
+    learning_rate: float = 8e-4  # its peak: a short linear rise, then a half cosine to zero
+    ema_decay: float = 0.998  # of the weights that are exported
+    seed: int = 0
+    checkpoint_minutes: float = 3.0
+    preview_minutes: float = 2.0
+    log_steps: int = 50
 
 
 @dataclasses.dataclass(frozen=True)
-class CarryOverConfig(LoopConfig):
-    """Stage 4: carry-over network, base plus phone texture to the person's own base."""
+class ToneConfig(BudgetConfig):
+    """Skin tone estimator."""
 
-    channels: tuple[int, ...] = (32, 64, 96, 128)
-    gradient_weight: float = 1.0
-    identity_weight: float = 0.1
-    code_noise: float = 0.1  # most standard deviation added to the codes
-    validation_interval: int = 100
+    batch_size: int = 128
+    cpu_batch_size: int = 32
+    learning_rate: float = 1.5e-3
+    weight_decay: float = 2e-2
+    resolution: int = 128
+    bank_size: int = 64  # texels of the heads that are lit
+    cpu_bank_size: int = 32
+    share: int = 16  # captures of one head
+    channels: tuple[int, ...] = (48, 80, 128, 160, 192)
+    hidden: int = 320
+    scene_dropout: float = 0.2  # share of samples that know nothing of the scene
+    l1_weight: float = 0.5  # beside the likelihood
+    evaluation_batches: int = 4  # for each row of the table
+
+
+@dataclasses.dataclass(frozen=True)
+class RelightConfig(BudgetConfig):
+    """Relight network."""
+
+    resolution: int = 512
+    bank_size: int = 256
+    channels: tuple[int, ...] = (64, 104, 168, 248, 312)
+    start: str = ""  # folder of a trained network to go on from; empty: none
+    portrait_share: float = 0.25  # share of the batch that are real portraits in another light
+    code_noise: float = 0.15  # most deviation added to the base's codes, in their standard deviations
+    l1_weight: float = 1.0
+    portrait_l1_weight: float = 0.7  # on what is finer than the portraits' evened light
+    gradient_weight: float = 2.0
+    perceptual_weight: float = 0.1
+    identity_weight: float = 0.15
+    keep_weight: float = 0.02  # price of not keeping what is seen
+    own_light_identity_weight: float = 0.3  # real portraits in their own light: the same person must come out
+    own_light_detail_weight: float = 1.0  # and the same fine detail
+    adversarial_weight: float = 0.03
+    adversarial_from: float = 0.3  # of the schedule; it rises over the next fifth
+
+
+@dataclasses.dataclass(frozen=True)
+class UpscalerConfig(BudgetConfig):
+    """Gradient-guided diffusion upscaler."""
+
+    batch_size: int = 32
+    resolution: int = 1024
+    bank_size: int = 256
+    crop: int = 256  # texels
+    crops_per_capture: int = 8
+    channels: tuple[int, ...] = (48, 80, 128)
+    gradient_dropout: float = 0.15  # share of captures without any gradient condition
+    code_noise: float = 0.15
+    gradient_weight: float = 2.0
+    perceptual_weight: float = 0.06
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,32 +164,12 @@ class PlainUNetConfig(LoopConfig):
 
 
 @dataclasses.dataclass(frozen=True)
-class UpscalerConfig(LoopConfig):
-    """Stage 5: gradient-guided diffusion upscaler."""
-
-    learning_rate: float = 5e-4
-    ema_decay: float = 0.998
-    crop: int = 256  # texels at the output resolution
-    resolution: int = 1024
-    base_resolution: int = 128
-    channels: tuple[int, ...] = (64, 96, 160)
-    gradient_dropout: float = 0.15  # share of crops without any gradient condition
-    gradient_weight: float = 4.0
-    better_phones: float = 0.6  # share of crops whose phone texture is mixed with a sharper one's
-    start: str = ""  # folder of a trained UNet to go on from; empty: none
-    true_base: float = (
-        0.3  # share of crops whose base is the true texture's average, not the networks' picture
-    )
-    validation_interval: int = 100
-
-
-@dataclasses.dataclass(frozen=True)
 class TrainingConfig:
     registrar: RegistrarConfig = RegistrarConfig()
     phone: PhoneConfig = PhoneConfig()
     studio: StudioConfig = StudioConfig()
     tone: ToneConfig = ToneConfig()
-    carry_over: CarryOverConfig = CarryOverConfig()
+    relight: RelightConfig = RelightConfig()
     plain_unet: PlainUNetConfig = PlainUNetConfig()
     upscaler: UpscalerConfig = UpscalerConfig()
 

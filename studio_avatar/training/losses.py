@@ -17,6 +17,22 @@ def masked_l1(a, b, mask):
     return masked_mean((a - b).abs(), mask)
 
 
+def weighted_l1(difference, weight):
+    """Mean of |difference| (B, C, H, W) by `weight` (B, 1, H, W) over the whole batch: what is seen more, counts more."""
+    return (difference.abs() * weight).sum() / (weight.sum() * difference.shape[1]).clamp_min(1.0)
+
+
+def weighted_gradient_l1(difference, weight, levels=4):
+    """L1 of the image gradients of a difference over an image pyramid, by weight as in `weighted_l1`."""
+    total = 0.0
+    for _ in range(levels):
+        across = difference[..., :, 1:] - difference[..., :, :-1]
+        down = difference[..., 1:, :] - difference[..., :-1, :]
+        total = total + weighted_l1(across, weight[..., :, 1:]) + weighted_l1(down, weight[..., 1:, :])
+        difference, weight = F.avg_pool2d(difference, 2), F.avg_pool2d(weight, 2)
+    return total / levels
+
+
 def masked_mse(a, b, mask):
     return masked_mean((a - b).square(), mask)
 

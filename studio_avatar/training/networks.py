@@ -1,7 +1,10 @@
-"""Networks of diffusers as the stages start them."""
+"""Networks that only training makes: UNets of diffusers as the stages start them, and a critic of patches."""
 
 import torch
+import torch.nn.functional as F
 from diffusers import UNet2DModel
+from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 
 def build_unet(channels, inputs: int, patch: int):
@@ -20,3 +23,19 @@ def build_unet(channels, inputs: int, patch: int):
     torch.nn.init.zeros_(unet.conv_out.weight)
     torch.nn.init.zeros_(unet.conv_out.bias)
     return unet
+
+
+class PatchDiscriminator(nn.Module):
+    """Tells studio textures from relit ones, patch by patch (Isola et al. 2017), with spectral normalization."""
+
+    def __init__(self, channels: tuple[int, ...] = (32, 64, 128, 192)):
+        super().__init__()
+        layers, width = [], 16  # four maps on patches of two by two texels
+        for out in channels:
+            layers += [spectral_norm(nn.Conv2d(width, out, 4, 2, 1)), nn.LeakyReLU(0.2)]
+            width = out
+        self.net = nn.Sequential(*layers, spectral_norm(nn.Conv2d(width, 1, 3, 1, 1)))
+
+    def forward(self, texture, visibility):
+        """Texture (B, 3, H, W) in [-1, 1] and visibility (B, 1, H, W) → logits (B, 1, H / 32, W / 32)."""
+        return self.net(F.pixel_unshuffle(torch.cat([texture, visibility], 1), 2))

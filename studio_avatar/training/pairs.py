@@ -4,13 +4,8 @@ from pathlib import Path
 
 import torch
 
-from studio_avatar.data.augment.augmentation import studio_masks
-from studio_avatar.head.layout import region_mask
-
 from .datasets import TextureSet, join, load_textures, mirror, to_float, to_mask
 from .loop import Draws, batch_indices
-
-NOT_SKIN = ("eyeball_left", "eyeball_right", "teeth", "tongue", "mouth")
 
 
 def load_pairs(data: Path, resolution: int, split: str = "train") -> TextureSet:
@@ -39,15 +34,3 @@ def pair_batch(pairs: TextureSet, step: int, config, accelerator):
         to_float(pairs.rgb[rows]), to_mask(pairs.seen[rows]), to_float(pairs.target[rows]), flip=flip
     )
     return tuple(part.to(accelerator.device) for part in batch)
-
-
-def tone_masks(head, resolution: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """(weight, skin), (1, 1, R, R) float32 each: where tone is measured, and where a change of tone acts.
-
-    The upper face: below it grow beards, above it hair.
-    """
-    masks = studio_masks(head, resolution)
-    bare = (masks.hairline < -0.01) & region_mask(head, resolution, "face")
-    weight = torch.from_numpy(bare.astype("float32")) * torch.from_numpy(1 - masks.beard)
-    skin = ~region_mask(head, resolution, *NOT_SKIN)
-    return weight[None, None], torch.from_numpy(skin.astype("float32"))[None, None]

@@ -6,12 +6,10 @@ import sys
 
 import pytest
 import torch
-from helpers.tiny_weights import WEIGHTS
 from safetensors.torch import load_file, save_file
 
 from studio_avatar.errors import InvalidInputError
-from studio_avatar.models import InversionEncoder, StyleGAN2Generator, ToneEstimator
-from studio_avatar.pipeline.skin_tone import measure_tone
+from studio_avatar.models import InversionEncoder, StyleGAN2Generator
 from studio_avatar.training import losses, relight
 from studio_avatar.training.checkpoint import load_checkpoint, save_checkpoint
 from studio_avatar.training.codes import RESIDUALS_FILE, load_residuals, phone_codes
@@ -19,11 +17,10 @@ from studio_avatar.training.config import LoopConfig, load_config, override
 from studio_avatar.training.datasets import drop_regions, load_textures, to_float, to_mask
 from studio_avatar.training.loop import TrainingDiverged, batch_indices, make_accelerator, train
 from studio_avatar.training.options import CONFIGS
-from studio_avatar.training.pairs import load_pairs, load_phone_set
+from studio_avatar.training.pairs import load_phone_set
 from studio_avatar.training.stages.phone import main as train_phone
 from studio_avatar.training.stages.refine_codes import main as refine_codes
 from studio_avatar.training.stages.refine_codes import refine_all
-from studio_avatar.training.stages.tone import main as train_tone
 
 TINY_PHONE = """
 phone: {steps: %d, batch_size: 4, resolution: 64, w_dim: 8, generator_channels: [8, 8, 8, 8, 8],
@@ -97,31 +94,6 @@ def test_settings_can_differ_from_the_file_for_an_ablation():
     for setting, word in (("frozen=16", "frozen"), ("steps", "--set steps=VALUE")):
         with pytest.raises(InvalidInputError, match=word):
             override(config, [setting])
-
-
-def test_tone_stage_learns_the_tone_of_the_target(data, tmp_path):
-    head = str(WEIGHTS / "head")
-    arguments = ["--data", str(data), "--run", str(tmp_path / "tone"), "--head", head, "--set"]
-    settings = [
-        "steps=120",
-        "warmup_steps=5",
-        "ema_decay=0.9",
-        "batch_size=4",
-        "resolution=64",
-        "learning_rate=0.01",
-    ]
-    settings += ["channels=[8, 8, 8, 8, 8]", "hidden=8"]
-    train_tone([*arguments, *settings])
-    net = ToneEstimator.from_pretrained(tmp_path / "tone" / "tone_estimator").eval()
-    pairs = load_pairs(data, 64)
-    assert (
-        len(pairs) == 4 and pairs.items[0]["id"] == "captures0"
-    )  # through frames first, then in texture space
-    with torch.no_grad():
-        lab, _ = net.estimate(to_float(pairs.rgb), to_mask(pairs.seen))
-    truth = measure_tone(to_float(pairs.target), net.tone_weight)
-    assert (lab - truth).norm(dim=1).mean() < 0.7 * (truth.mean(0) - truth).norm(dim=1).mean()
-    assert 0 < net.tone_weight.mean() < 0.6 < net.skin.mean() < 1
 
 
 def test_unknown_keys_stop_before_training(tmp_path):

@@ -1,14 +1,21 @@
-"""Pack both training domains: `python -m studio_avatar.data.prepare --data ../shared/data --out RUNS/data`."""
+"""Pack both training domains: `python -m studio_avatar.data.prepare --data ../shared/data --out RUNS/data`.
+
+The one file for a borrowed machine is made of them: `python -m studio_avatar.data.prepare pack --help`.
+"""
 
 import argparse
 import sys
 from pathlib import Path
 
+from studio_avatar.data.prepare.pack import main as pack
 from studio_avatar.data.prepare.sets import STAGES, prepare
 from studio_avatar.errors import StudioAvatarError
 
 
 def main(argv=None) -> int:
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["pack"]:
+        return _reported(pack, argv[1:])
     parser = argparse.ArgumentParser(
         prog="python -m studio_avatar.data.prepare", description=__doc__.splitlines()[0]
     )
@@ -28,9 +35,6 @@ def main(argv=None) -> int:
     parser.add_argument(
         "--fits", type=int, default=12, help="fitted captures a training subject, for the registrar"
     )
-    parser.add_argument(
-        "--details", type=int, default=2, help="simulated captures at full size a training subject"
-    )
     parser.add_argument("--texel-lights", type=int, default=100, help="the same in texture space")
     parser.add_argument(
         "--environments",
@@ -39,8 +43,12 @@ def main(argv=None) -> int:
     )
     parser.add_argument("--stage", choices=(*STAGES, "all"), default="all")
     options = parser.parse_args(argv)
+    return _reported(prepare, options)
+
+
+def _reported(work, options) -> int:
     try:
-        prepare(options)
+        work(options)
     except StudioAvatarError as error:
         print(f"prepare: {error}", file=sys.stderr)
         return 2

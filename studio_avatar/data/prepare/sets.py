@@ -2,16 +2,16 @@
 RUNS/data`.
 
     portraits ─ capture ───────────────────────────► portraits.safetensors         rgb, seen         256²
+    portraits, portraits_generated ─ capture ──────► people.safetensors            rgb, seen         512²
     studio set ─ resample or capture, complete ────► studio.safetensors            rgb              1024²
-                       ├─ simulate, capture ───────► details.safetensors           rgb, seen, target 1024²
                        └─ augment ─────────────────► studio_augmented.safetensors  rgb               512²
                              ├─ light texels ──────► texel_captures.safetensors    rgb, seen, target 128²
                              ├─ simulate, fit ─────► views.safetensors             rgb, trust, offset, known
                              └─ simulate, capture ─► captures.safetensors          rgb, seen, target 512²
                                 (held-out people) ─► captures_held_out.safetensors the same, registered 1024²
 
-The target of `captures` is the true texture, that of `details` the true texture through the capture's own registration
-(`true_places.py`), which captures of held-out people have as `registered`.
+The target of `captures` is the true texture. Captures of held-out people have it also as `registered`: through the
+capture's own registration (`true_places.py`).
 
 Each NAME.safetensors has arrays (uint8, offsets float16) with one row an item, and NAME.json lists the items: id, subject,
 split ("train", "validation" or "held_out"), and what was skipped and why. Finished items stay in `parts/`, so a stopped run
@@ -38,14 +38,14 @@ from studio_avatar.errors import InvalidInputError, StudioAvatarError
 from studio_avatar.head.model import HeadModel
 
 HELD_OUT_PORTRAITS, VALIDATION_PORTRAITS = 40, 20  # the last by name, and those before them
+GENERATED_HELD_OUT_EVERY = 6  # generated portraits are held out, from the first by name on
 HELD_OUT_LIGHTS, VALIDATION_LIGHTS = 6, 2  # simulated captures a subject
 VALIDATION_FITS = 4  # fitted captures a validation subject, for the registrar
 PORTRAIT_CAPTURE_SIZE, PORTRAIT_SIZE = 512, 256
 STUDIO_SIZE, SMALL_SIZE, TEXEL_SIZE = 1024, 512, 128
 TRAIN_VIEWS, TRAIN_FRAME = 3, (720, 960)
-DETAIL_VIEWS, DETAIL_FRAME = 3, (864, 1152)
 HELD_OUT_VIEWS, HELD_OUT_FRAME = 5, (1080, 1440)
-STAGES = ("studio", "views", "portraits", "texels", "details", "captures")
+STAGES = ("studio", "views", "portraits", "people", "texels", "captures")
 
 
 # Made without the registrar: what it learns from.
@@ -142,6 +142,8 @@ def plan(stage: str, options) -> dict[str, list[Job]]:
         return {
             stage: [Job(stage, n, n, s, **where) for n, s in zip(names, split[-len(names) :], strict=True)]
         }
+    if stage == "people":
+        return {stage: [Job(stage, name, name, split, **where) for name, split in _people(options.data)]}
     subjects = studio_subjects(options.data)
     trained, validation, held_out = (
         [s for s in subjects if s.split == split] for split in ("train", "validation", "held_out")
@@ -159,8 +161,6 @@ def plan(stage: str, options) -> dict[str, list[Job]]:
         return {stage: base, "studio_augmented": jobs("studio_augmented", trained, options.variants)}
     if stage == "views":
         return {stage: jobs(stage, trained, options.fits) + jobs(stage, validation, VALIDATION_FITS)}
-    if stage == "details":
-        return {stage: jobs(stage, trained, options.details) + jobs(stage, validation, 1)}
     if stage == "texels":
         return {"texel_captures": jobs("texel_captures", trained, options.texel_lights)}
     return {
@@ -168,6 +168,18 @@ def plan(stage: str, options) -> dict[str, list[Job]]:
         + jobs("captures", validation, VALIDATION_LIGHTS),
         "captures_held_out": jobs("captures_held_out", held_out, HELD_OUT_LIGHTS),
     }
+
+
+def _people(data: Path) -> list[tuple[str, str]]:
+    """(name, split) of the real portraits and, where the folder is there, the generated ones."""
+    real = [path.stem for path in sorted((data / "portraits").glob("*.jpg"))]
+    apart = ["validation"] * VALIDATION_PORTRAITS + ["held_out"] * HELD_OUT_PORTRAITS
+    splits = ["train"] * (len(real) - len(apart)) + apart
+    generated = [path.stem for path in sorted((data / "portraits_generated").glob("*.webp"))]
+    return [
+        *zip(real, splits[-len(real) :]),
+        *((n, "train" if i % GENERATED_HELD_OUT_EVERY else "held_out") for i, n in enumerate(generated)),
+    ]
 
 
 def studio_jobs(data: Path, out: Path, mark: str, count: int) -> list[Job]:
@@ -269,6 +281,19 @@ def _portrait(job: Job, head) -> dict:
     return _phone_arrays(phone, PORTRAIT_SIZE)
 
 
+def _person(job: Job, head) -> dict:
+    """A portrait at the size at which relighting learns from it."""
+    from studio_avatar.capture import capture
+
+    found = [
+        Path(job.data) / "portraits" / f"{job.id}.jpg",
+        Path(job.data) / "portraits_generated" / f"{job.id}.webp",
+    ]
+    photo = next(path for path in found if path.exists())
+    phone = capture(photo, head, size=SMALL_SIZE, registrar=_REGISTRAR)
+    return _phone_arrays(phone, SMALL_SIZE)
+
+
 def _studio(job: Job, head) -> dict:
     from studio_avatar.data.studio_set import studio_texture
 
@@ -314,14 +339,6 @@ def _capture_small(job: Job, head) -> dict:
     texture = augmented_texture(job, head) if job.split == "train" else _shrink(_studio_rgb(job), SMALL_SIZE)
     phone, truth = _photographed(job, head, texture, TRAIN_VIEWS, TRAIN_FRAME)
     return {**_phone_arrays(phone.texture, SMALL_SIZE), "target": _uint8(truth.texture)}
-
-
-def _detail(job: Job, head) -> dict:
-    from studio_avatar.data.simulate.true_places import registered_texture
-
-    phone, truth = _photographed(job, head, _studio_rgb(job), DETAIL_VIEWS, DETAIL_FRAME)
-    arrays = _phone_arrays(phone.texture, STUDIO_SIZE)
-    return {**arrays, "target": _uint8(registered_texture(head, truth, phone))}
 
 
 def light_of_variant(variant: int) -> str:
@@ -449,21 +466,21 @@ def _uint8(values: np.ndarray) -> np.ndarray:
 
 _MAKERS = {
     "portraits": _portrait,
+    "people": _person,
     "studio": _studio,
     "studio_augmented": _augmented,
     "views": _views,
     "texel_captures": _texel_capture,
-    "details": _detail,
     "captures": _capture_small,
     "captures_held_out": _capture_held_out,
 }
 _COLUMNS = {
     "portraits": ("rgb", "seen"),
+    "people": ("rgb", "seen"),
     "studio": ("rgb",),
     "studio_augmented": ("rgb",),
     "views": ("rgb", "trust", "offset", "known"),
     "texel_captures": ("rgb", "seen", "target"),
-    "details": ("rgb", "seen", "target"),
     "captures": ("rgb", "seen", "target"),
     "captures_held_out": ("rgb", "seen", "target", "registered", "scene"),
 }

@@ -1,82 +1,145 @@
-"""Stage 3: the skin tone estimator, on simulated captures of people of all tones.
+"""The skin tone estimator, on simulated captures of people of all tones in measured and painted light.
 
-Gaussian negative log likelihood of the true studio texture's tone; the estimate that counts is the one on validation people,
-captured through rendered frames. They also say by how much the estimated standard deviations fall short.
+Gaussian negative log likelihood of the studio texture's tone, with the scene told or not. At the end its standard deviations
+are widened to its errors under panoramas and a tone curve that it has never seen, and a table says how it does by family of
+light, curve, and band of tone; it is printed as JSON and lies in RUN/table.json. The people in it are those of training.
 
-    accelerate launch -m studio_avatar.training tone --data RUNS/data --head weights_card/head --run RUNS/tone
+    python -m studio_avatar.training tone --budget 2m --pack RUNS/pack.safetensors --run RUNS/tone
+    python -m studio_avatar.training tone --families painted …    (leave one family out)
 """
+
+import json
 
 import torch
 
-from studio_avatar.head.model import HeadModel
+from studio_avatar.data.prepare.pack import Pack
+from studio_avatar.data.simulate.draw import Draw
+from studio_avatar.data.simulate.texel_light import FAMILIES, typology_angle
 from studio_avatar.models import ToneEstimator
-from studio_avatar.pipeline.skin_tone import linear_to_lab, mean_linear, measure_tone
 from studio_avatar.training import losses
+from studio_avatar.training.budget import Clock, batch_size, descend, pick_device, train_within
 from studio_avatar.training.config import ToneConfig
-from studio_avatar.training.datasets import drop_regions, to_float, to_mask
-from studio_avatar.training.loop import EMA, Draws, make_accelerator, optimizer_step, train_network
-from studio_avatar.training.options import parse_stage_options
-from studio_avatar.training.pairs import load_pairs, pair_batch, tone_masks
+from studio_avatar.training.loop import EMA, sheet
+from studio_avatar.training.options import BudgetOptions, budget_parser, parse_budget_options
+from studio_avatar.training.packed import make_simulator
+
+HELD_OUT = "photographed_held_out"
+BANDS = {"light": (41, 99), "middle": (10, 41), "brown": (-30, 10), "dark": (-99, -30)}  # typology angles
+STATISTICS_SEED, CALIBRATION_SEED, TABLE_SEED = 1, 98, 99
+STATISTICS_BATCHES = 8
 
 
 class ToneStage:
-    def __init__(self, options, accelerator):
+    def __init__(self, options: BudgetOptions, device):
         config: ToneConfig = options.config
-        self.config, self.accelerator, self.draws = config, accelerator, Draws(accelerator)
-        self.pairs = load_pairs(options.data, config.resolution)
-        self.validation = load_pairs(options.data, config.resolution, "validation")
-        self.net = ToneEstimator(config.resolution, config.channels, config.hidden)
-        weight, skin = tone_masks(HeadModel.from_pretrained(options.weights["head"]), config.resolution)
-        self.net.tone_weight.copy_(weight)
-        self.net.skin.copy_(skin)
-        tones = torch.cat([measure_tone(to_float(part), weight) for part in self.pairs.target.split(64)])
-        self.net.lab_mean.copy_(tones.mean(0))
-        self.net.lab_std.copy_(tones.std(0))
-        self.net.to(accelerator.device)
-        self.ema = EMA(self.net, config.ema_decay)
-        self.optimizer = torch.optim.AdamW(
+        self.config, self.device = config, device
+        self.families = tuple(options.more.families)
+        self.batch = batch_size(config, device)
+        bank_size = config.cpu_bank_size if device.type == "cpu" else config.bank_size
+        kinds, pack = ("augmented", "studio"), Pack(options.pack)
+        self.simulator = make_simulator(pack, kinds, config.resolution, bank_size, device, config.share)
+        torch.manual_seed(config.seed)
+        self.net = ToneEstimator(config.resolution, config.channels, config.hidden).to(device)
+        self._fill_buffers()
+        optimizer = torch.optim.AdamW(
             self.net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
+        self.modules, self.optimizers = {"net": self.net}, {"net": optimizer}
+        self.ema = EMA(self.net, config.ema_decay)
+        self.emas = {"net_ema": (self.ema, self.net)}
 
-    def step(self, step):
-        phone, seen, target = pair_batch(self.pairs, step, self.config, self.accelerator)
-        seen = drop_regions(seen, self.config.mask_dropout, self.draws)
-        truth = (
-            linear_to_lab(mean_linear(target, self.net.tone_weight)) - self.net.lab_mean
-        ) / self.net.lab_std
-        mean, log_variance = self.net(phone, seen)
-        loss = losses.gaussian_nll(mean, log_variance, truth)
-        optimizer_step(self.accelerator, self.optimizer, loss)
-        log = {"nll": loss.item(), "error": ((mean - truth) * self.net.lab_std).norm(dim=1).mean().item()}
-        if step % self.config.validation_interval == 0 or step + 1 == self.config.steps:
-            log["validation_error"] = self.validation_error()
-        return log
+    def _fill_buffers(self):
+        net, masks, draw = self.net, self.simulator.masks, Draw(STATISTICS_SEED, self.device)
+        count = min(self.batch, 32)
+        labs = [self.simulator.sample(count, draw, self.families).lab for _ in range(STATISTICS_BATCHES)]
+        net.lab_mean.copy_(torch.cat(labs).mean(0))
+        net.lab_std.copy_(torch.cat(labs).std(0))
+        net.tone_weight.copy_(masks.tone_weight)
+        net.skin.copy_(masks.skin)
+        net.region.copy_((masks.face + masks.eyes).clamp(0, 1))
+
+    def step(self, draw, progress):
+        made = self.simulator.sample(self.batch, draw, self.families)
+        known = 1 - draw.chance(self.config.scene_dropout, self.batch, 1).float()
+        truth = (made.lab - self.net.lab_mean) / self.net.lab_std
+        mean, log_variance = self.net(made.phone, made.visibility, made.scene * known)
+        error = mean - truth
+        loss = losses.gaussian_nll(mean, log_variance, truth) + self.config.l1_weight * error.abs().mean()
+        descend(self.optimizers["net"], loss)
+        return {"loss": loss.detach(), "error": (error.detach() * self.net.lab_std).norm(dim=1).mean()}
+
+    def preview(self):
+        """Captures of the table, their visibility and their studio textures."""
+        made = self.simulator.sample(8, Draw(TABLE_SEED, self.device), (HELD_OUT,), held_out_curve=True)
+        return sheet(made.phone, made.visibility, made.target)
 
     @torch.no_grad()
-    def validate(self):
-        """(estimated mean, standard deviation, true tone) of the validation people's captures, (N, 3) L*a*b* each."""
-        device, net = self.accelerator.device, self.ema.module
-        mean, std = net.estimate(
-            to_float(self.validation.rgb).to(device), to_mask(self.validation.seen).to(device)
-        )
-        return mean, std, measure_tone(to_float(self.validation.target).to(device), net.tone_weight)
+    def estimates(self, seed: int, family: str, held_out_curve: bool, scene_known: bool):
+        """(estimate, its standard deviation, truth), (N, 3) L*a*b* each, under one family of light."""
+        draw, net, rows = Draw(seed, self.device), self.ema.module, []
+        for _ in range(self.config.evaluation_batches):
+            made = self.simulator.sample(self.batch, draw, (family,), held_out_curve)
+            scene = made.scene if scene_known else torch.zeros_like(made.scene)
+            rows.append((*net.estimate(made.phone, made.visibility, scene), made.lab))
+        return tuple(torch.cat(column) for column in zip(*rows, strict=True))
 
-    def validation_error(self) -> float:
-        """Mean Euclidean L*a*b* distance of estimated and true tone, validation people."""
-        mean, _, truth = self.validate()
-        return (mean - truth).norm(dim=1).mean().item()
+    def calibrate(self):
+        """Widen the exported standard deviations until they are the errors where least is known, in root mean square."""
+        lab, std, truth = self.estimates(CALIBRATION_SEED, HELD_OUT, held_out_curve=True, scene_known=False)
+        self.ema.module.spread.mul_(((lab - truth) / std).square().mean(0).sqrt())
 
-    def fit_spread(self):
-        """Widens the exported standard deviations until the validation errors are one of them, in root mean square."""
-        mean, std, truth = self.validate()
-        self.ema.module.spread.mul_(((mean - truth) / std).square().mean(0).sqrt())
+    def table(self) -> dict:
+        """One row for each family of light, tone curve (held out or not), and scene (told or not)."""
+        rows = {}
+        for family in (*FAMILIES, HELD_OUT):
+            for held_out_curve in (False, True):
+                for scene_known in (True, False):
+                    row = error_row(*self.estimates(TABLE_SEED, family, held_out_curve, scene_known))
+                    camera = "held-out curve" if held_out_curve else "training's curves"
+                    rows[f"{family}, {camera}, scene {'told' if scene_known else 'unknown'}"] = row
+        return rows
+
+
+def error_row(lab, std, truth) -> dict:
+    """Errors of the typology angle in degrees, means; None for a band without people.
+
+    z: root mean square of error over standard deviation of L*, a* and b*; within_one_std: share of them that are within.
+    """
+    error, angle = typology_angle(lab) - typology_angle(truth), typology_angle(truth)
+    z = (lab - truth) / std
+    row = {"mean": _mean(error.abs())}
+    for name, (low, high) in BANDS.items():
+        inside = (angle >= low) & (angle < high)
+        row |= {name: _mean(error[inside].abs()), f"{name}_signed": _mean(error[inside])}
+    return row | {
+        "z": [round(v, 2) for v in z.square().mean(0).sqrt().tolist()],
+        "within_one_std": round((z.abs() < 1).float().mean().item(), 3),
+    }
+
+
+def _mean(values):
+    return round(values.mean().item(), 2) if len(values) else None
+
+
+def train(options: BudgetOptions) -> None:
+    clock = Clock(options.seconds)
+    stage = ToneStage(options, pick_device())
+    steps = train_within(options.run, options.config, clock, stage)
+    stage.ema.module.spread.fill_(1.0)
+    stage.calibrate()
+    table = {"families": list(stage.families), "steps": steps, "rows": stage.table()}
+    print(json.dumps(table, indent=1))
+    (options.run / "table.json").write_text(json.dumps(table, indent=1))
+    stage.ema.module.save_pretrained(options.run / "tone_estimator")
+
+
+def parse_options(arguments=None) -> BudgetOptions:
+    parser = budget_parser("tone", __doc__)
+    parser.add_argument(
+        "--families", nargs="+", choices=FAMILIES, default=list(FAMILIES), help="of light to learn from"
+    )
+    return parse_budget_options("tone", parser, arguments)
 
 
 def main(arguments=None):
-    options = parse_stage_options("tone", __doc__, arguments, (("head", "the baked head's folder"),))
-    accelerator = make_accelerator(options.run, options.config.seed)
-    stage = ToneStage(options, accelerator)
-    train_network(options, accelerator, stage, "net", stage.net)
-    if accelerator.is_main_process:
-        stage.fit_spread()
-        stage.ema.module.save_pretrained(options.run / "tone_estimator")
+    train(parse_options(arguments))

@@ -1,21 +1,17 @@
-"""The stages that learn from captures through rendered frames: registrar and upscaler; tiny networks, made-up sets."""
+"""The registrar's stage on a made-up set: views with known offsets, warped and mirrored."""
 
 import json
 
 import pytest
 import torch
-from diffusers import UNet2DModel
-from helpers.tiny_weights import tiny_pipeline
 from safetensors.torch import save_file
 
 from studio_avatar.models import Registrar
-from studio_avatar.training.config import RegistrarConfig, UpscalerConfig
+from studio_avatar.training.config import RegistrarConfig
 from studio_avatar.training.loop import make_accelerator
 from studio_avatar.training.options import StageOptions
 from studio_avatar.training.stages.registrar import RegistrarStage, ViewSet, in_cells, warped
 from studio_avatar.training.stages.registrar import main as train_registrar
-from studio_avatar.training.stages.upscaler import UpscalerStage, gradient_correlation
-from studio_avatar.training.stages.upscaler import main as train_upscaler
 
 
 @pytest.fixture
@@ -87,67 +83,3 @@ def test_registrar_stage_writes_a_network_and_its_validation(views, tmp_path, ca
     )
     assert Registrar.from_pretrained(run / "registrar").config.resolution == 256
     assert "texels_before" in capsys.readouterr().out
-
-
-@pytest.fixture
-def runs(tmp_path):
-    """Run folders of the stages before the upscaler, and details of 128 texels: a striped person under a shadow."""
-    pipe = tiny_pipeline()
-    for stage, names in {
-        "phone": ("encoder",), "studio": ("studio_generator",), "tone": ("tone_estimator",), "carry_over": ("carry_over",)
-    }.items():  # fmt: skip
-        for name in names:
-            getattr(pipe, name).save_pretrained(tmp_path / stage / name)
-    size = 8 * pipe.base_resolution
-    stripes = torch.where(torch.arange(size) % 8 < 4, 0.4, 0.6).expand(4, size, size)
-    target = stripes[..., None] * torch.tensor([1.0, 0.8, 0.7])
-    shadow = torch.where(torch.arange(size) < size // 2, 1.0, 0.5)[:, None, None]
-    arrays = {"rgb": target * shadow, "seen": torch.ones(4, size, size), "target": target}
-    save_file(
-        {n: (255 * a).to(torch.uint8).contiguous() for n, a in arrays.items()},
-        tmp_path / "details.safetensors",
-    )
-    items = [
-        {"id": f"{i}", "split": split} for i, split in enumerate(("train", "train", "train", "validation"))
-    ]
-    (tmp_path / "details.json").write_text(json.dumps({"items": items}))
-    return tmp_path, size, pipe.base_resolution
-
-
-def test_upscaler_stage_learns_to_take_the_detail(runs, tmp_path, capsys):
-    data, size, base = runs
-    inputs = [
-        f"--{name}={data / name.replace('-', '_')}" for name in ("phone", "studio", "tone", "carry-over")
-    ]
-    settings = [
-        f"resolution={size}",
-        f"base_resolution={base}",
-        "crop=64",
-        "channels=[16, 32]",
-        "steps=40",
-        "batch_size=4",
-    ]
-    settings += [
-        "learning_rate=0.004",
-        "warmup_steps=2",
-        "ema_decay=0.9",
-        "gradient_dropout=0",
-        "validation_interval=39",
-    ]
-    run = tmp_path / "upscaler"
-    train_upscaler(["--data", str(data), "--run", str(run), *inputs, "--set", *settings])
-    assert UNet2DModel.from_pretrained(run / "unet").config.block_out_channels == [16, 32]
-    said = [line for line in capsys.readouterr().out.splitlines() if "validation_gain_db" in line]
-    assert said and (run / "preview_000039.png").exists()
-    options = StageOptions(
-        data, tmp_path / "again",
-        UpscalerConfig(resolution=size, base_resolution=base, crop=64, channels=(16, 32)),
-        {name: data / name.replace("-", "_") for name in ("phone", "studio", "tone", "carry-over")},
-    )  # fmt: skip
-    stage = UpscalerStage(options, make_accelerator(tmp_path / "again"))
-    stage.ema.module = UNet2DModel.from_pretrained(run / "unet")
-    target, plain, gradients, trust = stage.fixed_crops()
-    assert target.shape[-1] == 64 and trust.shape[1] == 1 and gradients.shape[1] == 2
-    with torch.no_grad():
-        clean = stage.predict(plain, gradients, trust)
-    assert gradient_correlation(clean, target, trust) > gradient_correlation(plain, target, trust) + 0.1

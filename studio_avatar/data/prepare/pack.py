@@ -1,0 +1,233 @@
+"""One file with all that the stages tone, relight and upscaler learn from: small enough to travel to a borrowed GPU.
+
+    studio textures 1024², augmented 512², people 512² ─ JPEG ─┐
+    visibility of people 256², covers 512² ────────────── PNG ─┤
+    panoramas, transfer bank, masks ───────────────────────────┼─► pack.safetensors (at most 40 MB)
+    MobileFaceNet, perceptual features ─────────── as they are ┘
+
+    python -m studio_avatar.data.prepare pack --data DATA --prepared RUNS/data --transfer RUNS/transfer.npz \
+        --identity RUNS/mobilefacenet.safetensors --features RUNS/features.safetensors --out RUNS/pack.safetensors
+
+Only training people are in it. `--people RUNS/data/people.safetensors` comes from `prepare --stage people`.
+"""
+
+import argparse
+import json
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.numpy import save
+from safetensors.torch import load_file
+
+from studio_avatar.data.simulate.environments import paint_panorama, read_panoramas
+from studio_avatar.data.simulate.texel_masks import TexelMasks, texel_masks
+from studio_avatar.errors import InvalidInputError
+from studio_avatar.head.model import HeadModel
+from studio_avatar.imaging.files import write_atomically
+
+MOST_BYTES = 40_000_000
+QUALITY = {"studio": 93, "augmented": 90, "portraits": 90}  # of the JPEG files
+SEEN_SIZE = 256
+MASK_SIZE = 512
+LEAST_SEEN = 0.12  # share of the texture that a portrait must show
+HELD_OUT_PANORAMAS = 6  # every eighth by name, from the fourth on
+PHOTOGRAPHED_HEIGHT, PAINTED_HEIGHT = 64, 32
+BRIGHTEST = 6e4  # what half precision holds
+
+
+class Pack:
+    """Reads the file.
+
+    Args:
+        path: written by `write_pack`.
+    Raises:
+        InvalidInputError: there is no such file, or it is no pack.
+    """
+
+    def __init__(self, path: str | Path):
+        if not Path(path).is_file():
+            raise InvalidInputError(
+                f"{path} is missing: run `python -m studio_avatar.data.prepare pack` first."
+            )
+        self._file = safe_open(str(path), "pt")
+        metadata = self._file.metadata() or {}
+        if "facts" not in metadata:
+            raise InvalidInputError(f"{path} is no packed training file.")
+        self.facts = json.loads(metadata["facts"])
+
+    def tensor(self, name: str) -> torch.Tensor:
+        return self._file.get_tensor(name)
+
+    def images(self, name: str, size: int | None = None) -> torch.Tensor:
+        """All pictures of a kind, (N, 3, H, H) or, of a gray kind, (N, H, H), uint8; `size`: averaged to it."""
+        data, starts = self.tensor(name).numpy(), self.tensor(f"{name}_at").tolist()
+        with ThreadPoolExecutor(8) as pool:
+            pictures = list(pool.map(lambda a, b: _decoded(data[a:b], size), starts[:-1], starts[1:]))
+        return torch.stack(pictures) if pictures else torch.zeros(0, size or 1, size or 1, dtype=torch.uint8)
+
+    def masks(self) -> TexelMasks:
+        names = [field.name for field in fields(TexelMasks)]
+        return TexelMasks(**{n: self.tensor(f"mask_{n}").float()[None, None] / 255 for n in names})
+
+    def transfer(self) -> dict[str, np.ndarray]:
+        """normals, bits, directions and covered, as `TransferBank` takes them."""
+        arrays = {"directions": self.tensor("directions").numpy()}
+        arrays["covered"] = self.tensor("covered").numpy().astype(bool)
+        for name, dtype in (("normals", np.int8), ("bits", np.uint8)):
+            data = zlib.decompress(self.tensor(f"{name}_z").numpy().tobytes())
+            arrays[name] = np.frombuffer(data, dtype).reshape(self.facts[name]).copy()
+        return arrays
+
+    def weights(self, name: str) -> dict[str, torch.Tensor]:
+        """State of a network, `identity` or `features`, in float32."""
+        keys = [key for key in self._file.keys() if key.startswith(f"{name}.")]
+        state = {key.removeprefix(f"{name}."): self.tensor(key) for key in keys}
+        return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+
+
+def write_pack(
+    path: Path, *, studio, augmented, portraits, seen, light: dict, transfer: dict, masks, networks: dict
+) -> int:
+    """Write the file.
+
+    Args:
+        studio, augmented, portraits: iterables of (H, H, 3) uint8 sRGB, one size each. seen: of the portraits, (S, S) uint8.
+        light: {"photographed", "photographed_held_out", "painted"}: (N, H, 2H, 3) radiance.
+        transfer: arrays of `tools/bake_transfer.py`. networks: {"identity", "features"}: state dicts.
+
+    Returns:
+        its size in bytes.
+    """
+    arrays, facts = {}, {}
+    pictures = {"studio": studio, "augmented": augmented, "portraits": portraits}
+    files = {name: [_jpeg(one, QUALITY[name]) for one in items] for name, items in pictures.items()}
+    files |= {"seen": [_png(one) for one in seen], "covers": [_png(one) for one in transfer["covers"]]}
+    for name, items in files.items():
+        facts[name] = len(items)
+        arrays[name] = np.concatenate([*items, np.zeros(0, np.uint8)])
+        arrays[f"{name}_at"] = np.cumsum([0] + [len(item) for item in items]).astype(np.int64)
+    arrays |= {name: np.minimum(radiance, BRIGHTEST).astype(np.float16) for name, radiance in light.items()}
+    for name in ("normals", "bits"):
+        arrays[f"{name}_z"] = np.frombuffer(zlib.compress(transfer[name].tobytes(), 9), np.uint8)
+        facts[name] = list(transfer[name].shape)
+    arrays |= {"directions": transfer["directions"], "covered": transfer["covered"].astype(np.uint8)}
+    for field in fields(TexelMasks):
+        mask = getattr(masks, field.name)[0, 0].numpy()
+        arrays[f"mask_{field.name}"] = np.rint(mask * 255).astype(np.uint8)
+    for network, state in networks.items():
+        for key, value in state.items():
+            arrays[f"{network}.{key}"] = (value.half() if value.is_floating_point() else value).numpy()
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    data = save(contiguous, metadata={"facts": json.dumps(facts)})
+    write_atomically(path, data)
+    return len(data)
+
+
+def _decoded(data: np.ndarray, size: int | None) -> torch.Tensor:
+    picture = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    if size and picture.shape[0] != size:
+        picture = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
+    return torch.from_numpy(picture if picture.ndim == 2 else picture[..., ::-1].transpose(2, 0, 1).copy())
+
+
+def _jpeg(rgb: np.ndarray, quality: int) -> np.ndarray:
+    bgr = np.ascontiguousarray(rgb[..., ::-1])
+    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].ravel()
+
+
+def _png(gray: np.ndarray) -> np.ndarray:
+    return cv2.imencode(".png", gray, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].ravel()
+
+
+# ------------------------------------------------------------------------------------------------
+# From the prepared sets
+# ------------------------------------------------------------------------------------------------
+
+
+def training_rows(path: Path, *names: str, most: int | None = None):
+    """Arrays `names` of a prepared set's training items, one tuple an item; of `most` items, evenly spread."""
+    index = json.loads(path.with_suffix(".json").read_text())["items"]
+    rows = [row for row, item in enumerate(index) if item["split"] == "train"]
+    rows = rows[:: max(1, -(-len(rows) // most))] if most else rows
+    with safe_open(str(path), "np") as file:
+        slices = [file.get_slice(name) for name in names]
+        for row in rows:
+            yield tuple(part[row : row + 1][0] for part in slices)
+
+
+def read_light(folder: Path, painted: int) -> dict[str, np.ndarray]:
+    """The panoramas of a folder, some of them held out, and as many painted ones as asked for."""
+    good, _ = read_panoramas(folder)
+    names = sorted(good)
+    held_out = set(names[3::8][:HELD_OUT_PANORAMAS])
+    rng = np.random.default_rng(5)
+
+    def shrunk(panoramas, height):
+        return np.stack(
+            [
+                cv2.resize(np.minimum(one, BRIGHTEST), (2 * height, height), interpolation=cv2.INTER_AREA)
+                for one in panoramas
+            ]
+        )
+
+    return {
+        "photographed": shrunk([good[n] for n in names if n not in held_out], PHOTOGRAPHED_HEIGHT),
+        "photographed_held_out": shrunk([good[n] for n in sorted(held_out)], PHOTOGRAPHED_HEIGHT),
+        "painted": shrunk([paint_panorama(rng) for _ in range(painted)], PAINTED_HEIGHT),
+    }
+
+
+def read_people(path: Path, most: int):
+    """Pictures and visibility of training people that show enough of their face, at most `most`."""
+    people = list(training_rows(path, "rgb", "seen", most=most))
+    people = [(rgb, seen) for rgb, seen in people if seen.mean() >= 255 * LEAST_SEEN]
+    small = [cv2.resize(seen, (SEEN_SIZE, SEEN_SIZE), interpolation=cv2.INTER_AREA) for _, seen in people]
+    return [rgb for rgb, _ in people], small
+
+
+def main(arguments=None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m studio_avatar.data.prepare pack",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder with light/")
+    parser.add_argument("--prepared", type=Path, required=True, help="folder of the prepared sets")
+    parser.add_argument("--transfer", type=Path, required=True, help="written by tools.bake_transfer")
+    parser.add_argument(
+        "--identity", type=Path, required=True, help="MobileFaceNet (tools.convert_mobilefacenet)"
+    )
+    parser.add_argument(
+        "--features", type=Path, required=True, help="written by studio_avatar.training.perceptual"
+    )
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument(
+        "--head", default="weights_card", help="folder or Hub id whose subfolder `head` has the head"
+    )
+    parser.add_argument("--people", type=int, default=140, help="at most so many portraits")
+    parser.add_argument("--painted", type=int, default=240, help="painted panoramas")
+    options = parser.parse_args(arguments)
+    prepared = options.prepared
+    portraits, seen = read_people(prepared / "people.safetensors", options.people)
+    size = write_pack(
+        options.out,
+        studio=(rgb for (rgb,) in training_rows(prepared / "studio.safetensors", "rgb")),
+        augmented=(rgb for (rgb,) in training_rows(prepared / "studio_augmented.safetensors", "rgb")),
+        portraits=portraits,
+        seen=seen,
+        light=read_light(options.data / "light", options.painted),
+        transfer=dict(np.load(options.transfer)),
+        masks=texel_masks(HeadModel.from_pretrained(options.head, subfolder="head"), MASK_SIZE),
+        networks={"identity": load_file(options.identity), "features": load_file(options.features)},
+    )
+    print(f"{options.out}: {size / 1e6:.1f} MB, {len(portraits)} portraits")
+    if size > MOST_BYTES:
+        raise InvalidInputError(
+            f"{options.out} has {size / 1e6:.1f} MB: with smaller --people or --painted it gets under 40."
+        )

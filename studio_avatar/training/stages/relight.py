@@ -1,0 +1,188 @@
+"""The relight network (`studio_avatar/pipeline/relight.py`): smooth gain, keep mask and repair.
+
+Simulated captures with the true tone (and a little off) given, so that it learns light and covers alone. Part of each batch
+are real portraits (`portraits.py`): evened and put into simulated light, where what is finer than their evened light
+counts; and as they are, where nobody knows the answer but that it is the same person with the same fine detail.
+
+    python -m studio_avatar.training relight --budget 4m --pack RUNS/pack.safetensors --run RUNS/relight
+    python -m studio_avatar.training relight … --set start=RUNS/relight/relight_network learning_rate=4e-4 \
+        adversarial_from=0.15
+"""
+
+import torch
+import torch.nn.functional as F
+
+from studio_avatar.data.prepare.pack import Pack
+from studio_avatar.data.simulate.draw import Draw, blur
+from studio_avatar.head.model import HeadModel
+from studio_avatar.models import RelightNetwork
+from studio_avatar.pipeline.relight import relight, resized
+from studio_avatar.pipeline.skin_tone import measure_tone, set_tone
+from studio_avatar.training import losses
+from studio_avatar.training.budget import (
+    Clock,
+    batch_size,
+    descend,
+    mixed_precision,
+    pick_device,
+    train_within,
+)
+from studio_avatar.training.config import RelightConfig
+from studio_avatar.training.face_crop import FaceCrop
+from studio_avatar.training.loop import EMA, sheet
+from studio_avatar.training.networks import PatchDiscriminator
+from studio_avatar.training.options import BudgetOptions, budget_parser, parse_budget_options
+from studio_avatar.training.packed import BaseMaker, InMixedPrecision, Judges, make_simulator
+from studio_avatar.training.portraits import Portraits
+
+TONE_ERROR = (3.0, 1.5, 2.0)  # standard deviations of what the given tone is off by, L*a*b*
+FACE = (0.2, 0.14, 0.72)  # top, left and side of the face over the texture's size
+LIGHT_OVER = 10 / 512  # of the width: what is coarser, a portrait's evened light may have wrong
+FINE = 5 / 512  # of the width: what is finer is a person's detail, whatever the light
+ADVERSARIAL_RISE = 0.2  # share of the schedule over which its weight rises
+PREVIEW_SEED = 77
+
+
+class RelightStage:
+    def __init__(self, options: BudgetOptions, device):
+        config: RelightConfig = options.config
+        self.config, self.device = config, device
+        pack = Pack(options.pack)
+        self.simulator = make_simulator(
+            pack, ("augmented", "studio"), config.resolution, config.bank_size, device
+        )
+        self.bases = BaseMaker(options.weights, device)
+        crop = FaceCrop(HeadModel.from_pretrained(options.weights, subfolder="head"))
+        self.judges = Judges(pack, crop, device)
+        self.portraits = Portraits(pack, self.bases, self.simulator)
+        batch = batch_size(config, device)
+        self.real = max(int(batch * config.portrait_share), 1)
+        self.simulated = max(batch - self.real, 1)
+        torch.manual_seed(config.seed)
+        self.net = _network(config).to(device, memory_format=torch.channels_last).train()
+        self.critic = PatchDiscriminator().to(device)
+        self.modules = {"net": self.net, "critic": self.critic}
+        self.optimizers = {
+            "net": torch.optim.AdamW(
+                self.net.parameters(), lr=config.learning_rate, weight_decay=1e-3, betas=(0.9, 0.98)
+            ),
+            "critic": torch.optim.Adam(self.critic.parameters(), lr=3e-4, betas=(0.0, 0.95)),
+        }
+        self.ema = EMA(self.net, config.ema_decay)
+        self.emas = {"net_ema": (self.ema, self.net)}
+        masks = self.simulator.masks
+        self.area = (0.4 + masks.face + 0.6 * masks.lips + 0.6 * masks.brows) * masks.covered * masks.skin
+
+    def relit(self, phone, visibility, base, lab):
+        masks, network = self.simulator.masks, InMixedPrecision(self.net, self.device)
+        return relight(base, phone, visibility, lab, network, masks.tone_weight, masks.skin)
+
+    def step(self, draw, progress):
+        phone, visibility, target, cover, trust = self.batch(draw)
+        lab = measure_tone(target, self.simulator.masks.tone_weight)
+        lab = lab + draw.normal(*lab.shape) * torch.tensor(TONE_ERROR, device=self.device)
+        target = set_tone(target, self.simulator.masks.tone_weight, lab, self.simulator.masks.skin)
+        base = self.bases(phone, visibility, draw, self.config.code_noise)
+        relit = self.relit(phone, visibility, base, lab)
+        terms = self.terms(relit.texture.float(), target, trust)
+        given_up = 1 - relit.keep / visibility.clamp_min(1e-3)
+        price = visibility * (1 - cover) * self.simulator.masks.covered
+        terms["keep"] = losses.weighted_l1(given_up, price)
+        terms |= self.own_light_terms(draw)
+        loss = sum(getattr(self.config, f"{name}_weight") * term for name, term in terms.items())
+        fooling = (relit.texture[: self.simulated].float(), visibility[: self.simulated])
+        loss = loss + self.adversarial(*fooling, progress)
+        descend(self.optimizers["net"], loss)
+        self.train_critic(target[: self.simulated], *fooling, progress)
+        return {"loss": loss.detach(), **{name: term.detach() for name, term in terms.items()}}
+
+    def batch(self, draw):
+        """Simulated captures, then portraits in simulated light: phone, visibility, target, cover, and trust (r, 1, R, R) of
+        the portraits' targets."""
+        made = self.simulator.sample(self.simulated, draw)
+        texture, visibility, trust = self.portraits.pairs(self.real, draw)
+        real = self.simulator.sample(self.real, draw, pairs=(texture, visibility))
+        trust = torch.where(real.mirrored.view(-1, 1, 1, 1), trust.flip(-1), trust) * (1 - real.cover)
+        names = ("phone", "visibility", "target", "cover")
+        return *(torch.cat([getattr(made, n), getattr(real, n)]) for n in names), trust
+
+    def terms(self, texture, target, trust):
+        """Distances of relit textures to their targets; portraits, the last, count by `trust`."""
+        n, size = self.simulated, self.config.resolution
+        area = torch.cat([self.area.expand(n, -1, -1, -1), self.area * trust])
+        difference = texture - target
+        # The portraits' evened light is no studio light: what is as coarse as it does not count.
+        off = difference[n:]
+        coarse = blur(off * trust, LIGHT_OVER * size) / blur(trust, LIGHT_OVER * size).clamp_min(0.05)
+        judged = torch.cat([texture[:n], torch.lerp(target[n:], texture[n:], (trust > 0.3).float())])
+        top, left, side = (int(size * share) for share in FACE)
+        face = (..., slice(top, top + side), slice(left, left + side))
+        return {
+            "l1": losses.weighted_l1(difference[:n], area[:n]),
+            "portrait_l1": losses.weighted_l1(off - coarse, area[n:]),
+            "gradient": losses.weighted_gradient_l1(difference, area),
+            "perceptual": self.judges.perceptual(judged[face], target[face]),
+            "identity": self.judges.identity_distance(judged, target),
+        }
+
+    def own_light_terms(self, draw):
+        """Real portraits in their own light: nobody knows the answer, but it is the same person."""
+        phone, visibility, trust = self.portraits.photos(max(self.real // 2, 1), draw)
+        lab = measure_tone(phone, self.simulator.masks.tone_weight * visibility)
+        texture = self.relit(phone, visibility, self.bases(phone, visibility), lab).texture.float()
+        difference = texture - phone
+        fine = difference - blur(difference, FINE * self.config.resolution)
+        return {
+            "own_light_identity": self.judges.identity_distance(texture, phone),
+            "own_light_detail": losses.weighted_l1(fine, self.area * trust),
+        }
+
+    def adversarial(self, texture, visibility, progress):
+        """What the critic says of relit textures, weighted."""
+        since = progress - self.config.adversarial_from
+        if since <= 0:
+            return 0.0
+        with mixed_precision(self.device):
+            answer = -self.critic(texture, visibility).float().mean()
+        return self.config.adversarial_weight * min(since / ADVERSARIAL_RISE, 1.0) * answer
+
+    def train_critic(self, real, fake, visibility, progress):
+        """Hinge loss; from a little before its answer counts."""
+        if progress <= self.config.adversarial_from - 0.05:
+            return
+        with mixed_precision(self.device):
+            answers = self.critic(real, visibility).float(), self.critic(fake.detach(), visibility).float()
+        loss = F.relu(1 - answers[0]).mean() + F.relu(1 + answers[1]).mean()
+        descend(self.optimizers["critic"], loss, max_norm=None)
+
+    @torch.no_grad()
+    def preview(self):
+        """Under held-out panoramas and tone curve: phone, visibility, base, smoothed quotient, relit, keep mask, truth."""
+        masks = self.simulator.masks
+        made = self.simulator.sample(
+            4, Draw(PREVIEW_SEED, self.device), ("photographed_held_out",), held_out_curve=True
+        )
+        base = self.bases(made.phone, made.visibility)
+        floor, relit = (
+            relight(base, made.phone, made.visibility, made.lab, network, masks.tone_weight, masks.skin)
+            for network in (None, self.ema.module)
+        )
+        base = resized(base, self.config.resolution)
+        return sheet(made.phone, made.visibility, base, floor.texture, relit.texture, relit.keep, made.target)
+
+
+def _network(config: RelightConfig) -> RelightNetwork:
+    if config.start:
+        return RelightNetwork.from_pretrained(config.start).float()
+    return RelightNetwork(config.resolution, config.channels)
+
+
+def train(options: BudgetOptions) -> None:
+    clock = Clock(options.seconds)
+    stage = RelightStage(options, pick_device())
+    train_within(options.run, options.config, clock, stage)
+    stage.ema.module.save_pretrained(options.run / "relight_network")
+
+
+def main(arguments=None):
+    train(parse_budget_options("relight", budget_parser("relight", __doc__), arguments))

@@ -1,0 +1,76 @@
+"""The packed training file: what goes in comes out."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from helpers import texel_world
+from safetensors.numpy import save_file
+
+from studio_avatar.data.prepare.pack import Pack, read_people, training_rows, write_pack
+from studio_avatar.data.prepare.sets import _people
+from studio_avatar.errors import InvalidInputError
+
+
+def test_what_is_packed_comes_out(tmp_path):
+    skins = [texture.permute(1, 2, 0).numpy() for texture in texel_world.textures()]
+    smooth = np.full((64, 64, 3), (180, 140, 120), np.uint8)
+    light = {name: texel_world.panoramas() for name in ("photographed", "photographed_held_out", "painted")}
+    networks = {"identity": {"a.weight": torch.tensor([0.5]), "a.count": torch.tensor(3)}, "features": {}}
+    path = tmp_path / "pack.safetensors"
+    size = write_pack(
+        path, studio=skins, augmented=[smooth], portraits=[], seen=[], light=light, transfer=texel_world.baked(),
+        masks=texel_world.masks(), networks=networks,
+    )  # fmt: skip
+    assert size == path.stat().st_size
+    pack = Pack(path)
+    assert pack.images("studio").shape == (4, 3, 64, 64) and pack.images("studio", 32).shape == (4, 3, 32, 32)
+    assert (
+        pack.images("augmented")[0].float() - torch.tensor([180, 140, 120.0]).view(3, 1, 1)
+    ).abs().max() < 3
+    assert len(pack.images("portraits")) == 0
+    assert np.array_equal(pack.images("covers").numpy(), texel_world.baked()["covers"])
+    for name, array in pack.transfer().items():
+        assert np.array_equal(array, texel_world.baked()[name])
+    assert (pack.masks().tone_weight - texel_world.masks().tone_weight).abs().max() < 0.01
+    assert pack.weights("identity") == {"a.weight": torch.tensor([0.5]), "a.count": torch.tensor(3)}
+    assert np.array_equal(pack.tensor("painted").numpy(), texel_world.panoramas())
+
+
+def test_missing_and_foreign_files_are_said(tmp_path):
+    with pytest.raises(InvalidInputError, match="prepare pack"):
+        Pack(tmp_path / "none.safetensors")
+    save_file({"a": np.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(InvalidInputError, match="no packed training file"):
+        Pack(tmp_path / "other.safetensors")
+
+
+def test_only_training_people_who_show_their_face_are_read(tmp_path):
+    rgb = np.arange(4, dtype=np.uint8)[:, None, None, None].repeat(8, 1).repeat(8, 2).repeat(3, 3)
+    seen = np.full((4, 8, 8), 255, np.uint8)
+    seen[2] = 0
+    save_file({"rgb": rgb, "seen": seen}, tmp_path / "people.safetensors")
+    items = [
+        {"id": str(i), "split": split} for i, split in enumerate(("train", "held_out", "train", "train"))
+    ]
+    (tmp_path / "people.json").write_text(json.dumps({"items": items}))
+    pictures, visibility = read_people(tmp_path / "people.safetensors", 10)
+    assert [int(picture[0, 0, 0]) for picture in pictures] == [0, 3]
+    assert all(one.shape == (256, 256) and one.min() == 255 for one in visibility)
+    assert len(list(training_rows(tmp_path / "people.safetensors", "rgb", most=2))) == 2
+
+
+def test_held_out_portraits_stay_apart(tmp_path):
+    for folder, suffix, count in (("portraits", "jpg", 70), ("portraits_generated", "webp", 12)):
+        (tmp_path / folder).mkdir()
+        for i in range(count):
+            (tmp_path / folder / f"{folder[-3:]}{i:02d}.{suffix}").touch()
+    splits = dict(_people(tmp_path))
+    assert [name for name, split in splits.items() if split == "train" and name.startswith("its")] == [
+        f"its{i:02d}" for i in range(10)
+    ]
+    assert [name for name, split in splits.items() if split == "held_out" and name.startswith("ted")] == [
+        "ted00",
+        "ted06",
+    ]
