@@ -255,7 +255,7 @@ def _read_picture(path: str, mode: str) -> np.ndarray:
     if not path:
         raise InvalidInputError("Give two pictures of the same size: phone_texture and seen.")
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=("PNG", "JPEG")) as image:
             return np.asarray(image.convert(mode), np.float32) / 255.0
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
         raise InvalidInputError(f"'{Path(path).name}' is no readable picture: give a PNG or JPEG.") from error

@@ -15,6 +15,8 @@ from .frame import Frame, check_side
 
 MAX_PHOTO_SIDE_PX = 2048
 
+# Pillow's names. Of what else it reads nothing is a photo, and for some (EPS) it starts other programs.
+PHOTO_FORMATS = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "AVIF", "HEIF", "TIFF", "BMP", "JPEG2000", "PPM")
 HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"heim", b"heis")
 
 
@@ -25,7 +27,7 @@ def is_photo(path: Path) -> bool:
     _check_file(path)
     _register_heif(path)
     try:
-        with Image.open(path) as image:
+        with _opened(path) as image:
             return not (image.format == "GIF" and image.is_animated)
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
         return False
@@ -56,6 +58,14 @@ def _register_heif(path: Path) -> None:
     register_heif_opener()
 
 
+def _opened(path: Path):
+    """A PIL image of one of `PHOTO_FORMATS`, not yet decoded."""
+    from PIL import Image
+
+    Image.init()
+    return Image.open(path, formats=[name for name in PHOTO_FORMATS if name in Image.OPEN])
+
+
 def read_photo(source) -> np.ndarray:
     """One photo as (H, W, 3) uint8 sRGB, upright, its long side at most `MAX_PHOTO_SIDE_PX`."""
     from PIL import Image
@@ -77,7 +87,7 @@ def read_photo(source) -> np.ndarray:
         raise UnreadableMediaError(
             f"{path.name} is not a photo that can be read: please give a JPEG, PNG or HEIC."
         )
-    with Image.open(path) as image:
+    with _opened(path) as image:
         return _upright_rgb(image, path.name)
 
 

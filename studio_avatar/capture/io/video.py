@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from studio_avatar.errors import InvalidInputError, UnreadableMediaError, UnsupportedCodecError
+from studio_avatar.imaging.media import open_media
 
 from .color import HDR_TRANSFERS, is_plain, to_srgb
 from .frame import Frame, check_side
@@ -121,9 +122,9 @@ def _video_frames(path: Path) -> Iterator[Frame]:
 
     try:
         # The file is opened twice: first only to look at the times of its packets.
-        with av.open(str(path)) as container:
+        with open_media(path) as container:
             plan = _plan(container, _picture_stream(container, path))
-        with av.open(str(path)) as container:
+        with open_media(path) as container:
             yield from _sampled(container, _picture_stream(container, path), plan, path.name)
     except (av.error.FFmpegError, OSError) as error:
         raise UnreadableMediaError(
