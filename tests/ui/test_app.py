@@ -1,5 +1,6 @@
 """The web demo without a browser: its parts, and its endpoints as a program calls them."""
 
+import gc
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 import zipfile
 from contextlib import closing
 from pathlib import Path
@@ -26,7 +28,7 @@ from studio_avatar.ui.layout import chosen_settings
 from studio_avatar.ui.progress import RunProgress, expected_seconds
 from studio_avatar.ui.server import ServerOptions, launch
 from studio_avatar.ui.service import UNEXPECTED, AvatarService, file_stem, user_sentence
-from studio_avatar.ui.sessions import KEEP_SECONDS, SessionFolders
+from studio_avatar.ui.sessions import KEEP_SECONDS, HeldCaptures, SessionFolders
 from studio_avatar.ui.worker import Done, Ready, StageProgress, follow
 
 FACE_SUFFIXES = {".mp4", ".png", ".glb", ".json", ".zip"}
@@ -111,6 +113,32 @@ def test_a_session_folder_is_private_and_forgotten(tmp_path):
     sessions.forget("a")
     assert not first.exists() and second.exists()
     assert not upload.exists() and example.exists()
+
+
+class BigCapture:
+    """Stands for a capture in memory; can be watched."""
+
+
+def test_a_capture_is_freed_when_its_page_closes():
+    sessions = SessionFolders()
+    capture = BigCapture()
+    watched = weakref.ref(capture)
+    sessions.captures.hold("a", capture)
+    del capture
+    assert sessions.captures.of("a") is watched() is not None and sessions.captures.of("b") is None
+    sessions.forget("a")
+    gc.collect()
+    assert watched() is None and len(sessions.captures) == 0
+
+
+def test_captures_in_memory_are_few_and_of_the_last_hour():
+    captures = HeldCaptures(most=2)
+    for visitor in "abc":
+        captures.hold(visitor, visitor.upper())
+    captures.hold("b", "B2")
+    assert [captures.of(visitor) for visitor in "abc"] == [None, "B2", "C"]
+    captures.drop_older_than(time.time() + 1)
+    assert len(captures) == 0
 
 
 @pytest.mark.parametrize("name", ["../../outside", "/etc", "", "a/b"])
