@@ -31,14 +31,17 @@ class HeldCaptures(Generic[Capture]):
     def __init__(self, most: int = MOST_CAPTURES):
         self._most = most
         self._held: OrderedDict[str, tuple[float, Capture]] = OrderedDict()
+        self._left: dict[str, float] = {}  # a check may end just after its page was closed
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._held)
 
     def hold(self, session: str, capture: Capture) -> None:
-        """Keep this session's capture in place of an older one."""
+        """Keep this session's capture in place of an older one, unless its page was closed meanwhile."""
         with self._lock:
+            if session in self._left:
+                return
             self._held.pop(session, None)
             self._held[session] = (time.time(), capture)
             while len(self._held) > self._most:
@@ -54,9 +57,16 @@ class HeldCaptures(Generic[Capture]):
         with self._lock:
             self._held.pop(session, None)
 
+    def leave(self, session: str) -> None:
+        """The session's page was closed: free its capture, and hold none for it any more."""
+        with self._lock:
+            self._held.pop(session, None)
+            self._left[session] = time.time()
+
     def drop_older_than(self, time_stamp: float) -> None:
         """Free what was held before `time_stamp` [seconds since 1970]."""
         with self._lock:
+            self._left = {session: since for session, since in self._left.items() if since >= time_stamp}
             for session in [session for session, (since, _) in self._held.items() if since < time_stamp]:
                 del self._held[session]
 
@@ -100,7 +110,7 @@ class SessionFolders:
 
     def forget(self, session: str) -> None:
         """Delete the session's uploads and results, and free its capture."""
-        self.captures.drop(session)
+        self.captures.leave(session)
         mine = self._uploads.pop(session, set())
         # gradio names an upload after its content: two visitors who bring the same file share it
         for path in mine.difference(*self._uploads.values()):

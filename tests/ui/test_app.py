@@ -129,6 +129,8 @@ def test_a_capture_is_freed_when_its_page_closes():
     sessions.forget("a")
     gc.collect()
     assert watched() is None and len(sessions.captures) == 0
+    sessions.captures.hold("a", BigCapture())  # a check that ended too late
+    assert len(sessions.captures) == 0
 
 
 def test_captures_in_memory_are_few_and_of_the_last_hour():
