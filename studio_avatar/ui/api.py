@@ -111,17 +111,17 @@ def _settings_components() -> list:
     defaults = CreationSettings()
     return [
         gr.Number(defaults.seed, label="seed", precision=0, visible=False),
-        gr.Number(defaults.steps, label="steps", precision=0, minimum=1, maximum=50, visible=False),
+        gr.Number(defaults.steps, label="steps", precision=0, minimum=1, maximum=8, visible=False),
         gr.Number(
             defaults.inversion_steps,
             label="inversion_steps",
             precision=0,
             minimum=0,
-            maximum=1000,
+            maximum=300,
             visible=False,
         ),
         gr.Number(defaults.guidance, label="guidance", minimum=0, maximum=1, visible=False),
-        gr.Number(defaults.size, label="size", precision=0, minimum=128, maximum=4096, visible=False),
+        gr.Number(defaults.size, label="size", precision=0, minimum=128, maximum=2048, visible=False),
         gr.Number(defaults.skin_tone, label="skin_tone", visible=False),
     ]
 

@@ -43,7 +43,7 @@ CHECKED = {
 }
 DONE = "Done. Turn the head, move its light, drag the divider."
 WAITING = "Starting ..."
-STOPPED = "Stopped. Nothing was kept."
+STOPPED = "Stopped. Your files go when you close the page."
 EXAMPLE_TITLES = {
     "good": "Uneven light, head turning: one click to the avatar",
     "weak": "Dark and never turning: see what the check says",

@@ -4,11 +4,13 @@ Gradio brings some fifty; the page and the API need half of them. What is in nei
 fails, so that a new version's routes are looked at before they are served.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
 API = "/gradio_api"
+UPLOAD = f"{API}/upload"
+FULL = "There is no room for another upload at the moment: please try again in a few minutes."
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ OPEN = (
     # What page and API clients do.
     *_open(True, "GET", "/config", "/config/", f"{API}/info", f"{API}/info/", f"{API}/app_id"),
     *_open(True, "GET HEAD", f"{API}/file={{path_or_url:path}}"),
-    *_open(True, "POST", f"{API}/upload", f"{API}/queue/join", f"{API}/run/{{api_name}}", f"{API}/call/{{api_name}}"),
+    *_open(True, "POST", UPLOAD, f"{API}/queue/join", f"{API}/run/{{api_name}}", f"{API}/call/{{api_name}}"),
     *_open(True, "POST", f"{API}/cancel", f"{API}/reset"),
     *_open(True, "GET", f"{API}/queue/data", f"{API}/call/{{api_name}}/{{event_id}}", f"{API}/upload_progress"),
     *_open(True, "GET", f"{API}/heartbeat/{{session_hash}}", f"{API}/queue/status"),
@@ -114,10 +116,14 @@ CLOSED = {
 
 
 class OnlyJudgedRoutes:
-    """ASGI middleware: what is not in `OPEN` does not exist, and what needs the login asks for it."""
+    """ASGI middleware: what is not in `OPEN` does not exist, and what needs the login asks for it.
 
-    def __init__(self, app):
+    has_room_for: whether that many bytes can be taken in; an upload is refused before its first byte otherwise.
+    """
+
+    def __init__(self, app, has_room_for: Callable[[int], bool]):
         self._app = app
+        self._has_room_for = has_room_for
 
     async def __call__(self, scope, receive, send):
         from starlette.responses import JSONResponse
@@ -131,6 +137,8 @@ class OnlyJudgedRoutes:
             answer = JSONResponse({"detail": "There is nothing here."}, 404)
         elif route.login and not _may_enter(scope):
             answer = JSONResponse({"detail": "Log in first."}, 401)
+        elif route.path == UPLOAD and not self._has_room_for(_announced_bytes(scope)):
+            answer = JSONResponse({"detail": FULL}, 507)
         else:
             answer = self._app
         return await answer(scope, receive, send)
@@ -149,6 +157,12 @@ def _patterns() -> list[tuple]:
     from starlette.routing import compile_path
 
     return [(compile_path(route.path)[0], route) for route in OPEN]
+
+
+def _announced_bytes(scope) -> int:
+    """How long a request's body says it is; a body without a length is taken for none, and gradio limits it."""
+    length = dict(scope["headers"]).get(b"content-length", b"0")
+    return int(length) if length.isdigit() else 0
 
 
 def _may_enter(scope) -> bool:

@@ -105,7 +105,8 @@ def app_arguments(service, page) -> dict:
 
     from .routes import OnlyJudgedRoutes
 
-    return {"routes": [_health(service, page)], "middleware": [Middleware(OnlyJudgedRoutes)]}
+    gate = Middleware(OnlyJudgedRoutes, has_room_for=service.sessions.has_room_for)
+    return {"routes": [_health(service, page)], "middleware": [gate]}
 
 
 def _head() -> str:

@@ -29,6 +29,7 @@ def application(monkeypatch, **options):
     service = AvatarService("nowhere", sessions, lambda weights: None)
     page = build_app(service, lambda function: function)
     page.queue(max_size=2)
+    page.max_file_size = None  # which `launch` sets
     for name, value in options.items():
         setattr(page, name, value)
     return gradio.routes.App.create_app(page, app_kwargs=app_arguments(service, page))
@@ -95,3 +96,12 @@ def test_who_logs_in_may_enter(guarded):
     assert client.get("/health").status_code == 200
     assert client.post("/login", data={"username": "studio", "password": "light"}).status_code == 200
     assert client.get("/config").status_code == 200
+
+
+def test_a_full_disk_is_a_sentence_before_the_upload(client):
+    file = {"files": ("selfie.mp4", b"1" * 100)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("studio_avatar.ui.sessions.MOST_BYTES", 50)
+        refused = client.post("/gradio_api/upload", files=file)
+    assert refused.status_code == 507 and "try again in a few minutes." in refused.json()["detail"]
+    assert client.post("/gradio_api/upload", files=file).status_code == 200
