@@ -9,7 +9,7 @@ from studio_avatar.errors import UnreadableMediaError
 
 from .clip_plan import MAX_FRAME_PIXELS, MAX_SAMPLES, MAX_SAMPLES_PER_SECOND, MAX_SECONDS
 from .frame import Frame, check_side
-from .photos import READING_ERRORS, check_file, open_picture, to_srgb
+from .photos import READING_ERRORS, check_file, is_photo, open_picture, to_srgb
 
 ANIMATED_FORMATS = ("WEBP", "PNG", "AVIF")
 MAX_PICTURES = 3600  # a minute at 60 a second; each has to be decoded, because it is built on those before it
@@ -26,6 +26,15 @@ def is_animation(path: Path) -> bool:
             return image.format in ANIMATED_FORMATS and getattr(image, "is_animated", False)
     except (*READING_ERRORS, Image.DecompressionBombError):
         return False  # whatever it is: `is_photo` says what is wrong with it
+
+
+def is_still(path: Path) -> bool:
+    """Whether a file is one photo, by its content; everything else may be a clip.
+
+    Raises:
+        CaptureError: it is no file, empty, or a camera's raw data.
+    """
+    return not is_animation(path) and is_photo(path)
 
 
 def animation_frames(path: Path, longest_side_px: int) -> Iterator[Frame]:

@@ -107,12 +107,17 @@ def make_plan(container, path: Path) -> Plan:
 # Which track
 
 
-def _picture_streams(container, path: Path) -> list:
-    """Video tracks that can be decoded; the cover picture of a song is a "video" track, too, and none of them."""
+def picture_tracks(container) -> list:
+    """Streams of moving pictures; the cover picture of a song is a "video" stream, too, and none of them."""
     from av.stream import Disposition
 
+    return [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+
+
+def _picture_streams(container, path: Path) -> list:
+    """Tracks that can be decoded."""
     name, entries = path.name, _sample_entries(path)
-    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    streams = picture_tracks(container)
     if not streams:
         raise UnreadableMediaError(
             f"{name} has no pictures, only sound or text: please give a video of the face."

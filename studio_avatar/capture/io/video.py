@@ -16,12 +16,21 @@ from studio_avatar.errors import InvalidInputError, UnreadableMediaError
 from studio_avatar.imaging.media import open_media
 
 from .animation import animation_frames, is_animation
-from .clip_plan import MAX_SAMPLES, MAX_SECONDS, WHOLE, Clock, Plan, check_picture_size, make_plan
+from .clip_plan import (
+    MAX_SAMPLES,
+    MAX_SECONDS,
+    WHOLE,
+    Clock,
+    Plan,
+    check_picture_size,
+    make_plan,
+    picture_tracks,
+)
 from .color import HDR_TRANSFERS, is_plain, to_srgb
 from .frame import Frame
 from .photos import is_photo, on_one_canvas, read_photo
 
-__all__ = ["MAX_PHOTOS", "MAX_SAMPLES", "MAX_VIDEO_SIDE_PX", "read_frames"]
+__all__ = ["MAX_PHOTOS", "MAX_SAMPLES", "MAX_VIDEO_SIDE_PX", "has_pictures", "read_frames"]
 
 MAX_VIDEO_SIDE_PX = 1280
 MAX_PHOTOS = 5  # all are held in memory at once
@@ -46,6 +55,21 @@ def read_frames(source, mirrored: bool = False) -> Iterator[Frame]:
             flipped = np.ascontiguousarray(frame.rgb[:, ::-1])
             frame = replace(frame, rgb=flipped, picture=(width - right, top, width - left, bottom))
         yield frame
+
+
+def has_pictures(path: Path) -> bool:
+    """Whether a file is a clip, by its content and header: one with a video track that is no song's cover.
+
+    Raises:
+        UnreadableMediaError: it is a playlist.
+    """
+    import av
+
+    try:
+        with open_media(path) as container:
+            return bool(picture_tracks(container))
+    except av.error.FFmpegError:
+        return False
 
 
 def _frames_of(source) -> Iterator[Frame]:
