@@ -4,8 +4,10 @@ What each command takes and does is in its module of `studio_avatar.cli.commands
 """
 
 import argparse
+import errno
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from studio_avatar.errors import StudioAvatarError
 from studio_avatar.version import __version__
@@ -19,16 +21,30 @@ INTERRUPTED_EXIT = 130  # 128 + SIGINT, as shells have it
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; a user's error is one sentence on stderr, no traceback."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    dashed = next((name for name in arguments if name.startswith("-") and Path(name).is_file()), None)
+    if dashed:
+        return _refuse(f"'{dashed}' begins like an option: write ./{dashed} if you mean the file.")
     options = _parser().parse_args(_with_command(arguments))
     try:
         return COMMANDS[options.command].run(options)
     except StudioAvatarError as error:
         return _refuse(str(error))
     except OSError as error:
-        return _refuse(f"Cannot read or write '{error.filename}': {error.strerror}.")
+        return _refuse(_os_sentence(error))
     except KeyboardInterrupt:
         print("\nstudio-avatar: stopped; nothing was written.", file=sys.stderr)
         return INTERRUPTED_EXIT
+
+
+def _os_sentence(error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
+        return "The disk is full: free some space, or choose another folder with --output."
+    reason = error.strerror or str(error).strip() or type(error).__name__
+    return (
+        f"Cannot read or write '{error.filename}': {reason}."
+        if error.filename
+        else f"Cannot go on: {reason}."
+    )
 
 
 def _with_command(arguments: list[str]) -> list[str]:

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 STAGING_DIGITS = 12  # of the random part of a temporary name
+LONGEST_NAME = 255  # bytes
 
 
 def write_atomically(path: str | os.PathLike, data: bytes) -> Path:
@@ -32,21 +33,27 @@ def write_atomically(path: str | os.PathLike, data: bytes) -> Path:
 
 @contextmanager
 def new_folder(target: str | os.PathLike) -> Iterator[Path]:
-    """Yield a staging folder beside `target` that becomes `target` when the block succeeds.
+    """Yield a staging folder that becomes `target` when the block succeeds.
 
-    An older `target` is replaced as a whole. When the block raises, the staging folder and every parent
-    folder made for it are removed, and an older `target` is left as it was.
+    An older `target` is replaced as a whole; a link stays, and the folder that it leads to is replaced. A folder that
+    cannot be renamed (a mount point, the working folder, one whose parent is read-only) stays, and its files are
+    replaced one by one. When the block raises, the staging folder and every parent folder made for it are removed, and
+    an older `target` is left as it was.
 
     Raises:
         OSError: the folder cannot be made or put in place.
     """
-    target = Path(target)
+    target = Path(target).resolve()
     missing = [folder for folder in target.parents if not folder.exists()]  # deepest first
-    staging = _hidden_sibling(target)
+    fixed = target.is_dir() and not _can_be_renamed(target)
+    staging = _staging_in(target, target.name) if fixed else _hidden_sibling(target)
     try:
         staging.mkdir(parents=True)
         yield staging
-        _swap_in(staging, target)
+        if fixed:
+            _fill(staging, target)
+        else:
+            _swap_in(staging, target)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         for folder in missing:
@@ -56,12 +63,46 @@ def new_folder(target: str | os.PathLike) -> Iterator[Path]:
 
 
 def remove_staging(target: str | os.PathLike) -> None:
-    """Remove what processes that were killed left beside `target`; nobody may be writing it now."""
-    target = Path(target)
-    staging = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{{STAGING_DIGITS}}}")
-    for path in target.parent.iterdir() if target.parent.is_dir() else ():
-        if staging.fullmatch(path.name):
-            shutil.rmtree(path)
+    """Remove what processes that were killed left beside `target` or in it; nobody may be writing it now."""
+    target = Path(target).resolve()
+    for folder in (target.parent, target):
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if is_staging(path.name, target.name):
+                shutil.rmtree(path)
+
+
+def is_staging(name: str, target_name: str) -> bool:
+    """Whether a file name is one that `new_folder` uses on the way to a target of this name."""
+    return (
+        re.fullmatch(rf"{re.escape(_staging_stem(target_name))}[0-9a-f]{{{STAGING_DIGITS}}}", name)
+        is not None
+    )
+
+
+def _can_be_renamed(folder: Path) -> bool:
+    here = Path.cwd()
+    in_use = folder == here or folder in here.parents
+    return not in_use and not os.path.ismount(folder) and os.access(folder.parent, os.W_OK)
+
+
+def _fill(staging: Path, target: Path) -> None:
+    """Move everything of `staging` into `target` in place of what it had; what is new is there before what is old goes."""
+    old = {path.name for path in target.iterdir()} - {staging.name}
+    for path in sorted(staging.iterdir()):
+        if (target / path.name).is_dir():
+            shutil.rmtree(target / path.name)
+        os.replace(path, target / path.name)
+        old.discard(path.name)
+    for name in old:
+        _remove(target / name)
+    staging.rmdir()
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def _swap_in(staging: Path, target: Path) -> None:
@@ -77,12 +118,19 @@ def _swap_in(staging: Path, target: Path) -> None:
     except BaseException:
         aside.rename(target)
         raise
-    if aside.is_dir():
-        shutil.rmtree(aside)
-    else:
-        aside.unlink()
+    _remove(aside)
 
 
 def _hidden_sibling(path: Path) -> Path:
     """A name in the same folder, hence on the same disk, that nobody else uses."""
-    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:STAGING_DIGITS]}")
+    return _staging_in(path.parent, path.name)
+
+
+def _staging_in(folder: Path, name: str) -> Path:
+    return folder / f"{_staging_stem(name)}{uuid.uuid4().hex[:STAGING_DIGITS]}"
+
+
+def _staging_stem(name: str) -> str:
+    """How temporary names for `name` begin, short enough for every disk (255 bytes)."""
+    room = LONGEST_NAME - STAGING_DIGITS - 2
+    return f".{name.encode()[:room].decode(errors='ignore')}."

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from .media import demuxer_options
+
 
 def encode_h264(
     frames: Iterable[np.ndarray],
@@ -39,5 +41,5 @@ def decode(video: bytes) -> list[np.ndarray]:
     """All frames of a short MP4 file, uint8 sRGB (H, W, 3)."""
     import av
 
-    with av.open(io.BytesIO(video)) as container:
+    with av.open(io.BytesIO(video), format="mp4", options=demuxer_options()) as container:
         return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]

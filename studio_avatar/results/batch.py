@@ -21,10 +21,15 @@ from studio_avatar.errors import InvalidInputError, StudioAvatarError
 from studio_avatar.imaging.files import new_folder, remove_staging
 
 from .folder import ResultFiles, check_target, save_results
-from .settings import CreationSettings, create_avatar, has_photo_name
+from .settings import CreationSettings, create_avatar
 
 LOGGER = logging.getLogger(__name__)
-VIDEO_SUFFIXES = {".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi", ".3gp"}
+# Files that say that they are captures get a job even when nothing in them can be read: its line says what is wrong.
+CAPTURE_SUFFIXES = {
+    ".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi", ".3gp", ".3g2", ".mts", ".m2ts", ".ts", ".wmv", ".flv", ".mpg",
+    ".mpeg", ".ogv", ".gif", ".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif",
+}  # fmt: skip
+NO_CAPTURE = "It is no video or photo that can be read."
 SUMMARY_FILE = "batch.jsonl"
 LONGEST_WAIT = timedelta(days=30)  # of a process that is done for the slowest one
 
@@ -43,7 +48,8 @@ class JobReport:
 
     Attributes:
         video: file name. folder: name of its result folder, or None.
-        status: "done" now, "skipped" because an earlier run with the same settings and weights finished it, or "failed".
+        status: "done" now, "skipped" because an earlier run with the same settings and weights finished it, "failed", or
+            "left out" because it is no capture.
         seconds: spent on it now. seen_share: mean of the provenance map, in [0, 1], or None.
         error: what the user can do about a failure, or None.
     """
@@ -57,6 +63,12 @@ class JobReport:
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), ensure_ascii=False)
+
+
+def find_left_out(folder: Path) -> list[JobReport]:
+    """A line for every file directly in `folder` that is no capture, hidden ones aside, by name."""
+    files = sorted(path for path in folder.iterdir() if _is_file(path) and not _is_capture(path))
+    return [JobReport(path.name, "left out", None, 0.0, None, _why_left_out(path)) for path in files]
 
 
 def find_jobs(folder: Path, output: Path) -> list[Job]:
@@ -131,12 +143,26 @@ def is_one_of_many() -> bool:
     return int(os.environ.get("WORLD_SIZE", 1)) > 1
 
 
+def _is_file(path: Path) -> bool:
+    return path.is_file() and not path.name.startswith(".")
+
+
 def _is_capture(path: Path) -> bool:
-    return (
-        path.is_file()
-        and not path.name.startswith(".")
-        and (has_photo_name(path) or path.suffix.lower() in VIDEO_SUFFIXES)
-    )
+    return _is_file(path) and (path.suffix.lower() in CAPTURE_SUFFIXES or _why_left_out(path) is None)
+
+
+@functools.cache
+def _why_left_out(path: Path) -> str | None:
+    """What is wrong with a file whose name does not say that it is a capture; None if its content is one."""
+    from studio_avatar.capture.io.animation import is_still
+    from studio_avatar.capture.io.video import has_pictures
+
+    try:
+        return None if is_still(path) or has_pictures(path) else NO_CAPTURE
+    except StudioAvatarError as error:
+        return str(error)
+    except OSError as error:
+        return f"It cannot be read: {error.strerror}."
 
 
 def _attempt(pipeline, job: Job, settings: CreationSettings, weights_revision: str) -> JobReport:

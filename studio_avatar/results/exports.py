@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from studio_avatar.errors import InvalidInputError, MissingDependencyError
+from studio_avatar.errors import InvalidInputError
 
+LOGGER = logging.getLogger(__name__)
 FORMATS = ("obj", "folder")  # beside GLB, which is always there
 GLB, LIGHT_GLB, PREVIEW, TURNTABLE, OBJ_FOLDER, PLAIN_FOLDER = (
     "avatar.glb", "avatar_light.glb", "preview.png", "turntable.mp4", "avatar_obj", "avatar_plain",
@@ -37,8 +39,8 @@ GLB_ONLY = ExportSettings(preview=False)
 def write_exports(avatar, folder: Path, settings: ExportSettings, prefix: str = "") -> None:
     """Write the avatar's files into an existing folder, their names beginning with `prefix`.
 
-    A capture with one keyframe has no animation; its GLB is written without. Pictures that cannot be made for want of
-    warp-lang are left out, and a warning says so.
+    A capture with one keyframe has no animation; its GLB is written without. Pictures that cannot be made, whatever the
+    reason, are left out, and a warning says so.
     Raises:
         OSError: a file cannot be written.
     """
@@ -50,10 +52,20 @@ def write_exports(avatar, folder: Path, settings: ExportSettings, prefix: str = 
         avatar.export(folder / f"{prefix}{OBJ_FOLDER}.obj")
     if "folder" in settings.also:
         avatar.export(folder / f"{prefix}{PLAIN_FOLDER}")
+    if settings.preview:
+        _optional(avatar.preview, folder / f"{prefix}{PREVIEW}")
+    if settings.turntable:
+        _optional(avatar.turntable, folder / f"{prefix}{TURNTABLE}")
+
+
+def _optional(write: Callable[[Path], object], path: Path) -> None:
+    """Write a picture of the avatar, or say why it is left out: it is not worth the minute of work before it.
+
+    Warp, which draws it, compiles its kernels into a cache folder; compiler, disk or a full memory may say no.
+    """
     try:
-        if settings.preview:
-            avatar.preview(folder / f"{prefix}{PREVIEW}")
-        if settings.turntable:
-            avatar.turntable(folder / f"{prefix}{TURNTABLE}")
-    except MissingDependencyError as error:
-        logging.getLogger(__name__).warning("%s The pictures of the avatar were left out.", error)
+        write(path)
+    except Exception as error:
+        path.unlink(missing_ok=True)
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        LOGGER.warning("%s was left out: %s", path.name, reason[0])

@@ -3,13 +3,15 @@
 import json
 import os
 import platform
+import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from importlib import metadata
 from pathlib import Path
 
 from studio_avatar.errors import InvalidInputError
-from studio_avatar.imaging.files import write_atomically
+from studio_avatar.imaging.files import is_staging, write_atomically
 from studio_avatar.imaging.image_io import encode_png, unit_to_uint8
 from studio_avatar.version import __version__
 
@@ -17,6 +19,8 @@ from .exports import EXTRA_NAMES, GLB, GLB_ONLY, ExportSettings, write_exports
 from .settings import CreationSettings
 from .summary import seen_by_region
 
+ELSEWHERE = "choose another folder with --output."
+NEEDED_BYTES = 100 << 20  # for the largest result, twice: the older one goes last
 REPORTED_PACKAGES = ("torch", "diffusers", "transformers", "mediapipe", "numpy")
 
 
@@ -58,18 +62,37 @@ class ResultFiles:
 
 
 def check_target(target: Path, own_names: set[str] | None = None) -> None:
-    """Refuse a place that cannot be written, or whose files are not ours to replace.
+    """Refuse a place that cannot be written, or whose files are not ours to replace, before any work is done.
 
     own_names: the files that a result has; those of `ResultFiles` if not given.
     """
+    for folder in (target, *target.parents):
+        if folder.is_symlink() and not folder.exists():
+            raise InvalidInputError(
+                f"'{folder}' is a link to '{os.readlink(folder)}', which is not there: make that folder, or {ELSEWHERE}"
+            )
     existing = next(folder for folder in (target, *target.parents) if folder.exists())
     if not existing.is_dir():
-        raise InvalidInputError(f"'{existing}' is a file: choose another folder with --output.")
-    if not os.access(existing, os.W_OK):
-        raise InvalidInputError(f"'{existing}' cannot be written: choose another folder with --output.")
+        raise InvalidInputError(f"'{existing}' is a file: {ELSEWHERE}")
+    _check_writable(existing)
     own_names = ResultFiles.names() | EXTRA_NAMES if own_names is None else own_names
-    if existing == target and not {path.name for path in target.iterdir()} <= own_names:
-        raise InvalidInputError(f"'{target}' has other files in it: choose another folder with --output.")
+    if existing == target:
+        others = {path.name for path in target.iterdir()} - own_names
+        if not all(is_staging(name, target.resolve().name) for name in others):
+            raise InvalidInputError(f"'{target}' has other files in it: {ELSEWHERE}")
+
+
+def _check_writable(folder: Path) -> None:
+    """Try it: rights alone do not tell what a disk, a mount or a network share allows."""
+    try:
+        Path(tempfile.mkdtemp(prefix=".studio-avatar-", dir=folder)).rmdir()
+    except OSError as error:
+        raise InvalidInputError(f"'{folder}' cannot be written ({error.strerror}): {ELSEWHERE}") from error
+    free = shutil.disk_usage(folder).free
+    if free < NEEDED_BYTES:
+        raise InvalidInputError(
+            f"The disk of '{folder}' has {free >> 20} MB left and a result needs {NEEDED_BYTES >> 20}: {ELSEWHERE}"
+        )
 
 
 def save_results(

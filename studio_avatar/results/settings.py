@@ -8,8 +8,6 @@ from typing import get_args
 
 from studio_avatar.errors import InvalidInputError, MediaNotFoundError
 
-PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif"}
-
 STAGE_TITLES = {
     "load": "Loading the networks",
     "landmarks": "Finding the face",
@@ -169,28 +167,29 @@ def stage_title(stage: str) -> str:
     return STAGE_TITLES.get(stage, stage.replace("_", " ").capitalize())
 
 
-def has_photo_name(path: str | os.PathLike) -> bool:
-    """Whether the file's name says that it is a still picture; `capture.io.photos.is_photo` looks inside."""
-    return Path(path).suffix.lower() in PHOTO_SUFFIXES
-
-
 def capture_arguments(paths: Sequence[str | os.PathLike]) -> dict:
     """The pipeline's `video=` or `images=` for one video, or one or more photos of one person.
 
     Raises:
         MediaNotFoundError: a path is no file.
         InvalidInputError: no path, several videos, or a video among photos.
+        UnreadableMediaError: a file is empty, or a camera's raw data.
     """
+    from studio_avatar.capture.io.animation import is_still
+
     if not paths:
         raise InvalidInputError("Give one video, or one or more photos of the same person.")
     for path in paths:
         if not Path(path).is_file():
             raise MediaNotFoundError(f"There is no file '{path}': check the path.")
-    if all(has_photo_name(path) for path in paths):
+    others = [path for path in paths if not is_still(Path(path))]
+    if not others:
         return {"images": [str(path) for path in paths]}
     if len(paths) == 1:
         return {"video": str(paths[0])}
-    raise InvalidInputError("Give one video alone, or several photos of the same person, not a mixture.")
+    raise InvalidInputError(
+        f"'{Path(others[0]).name}' is not a photo: give one video alone, or several photos of the same person."
+    )
 
 
 def create_avatar(

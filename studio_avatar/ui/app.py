@@ -42,7 +42,7 @@ CHECKED = {
 }
 DONE = "Done. Turn the head, move its light, drag the divider."
 WAITING = "Starting ..."
-STOPPED = "Stopped. Nothing was kept."
+STOPPED = "Stopped. Your files go when you close the page."
 EXAMPLE_TITLES = {
     "good": "Uneven light, head turning: one click to the avatar",
     "weak": "Dark and never turning: see what the check says",
@@ -63,7 +63,7 @@ class _Page:
     inputs: Inputs
     actions: Actions
     outputs: Outputs
-    checked: gr.State  # the capture's CaptureCheck, or None
+    checked: gr.State  # whether the capture was looked at; its CaptureCheck is in `service.sessions.captures`
 
 
 def build_app(service: AvatarService, on_gpu: Callable, examples: Examples = Examples()) -> gr.Blocks:  # noqa: B008
@@ -92,7 +92,7 @@ def build_app(service: AvatarService, on_gpu: Callable, examples: Examples = Exa
                 gr.HTML(PRIVACY, elem_id="privacy")
             with gr.Column(scale=9, min_width=300):
                 outputs = output_column()
-        checked = gr.State(None, time_to_live=KEEP_SECONDS)
+        checked = gr.State(False, time_to_live=KEEP_SECONDS)
         actions = Actions(create, cancel, example_buttons)
         _wire(_Page(service, on_gpu(service.create), examples, inputs, actions, outputs, checked))
         add_endpoints(service, on_gpu)
@@ -169,7 +169,9 @@ def _checker(page: _Page, ignored: Examples | None = None) -> Callable:
         if ignored and paths and Path(paths[0]) in ignored.named().values():
             yield gr.skip()  # a generator without a yield would empty every output
             return
-        yield {page.checked: None, actions.create: gr.Button(CREATE), **_cleared(outputs, READY)}
+        captures = page.service.sessions.captures
+        captures.drop(request.session_hash)
+        yield {page.checked: False, actions.create: gr.Button(CREATE), **_cleared(outputs, READY)}
         if not paths:
             return
         page.service.sessions.adopt(request.session_hash, paths)
@@ -187,7 +189,8 @@ def _checker(page: _Page, ignored: Examples | None = None) -> Callable:
                     actions.cancel: gr.Button(interactive=True),
                 }
             elif isinstance(update, Done):
-                yield {page.checked: update.value, **_check_updates(page, update.value)}
+                captures.hold(request.session_hash, update.value)
+                yield {page.checked: True, **_check_updates(page, update.value)}
 
     return check
 
@@ -199,20 +202,21 @@ def _creator(page: _Page) -> Callable:
     def create(request: gr.Request, camera, video, photos, source, checked, *values):
         paths = _capture_of(camera, video, photos, source)
         page.service.sessions.adopt(request.session_hash, paths)
+        check = page.service.sessions.captures.of(request.session_hash) if checked else None
         settings = page.inputs.settings.chosen(values)
         progress = RunProgress(
-            expected_seconds(settings, captured=checked is not None),
+            expected_seconds(settings, captured=check is not None),
             {"invert": settings.inversion_steps, "upscale": settings.steps},
         )
         previews: dict[str, Path] = {}
         yield {
             **_cleared(outputs, WAITING),
-            outputs.check_group: gr.Column(visible=checked is not None),
-            outputs.welcome: gr.HTML(visible=checked is None),
+            outputs.check_group: gr.Column(visible=checked),
+            outputs.welcome: gr.HTML(visible=not checked),
             **({} if checked else {outputs.check_pictures: ""}),
             cancel: gr.Button(interactive=True),
         }
-        for update in _reported(page.make, paths, settings, request.session_hash, checked):
+        for update in _reported(page.make, paths, settings, request.session_hash, check):
             if isinstance(update, str):
                 yield {
                     outputs.status: presentation.notice(update, "problem"),

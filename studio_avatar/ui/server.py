@@ -90,13 +90,23 @@ def _serve(page, service, examples, auth, options: ServerOptions) -> None:
         share=options.share,
         auth=auth,
         max_file_size=options.largest_upload,
-        app_kwargs={"routes": [_health(service, page)]},
+        app_kwargs=app_arguments(service, page),
         theme=studio_theme(),
         css=f"{(STATIC / 'page.css').read_text()}\n{thumbnail_css(examples)}",
         head=_head(),
         ssr_mode=False,
         footer_links=["api"],
     )
+
+
+def app_arguments(service, page) -> dict:
+    """What gradio's FastAPI application is made with: our own route, and the gate before all of them."""
+    from starlette.middleware import Middleware
+
+    from .routes import OnlyJudgedRoutes
+
+    gate = Middleware(OnlyJudgedRoutes, has_room_for=service.sessions.has_room_for)
+    return {"routes": [_health(service, page)], "middleware": [gate]}
 
 
 def _head() -> str:

@@ -4,6 +4,7 @@ import logging
 import re
 import threading
 import time
+import traceback
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from .worker import Done, Ready, Report, StageProgress, Update, follow
 LOGGER = logging.getLogger(__name__)
 UNEXPECTED = "Something went wrong here that is not your fault; the server's log has the details."
 LONGEST_STEM = 40
+LARGEST_TEXTURE = 2048  # texels each way, as on the page; four times as many need 13 GB
+MOST_STEPS, MOST_INVERSION_STEPS = 8, 300  # the ends of the page's sliders
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,7 @@ class AvatarService:
             StudioAvatarError: the input cannot be captured; the message is for the user.
         """
         capture_arguments(paths)
+        _check_limits(CreationSettings(size=size))
         yield from follow(lambda report: self._check(paths, size, session, report))
 
     def create(
@@ -123,6 +127,7 @@ class AvatarService:
             StudioAvatarError: the input cannot become an avatar; the message is for the user.
         """
         capture_arguments(paths)
+        _check_limits(settings)
         yield from follow(lambda report: self._create(paths, settings, session, check, report))
 
     def texture(
@@ -135,6 +140,7 @@ class AvatarService:
         Raises:
             StudioAvatarError: a picture cannot be used; the message is for the user.
         """
+        _check_limits(settings)
         pictures = {"phone_texture": _read_picture(phone_texture, "RGB"), "seen": _read_picture(seen, "L")}
         yield from follow(lambda report: self._texture(pictures, settings, session, report))
 
@@ -230,13 +236,37 @@ def user_sentence(error: Exception) -> str:
     """The one sentence that the browser may see; anything unexpected goes to the log instead."""
     if isinstance(error, StudioAvatarError):
         return str(error)
-    LOGGER.error("A request failed.", exc_info=error)
+    LOGGER.error("A request failed: %s", where_it_failed(error))
     return UNEXPECTED
+
+
+def where_it_failed(error: BaseException) -> str:
+    """Kind and places of an error, and of what caused it, without its text, which may name a visitor's file."""
+    frames = traceback.extract_tb(error.__traceback__)
+    places = " < ".join(
+        f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in reversed(frames)
+    )
+    cause = error.__cause__ or error.__context__
+    return f"{type(error).__name__} in {places or 'no code'}" + (
+        f"; after {where_it_failed(cause)}" if cause else ""
+    )
 
 
 def file_stem(path: str) -> str:
     """What result files are called after an input: its name's letters and digits, never a path."""
     return re.sub(r"[^\w-]+", "_", Path(path).stem)[:LONGEST_STEM].strip("_") or "avatar"
+
+
+def _check_limits(settings: CreationSettings) -> None:
+    """Refuse what would keep the machine from everybody else, whatever way it was asked for."""
+    limits = {
+        "size": (settings.size, LARGEST_TEXTURE),
+        "steps": (settings.steps, MOST_STEPS),
+        "inversion_steps": (settings.inversion_steps, MOST_INVERSION_STEPS),
+    }
+    for name, (value, most) in limits.items():
+        if value > most:
+            raise InvalidInputError(f"{name} is {value}: this server makes at most {most}.")
 
 
 def _stages(report: Report) -> Callable[[str, float], None]:
@@ -255,7 +285,12 @@ def _read_picture(path: str, mode: str) -> np.ndarray:
     if not path:
         raise InvalidInputError("Give two pictures of the same size: phone_texture and seen.")
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=("PNG", "JPEG")) as image:
+            if max(image.size) > LARGEST_TEXTURE:  # seen in the header, before pixels fill the memory
+                raise InvalidInputError(
+                    f"phone_texture and seen have {image.width} × {image.height} pixels: give at most "
+                    f"{LARGEST_TEXTURE} each way."
+                )
             return np.asarray(image.convert(mode), np.float32) / 255.0
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
         raise InvalidInputError(f"'{Path(path).name}' is no readable picture: give a PNG or JPEG.") from error

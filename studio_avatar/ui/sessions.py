@@ -1,4 +1,7 @@
-"""One folder a browser session, deleted when the page is closed, after an hour, and when the server stops."""
+"""One folder a browser session, deleted when the page is closed, after an hour, and when the server stops.
+
+A server that was killed deletes nothing; the next one that starts does it for it.
+"""
 
 import atexit
 import hashlib
@@ -7,13 +10,80 @@ import shutil
 import tempfile
 import threading
 import time
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
+from typing import Generic, TypeVar
+
+try:
+    import fcntl
+except ImportError:  # Windows: what a killed server left stays there
+    fcntl = None
 
 KEEP_SECONDS = 3600
-SWEEP_SECONDS = 600
+BROKEN_SECONDS = 600  # since the last byte of an upload that broke off
+UNASKED_SECONDS = 1800  # since an upload for which no request's turn came; longer than the longest queue
+MOST_BYTES = 20 << 30  # of all sessions together
+FREE_BYTES = 1 << 30  # of the disk, left for everybody else
+SWEEP_SECONDS = 120
+MOST_CAPTURES = 8  # held in memory for all visitors together: 25 MB each at 1024 texels, 185 MB at 2048
+SESSION = "session-"  # how folders of results begin; gradio's folders of uploads are 64 hex digits
+PREFIX, LOCK_FILE = "studio-avatar-", "in-use"  # of `root`; the file is locked as long as its server lives
 UPLOADS_VARIABLE = "GRADIO_TEMP_DIR"  # gradio reads it when components are made
+
+
+Capture = TypeVar("Capture")
+
+
+class HeldCaptures(Generic[Capture]):
+    """The last capture that each open page looked at, in memory, so that the avatar can go on from it.
+
+    Not in a `gr.State`, which gradio keeps for an hour after the page is closed. Who comes back to a capture that
+    gave way to others' only waits a little longer: it is looked at again.
+    """
+
+    def __init__(self, most: int = MOST_CAPTURES):
+        self._most = most
+        self._held: OrderedDict[str, tuple[float, Capture]] = OrderedDict()
+        self._left: dict[str, float] = {}  # a check may end just after its page was closed
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def hold(self, session: str, capture: Capture) -> None:
+        """Keep this session's capture in place of an older one, unless its page was closed meanwhile."""
+        with self._lock:
+            if session in self._left:
+                return
+            self._held.pop(session, None)
+            self._held[session] = (time.time(), capture)
+            while len(self._held) > self._most:
+                self._held.popitem(last=False)
+
+    def of(self, session: str) -> Capture | None:
+        """What is held for this session."""
+        with self._lock:
+            return self._held.get(session, (0.0, None))[1]
+
+    def drop(self, session: str) -> None:
+        """Free this session's capture."""
+        with self._lock:
+            self._held.pop(session, None)
+
+    def leave(self, session: str) -> None:
+        """The session's page was closed: free its capture, and hold none for it any more."""
+        with self._lock:
+            self._held.pop(session, None)
+            self._left[session] = time.time()
+
+    def drop_older_than(self, time_stamp: float) -> None:
+        """Free what was held before `time_stamp` [seconds since 1970]."""
+        with self._lock:
+            self._left = {session: since for session, since in self._left.items() if since >= time_stamp}
+            for session in [session for session, (since, _) in self._held.items() if since < time_stamp]:
+                del self._held[session]
 
 
 class SessionFolders:
@@ -24,7 +94,10 @@ class SessionFolders:
 
     def __init__(self):
         self._uploads: defaultdict[str, set[Path]] = defaultdict(set)
-        self.root = Path(tempfile.mkdtemp(prefix="studio-avatar-"))  # mode 0700
+        self.captures: HeldCaptures = HeldCaptures()
+        remove_orphans(Path(tempfile.gettempdir()))
+        self.root = Path(tempfile.mkdtemp(prefix=PREFIX))  # mode 0700
+        self._in_use = _locked_file(self.root)
         atexit.register(shutil.rmtree, self.root, ignore_errors=True)
 
     def hold_uploads(self) -> None:
@@ -32,7 +105,7 @@ class SessionFolders:
         os.environ[UPLOADS_VARIABLE] = str(self.root)
 
     def keep_sweeping(self) -> None:
-        """From now on, look every ten minutes for what is older than an hour: API clients never say goodbye."""
+        """From now on, look every two minutes for what nobody needs: API clients never say goodbye."""
 
         def sweep_for_ever():
             while True:
@@ -53,7 +126,8 @@ class SessionFolders:
         self._uploads[session].update(path for path in uploads if self.root.resolve() in path.parents)
 
     def forget(self, session: str) -> None:
-        """Delete the session's uploads and results."""
+        """Delete the session's uploads and results, and free its capture."""
+        self.captures.leave(session)
         mine = self._uploads.pop(session, set())
         # gradio names an upload after its content: two visitors who bring the same file share it
         for path in mine.difference(*self._uploads.values()):
@@ -61,15 +135,61 @@ class SessionFolders:
         shutil.rmtree(self._of(session), ignore_errors=True)
 
     def sweep(self) -> None:
-        """Delete every upload and result folder that nothing was added to for an hour."""
-        oldest = time.time() - KEEP_SECONDS
-        for folder in self.root.iterdir():
+        """Delete what nobody needs any more: after an hour what belongs to a session, other uploads earlier."""
+        now = time.time()
+        self.captures.drop_older_than(now - KEEP_SECONDS)
+        asked_for = {upload.parent for mine in list(self._uploads.values()) for upload in list(mine)}
+        for path in self.root.iterdir():
+            if path.name == LOCK_FILE:
+                continue
+            of_session = path.name.startswith(SESSION) or path.resolve() in asked_for
             try:
-                if folder.stat().st_mtime < oldest:
-                    shutil.rmtree(folder, ignore_errors=True)
+                keep = KEEP_SECONDS if of_session else UNASKED_SECONDS if path.is_dir() else BROKEN_SECONDS
+                if path.stat().st_mtime < now - keep:
+                    _delete(path)
             except FileNotFoundError:
                 continue  # its session has just ended
 
+    def has_room_for(self, size: int) -> bool:
+        """Whether `size` more bytes stay below what all sessions together, and this disk, may hold."""
+        free = shutil.disk_usage(self.root).free
+        return size <= free - FREE_BYTES and size <= MOST_BYTES - self._used_bytes()
+
+    def _used_bytes(self) -> int:
+        total = 0
+        for path in self.root.rglob("*"):
+            with suppress(FileNotFoundError):  # its session has just ended
+                total += path.stat().st_size
+        return total
+
     def _of(self, session: str) -> Path:
         # The browser chooses the session's name: hashed, it cannot name a path.
-        return self.root / f"session-{hashlib.sha256(session.encode()).hexdigest()[:24]}"
+        return self.root / f"{SESSION}{hashlib.sha256(session.encode()).hexdigest()[:24]}"
+
+
+def remove_orphans(folder: Path) -> None:
+    """Delete the session folders of servers that were killed: those whose lock nobody holds."""
+    for root in folder.glob(f"{PREFIX}*") if fcntl else ():
+        try:
+            with (root / LOCK_FILE).open("r+") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(root, ignore_errors=True)
+        except OSError:
+            continue  # in use, another user's, or not of a server
+
+
+def _locked_file(root: Path):
+    """The open lock file of `root`; it has its name only when it is locked, so that nobody takes it for an orphan's."""
+    file = (root / f".{LOCK_FILE}").open("w")
+    if fcntl:
+        fcntl.flock(file, fcntl.LOCK_EX)
+    (root / f".{LOCK_FILE}").rename(root / LOCK_FILE)
+    return file
+
+
+def _delete(path: Path) -> None:
+    """A folder with all in it, or one file: an upload that broke off is one."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
 """The list of SHA-256 sums that is part of a weights repository, in the form that `sha256sum -c` reads."""
 
 import hashlib
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from studio_avatar.errors import WeightsError
 from studio_avatar.imaging.files import write_atomically
@@ -32,10 +32,10 @@ def write_checksums(folder: Path) -> None:
 
 
 def read_checksums(folder: Path) -> dict[str, str]:
-    """File name → 64 hex digits.
+    """File name → 64 hex digits; every name is that of a file inside `folder`.
 
     Raises:
-        WeightsError: there is no list, or it is none.
+        WeightsError: there is no list, it is none, or it names something outside the folder.
     """
     path = folder / CHECKSUMS_FILE
     if not path.is_file():
@@ -45,5 +45,19 @@ def read_checksums(folder: Path) -> dict[str, str]:
         digest, _, name = line.partition("  ")
         if len(digest) != 64 or not name:
             raise WeightsError(f"'{path}' is damaged: delete it and load the weights again.")
+        if not is_inside(name):
+            raise WeightsError(
+                f"{CHECKSUMS_FILE} of '{folder}' names a file outside its folder, {name!r}: do not use these weights."
+            )
         sums[name] = digest
     return sums
+
+
+def is_inside(name: str) -> bool:
+    """Whether a listed name stays in its folder on every system: relative, without "..", drive or backslash.
+
+    The list comes from whoever published the weights, and files that do not match it are deleted.
+    """
+    path = PurePosixPath(name)
+    leaves = path.is_absolute() or PureWindowsPath(name).drive or "\\" in name or ".." in path.parts
+    return not leaves and bool(path.parts) and name.isprintable()

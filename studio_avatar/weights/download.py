@@ -109,14 +109,27 @@ def _path_of(error) -> str:
 
 
 def _verify(repository: str, folder: Path, sums: dict[str, str]) -> None:
-    """Every listed file is there and has its SHA-256; a wrong one is deleted, so that the next load fetches it anew."""
+    """Every listed file is there and has its SHA-256; a wrong one is deleted, so that the next load fetches it anew.
+
+    sums: as `read_checksums` gives them: no name leaves `folder`.
+    """
     for name, expected in sums.items():
         path = folder / name
         if not path.is_file():
             raise WeightsError(f"'{repository}' lacks {name}: publish it again, or take another revision.")
         if sha256(path) != expected:
-            path.resolve().unlink()  # the cache's blob, to which the snapshot only links
-            path.unlink(missing_ok=True)
+            _delete(path, folder.parent.parent)
             raise WeightsError(
                 f"'{name}' of '{repository}' has the wrong SHA-256 and was deleted: load the weights again."
             )
+
+
+def _delete(path: Path, cache: Path) -> None:
+    """Delete a file of a snapshot and the blob to which it links, if that is in this repository's part of the cache.
+
+    cache: the folder that has `blobs/` and `snapshots/` of the repository.
+    """
+    blob = path.resolve()
+    path.unlink(missing_ok=True)
+    if cache.resolve() in blob.parents:
+        blob.unlink(missing_ok=True)

@@ -1,58 +1,17 @@
 """Decoding of clips and photos: orientation, sampling, and one clear error for each kind of bad file."""
 
 import struct
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.clips import corner_names, quadrants, write_clip
 
 from studio_avatar import errors
 from studio_avatar.capture.io.video import MAX_VIDEO_SIDE_PX, read_frames
 
 av = pytest.importorskip("av")
 Image = pytest.importorskip("PIL.Image")
-
-
-def quadrants(width: int, height: int) -> np.ndarray:
-    """Red, green / blue, gray quarters: tells every rotation and mirroring apart."""
-    picture = np.zeros((height, width, 3), np.uint8)
-    picture[: height // 2, : width // 2] = (220, 40, 40)
-    picture[: height // 2, width // 2 :] = (40, 200, 40)
-    picture[height // 2 :, : width // 2] = (40, 40, 220)
-    picture[height // 2 :, width // 2 :] = (128, 128, 128)
-    return picture
-
-
-def corner_names(rgb: np.ndarray) -> str:
-    """r, g, b or w(hite-ish) of the corners: top left, top right, bottom left, bottom right."""
-    height, width = rgb.shape[:2]
-    names = ""
-    for row, col in ((1, 1), (1, 3), (3, 1), (3, 3)):
-        colour = rgb[height * row // 4, width * col // 4].astype(int)
-        names += "w" if np.ptp(colour) < 40 else "rgb"[int(colour.argmax())]
-    return names
-
-
-def write_clip(
-    path: Path,
-    picture: np.ndarray,
-    times_ms: list[int],
-    options: dict | None = None,
-    coding: dict | None = None,
-) -> Path:
-    """An H.264 clip that shows `picture` at the given times; options of the file and of the coding."""
-    with av.open(str(path), "w", options=options or {}) as container:
-        stream = container.add_stream("libx264", rate=30, options=coding or {})
-        stream.height, stream.width = picture.shape[:2]
-        stream.pix_fmt = "yuv420p"
-        stream.codec_context.time_base = stream.time_base = Fraction(1, 1000)
-        for time in times_ms:
-            frame = av.VideoFrame.from_ndarray(picture, "rgb24")
-            frame.pts, frame.time_base = time, stream.codec_context.time_base
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    return path
 
 
 def turn_display_matrix(path: Path) -> None:

@@ -173,13 +173,14 @@ def test_settings_agree_with_the_pipeline():
 
 
 def test_photos_and_videos_go_to_their_own_arguments(tmp_path):
-    photos = [tmp_path / "a.JPG", tmp_path / "b.heic"]
-    video = tmp_path / "c.mov"
-    for path in (*photos, video):
-        path.touch()
+    """By content: browsers save photos as .jfif, and some phones without a suffix."""
+    photos, video = [tmp_path / name for name in ("a.JPG", "b.jfif", "c", "d.mp4")], tmp_path / "clip.jpg"
+    for path in photos:
+        Image.new("RGB", (80, 80)).save(path, format="JPEG")
+    video.write_bytes(EXAMPLE.read_bytes())
     assert capture_arguments(photos) == {"images": [str(path) for path in photos]}
     assert capture_arguments([video]) == {"video": str(video)}
-    with pytest.raises(InvalidInputError):
+    with pytest.raises(InvalidInputError, match=r"'clip\.jpg' is not a photo: give one video alone"):
         capture_arguments([*photos, video])
     with pytest.raises(InvalidInputError):
         capture_arguments([])

@@ -11,11 +11,12 @@ import av
 import psutil
 import pytest
 from helpers.tiny_weights import save_tiny_weights
+from PIL import Image
 
 from studio_avatar.cli.main import main
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.imaging.files import remove_staging
-from studio_avatar.results.batch import SUMMARY_FILE, Job, find_jobs, is_finished
+from studio_avatar.results.batch import NO_CAPTURE, SUMMARY_FILE, Job, find_jobs, find_left_out, is_finished
 from studio_avatar.results.folder import ResultFiles
 from studio_avatar.results.settings import CreationSettings
 from studio_avatar.weights.locate import weights_revision
@@ -79,8 +80,10 @@ def result_bytes(output: Path) -> dict[str, bytes]:
 
 def test_every_capture_has_a_line_and_a_folder(one_process, folder):
     reports = lines((one_process / SUMMARY_FILE).read_text())
-    assert [report["video"] for report in reports] == ["broken.mp4", *(f"person_{n:02d}.png" for n in FRAMES)]
-    broken, *rest = reports
+    people = [f"person_{n:02d}.png" for n in FRAMES]
+    assert [report["video"] for report in reports] == ["broken.mp4", *people, "notes.txt"]
+    broken, *rest, notes = reports
+    assert notes["status"] == "left out" and notes["error"] == NO_CAPTURE
     assert broken["status"] == "failed" and broken["folder"] is None and broken["error"].endswith(".")
     for report in rest:
         assert report["status"] == "done" and 0 < report["seen_share"] < 1 and report["error"] is None
@@ -116,11 +119,15 @@ def test_two_processes_killed_and_started_again_give_the_bytes_of_one(folder, we
     printed, errors = second.communicate(timeout=240)
     assert second.returncode == 0, errors
     reports = {report["video"]: report for report in lines(printed)}
+    assert reports.pop("notes.txt")["status"] == "left out"
     assert len(reports) == len(FRAMES) + 1
     statuses = [report["status"] for report in reports.values()]
     assert statuses.count("failed") == 1 and statuses.count("skipped") >= 1 and statuses.count("done") >= 1
     assert reports[done["video"]]["status"] == "skipped" and finished.stat().st_mtime_ns == written
-    assert [line["video"] for line in lines((output / SUMMARY_FILE).read_text())] == sorted(reports)
+    assert [line["video"] for line in lines((output / SUMMARY_FILE).read_text())] == [
+        *sorted(reports),
+        "notes.txt",
+    ]
     assert result_bytes(output) == result_bytes(one_process)
     assert {path.name for path in output.glob(".*")} == {f".{FRAMES[0]}"}
 
@@ -145,6 +152,23 @@ def test_equal_stems_keep_their_suffix(tmp_path):
     (tmp_path / "d.mp4").mkdir()
     jobs = find_jobs(tmp_path, Path("out"))
     assert [job.target.name for job in jobs] == ["a.MOV", "a.mp4", "b"]
+
+
+def test_captures_are_found_by_content_and_the_rest_has_a_line(tmp_path):
+    Image.new("RGB", (80, 80)).save(tmp_path / "a.JPG_large", format="JPEG")
+    (tmp_path / "clip").write_bytes(EXAMPLE.read_bytes())
+    for suffix in ("mts", "m2ts", "ts", "wmv", "flv", "mpg", "3g2", "ogv", "gif", "jfif"):
+        (tmp_path / f"x.{suffix}").touch()  # gets a job, whose line will say that it is empty
+    (tmp_path / "list.txt").write_text("#EXTM3U\nclip\n")
+    (tmp_path / "empty.txt").touch()
+    (tmp_path / "raw.dng").write_bytes(b"II*\0")
+    assert len(find_jobs(tmp_path, Path("out"))) == 12
+    lines = {report.video: report.error for report in find_left_out(tmp_path)}
+    assert lines == {
+        "list.txt": "list.txt is a playlist, not a video: please give the video file that it names.",
+        "empty.txt": "empty.txt is empty (0 bytes): please record or copy it again.",
+        "raw.dng": "raw.dng is a raw photo, which is not supported: please export a JPEG of it.",
+    }
 
 
 @pytest.mark.parametrize("name", ["empty", "missing"])

@@ -1,5 +1,6 @@
 """The web demo without a browser: its parts, and its endpoints as a program calls them."""
 
+import gc
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 import zipfile
 from contextlib import closing
 from pathlib import Path
@@ -25,7 +27,13 @@ from studio_avatar.ui import presentation
 from studio_avatar.ui.progress import RunProgress, expected_seconds
 from studio_avatar.ui.server import ServerOptions, launch
 from studio_avatar.ui.service import UNEXPECTED, AvatarService, file_stem, user_sentence
-from studio_avatar.ui.sessions import KEEP_SECONDS, SessionFolders
+from studio_avatar.ui.sessions import (
+    BROKEN_SECONDS,
+    KEEP_SECONDS,
+    UNASKED_SECONDS,
+    HeldCaptures,
+    SessionFolders,
+)
 from studio_avatar.ui.worker import Done, Ready, StageProgress, follow
 
 FACE_SUFFIXES = {".mp4", ".png", ".glb", ".json", ".zip"}
@@ -112,6 +120,34 @@ def test_a_session_folder_is_private_and_forgotten(tmp_path):
     assert not upload.exists() and example.exists()
 
 
+class BigCapture:
+    """Stands for a capture in memory; can be watched."""
+
+
+def test_a_capture_is_freed_when_its_page_closes():
+    sessions = SessionFolders()
+    capture = BigCapture()
+    watched = weakref.ref(capture)
+    sessions.captures.hold("a", capture)
+    del capture
+    assert sessions.captures.of("a") is watched() is not None and sessions.captures.of("b") is None
+    sessions.forget("a")
+    gc.collect()
+    assert watched() is None and len(sessions.captures) == 0
+    sessions.captures.hold("a", BigCapture())  # a check that ended too late
+    assert len(sessions.captures) == 0
+
+
+def test_captures_in_memory_are_few_and_of_the_last_hour():
+    captures = HeldCaptures(most=2)
+    for visitor in "abc":
+        captures.hold(visitor, visitor.upper())
+    captures.hold("b", "B2")
+    assert [captures.of(visitor) for visitor in "abc"] == [None, "B2", "C"]
+    captures.drop_older_than(time.time() + 1)
+    assert len(captures) == 0
+
+
 @pytest.mark.parametrize("name", ["../../outside", "/etc", "", "a/b"])
 def test_a_session_name_cannot_leave_the_root(name):
     sessions = SessionFolders()
@@ -142,13 +178,106 @@ def test_old_sessions_and_uploads_are_swept():
     assert not old.exists() and not upload.exists() and fresh.exists()
 
 
+def test_uploads_that_broke_off_or_that_nobody_asked_for_go_earlier():
+    sessions = SessionFolders()
+    broken, unasked, asked = sessions.root / "tmpabc", sessions.root / "hash1", sessions.root / "hash2"
+    broken.write_bytes(b"1")
+    for folder in (unasked, asked):
+        folder.mkdir()
+        (folder / "face.mp4").write_bytes(b"1")
+    sessions.adopt("a", [str(asked / "face.mp4")])
+
+    def sweep_after(seconds):
+        for path in (broken, unasked, asked):
+            if path.exists():
+                os.utime(path, (time.time() - seconds,) * 2)
+        sessions.sweep()
+        return [path.exists() for path in (broken, unasked, asked)]
+
+    assert sweep_after(BROKEN_SECONDS - 10) == [True, True, True]
+    assert sweep_after(BROKEN_SECONDS + 10) == [False, True, True]
+    assert sweep_after(UNASKED_SECONDS + 10) == [False, False, True]
+    assert sweep_after(KEEP_SECONDS + 10) == [False, False, False]
+
+
+def test_there_is_room_for_what_fits(monkeypatch):
+    sessions = SessionFolders()
+    monkeypatch.setattr("studio_avatar.ui.sessions.MOST_BYTES", 10_000)
+    assert sessions.has_room_for(9_000) and not sessions.has_room_for(10_001)
+    (sessions.new("a") / "face.mp4").write_bytes(bytes(9_500))
+    assert not sessions.has_room_for(1_000)
+    monkeypatch.setattr("studio_avatar.ui.sessions.FREE_BYTES", 1 << 60)
+    assert not sessions.has_room_for(0)
+
+
+def test_the_next_server_cleans_up_after_one_that_was_killed(tmp_path):
+    code = f"""
+import os, sys, tempfile
+sys.path.insert(0, {str(ROOT)!r})
+tempfile.tempdir = {str(tmp_path)!r}
+from studio_avatar.ui.sessions import SessionFolders
+sessions = SessionFolders()
+(sessions.new("a") / "face.png").write_bytes(b"1")
+other = SessionFolders()
+assert sessions.root.exists() and other.root.exists()  # two servers beside each other
+print(len(os.listdir(tempfile.tempdir)), flush=True)
+if len(sys.argv) > 1:
+    os.kill(os.getpid(), 9)
+"""
+    killed = subprocess.run([sys.executable, "-c", code, "kill"], capture_output=True, text=True)
+    assert killed.returncode == -9 and killed.stdout.strip() == "2"
+    assert len(list(tmp_path.rglob("face.png"))) == 1
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "2" and list(tmp_path.iterdir()) == []
+
+
 # ---------------------------------------------------------------------------------------------- words
 
 
 def test_only_our_own_errors_reach_the_browser(caplog):
     assert user_sentence(InvalidInputError("Give one video.")) == "Give one video."
     assert user_sentence(RuntimeError("/secret/path")) == UNEXPECTED
-    assert "/secret/path" in caplog.text
+    assert "/secret/path" not in caplog.text and "RuntimeError" in caplog.text
+
+
+def test_the_log_says_where_and_not_whose(caplog):
+    try:
+        try:
+            Path("/nowhere/selfie_of_anna.mp4").read_bytes()
+        except OSError as error:
+            raise ValueError("selfie_of_anna.mp4") from error
+    except ValueError as error:
+        user_sentence(error)
+    assert "anna" not in caplog.text
+    assert re.search(
+        r"ValueError in test_app\.py:\d+ .*; after FileNotFoundError in pathlib\.py", caplog.text
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (CreationSettings(size=4096), "size is 4096: this server makes at most 2048."),
+        (CreationSettings(steps=50), "steps is 50: this server makes at most 8."),
+        (CreationSettings(inversion_steps=1000), "inversion_steps is 1000: this server makes at most 300."),
+    ],
+)
+def test_what_would_fill_the_machine_is_refused(settings, sentence):
+    service = AvatarService("anywhere", SessionFolders(), lambda weights: None)
+    for run in (
+        lambda: service.create([str(WEAK_CAPTURE)], settings, "session"),
+        lambda: service.texture("a.png", "b.png", settings, "session"),
+    ):
+        with pytest.raises(InvalidInputError, match=re.escape(sentence)):
+            list(run())
+
+
+def test_a_picture_is_refused_by_its_header(tmp_path):
+    """Some thousand bytes that would become gigabytes."""
+    service = AvatarService("anywhere", SessionFolders(), lambda weights: None)
+    Image.new("1", (9000, 9000)).save(tmp_path / "a.png", compress_level=9)
+    with pytest.raises(InvalidInputError, match="9000 × 9000 pixels: give at most 2048"):
+        list(service.texture(str(tmp_path / "a.png"), str(tmp_path / "a.png"), CreationSettings(), "session"))
 
 
 def test_the_service_refuses_before_it_loads_anything(tmp_path):

@@ -1,6 +1,6 @@
 """Follow one person through the pictures of a capture, and say why a picture cannot be used.
 
-pictures ─ detect ─► people (faces that continue each other) ─► the main one ─► usable faces + counted reasons
+pictures ─ detect (upright) ─► people (faces that continue each other) ─► the main one ─► usable faces + counted reasons
 """
 
 from collections import Counter
@@ -20,6 +20,7 @@ from studio_avatar.errors import (
 from studio_avatar.head.landmark_ids import FACE_OVAL, NUM_SURFACE_LANDMARKS
 
 from .landmarks import Face, FaceLandmarker
+from .upright import upright
 
 MIN_FACE_HEIGHT_PX = 120  # a smaller face has less detail than the smallest texture
 COMPARABLE_FACE = 0.6  # size of a second face, over the first, from which on it is no passer-by
@@ -98,11 +99,11 @@ def follow_person(
     """
     people: list[_Person] = []
     sampled, thumbnail = 0, None
-    for frame in frames:
+    for frame, faces in upright(frames, landmarker):
         sampled += 1
         previous, thumbnail = thumbnail, _thumbnail(frame.rgb)
         change = 0.0 if previous is None else float(np.abs(thumbnail - previous).mean())
-        _assign(frame, landmarker.detect(frame.rgb), people, change)
+        _assign(frame, faces, people, change)
         tell(sampled)
     if not people:
         raise NoFaceError(

@@ -1,5 +1,7 @@
 """Photos as frames: upright by EXIF, in sRGB by their colour profile, told from clips by content."""
 
+import warnings
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -8,30 +10,41 @@ from studio_avatar.errors import (
     InvalidInputError,
     MediaNotFoundError,
     MissingDependencyError,
+    StudioAvatarError,
     UnreadableMediaError,
 )
 
 from .frame import Frame, check_side
 
 MAX_PHOTO_SIDE_PX = 2048
+MAX_PHOTO_PIXELS = 300_000_000  # phones have up to 200 million; JPEG is scaled down while it is decoded
+MAX_WHOLE_PIXELS = 120_000_000  # of what has to be decoded as it is
 
+# Pillow's names. Of what else it reads nothing is a photo, and for some (EPS) it starts other programs.
+PHOTO_FORMATS = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "AVIF", "HEIF", "TIFF", "BMP", "JPEG2000", "PPM")
 HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"heim", b"heis")
+PLAIN_MODES = ("RGB", "L", "CMYK", "YCbCr")
+RAW_SUFFIXES = {".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw"}
+RAW_TAGS = {50706, 50740}  # DNGVersion, DNGPrivateData
+READING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, TypeError, KeyError, IndexError, OverflowError)
 
 
 def is_photo(path: Path) -> bool:
     """Tell photos from everything else by content, never by the file's name; an animated GIF is a clip."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
-    _check_file(path)
-    _register_heif(path)
+    check_file(path)
     try:
-        with Image.open(path) as image:
+        with open_picture(path) as image:
             return not (image.format == "GIF" and image.is_animated)
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
+    except StudioAvatarError:
+        raise
+    except (*READING_ERRORS, Image.DecompressionBombError):
         return False
 
 
-def _check_file(path: Path) -> None:
+def check_file(path: Path) -> None:
+    """Refuse what is no file, is empty, or is a camera's raw data, in which Pillow sees the small preview only."""
     if not path.exists():
         raise MediaNotFoundError(f"There is no file {str(path)!r}: please check the path.")
     if path.is_dir():
@@ -40,6 +53,38 @@ def _check_file(path: Path) -> None:
         )
     if path.stat().st_size == 0:
         raise UnreadableMediaError(f"{path.name} is empty (0 bytes): please record or copy it again.")
+    if path.suffix.lower() in RAW_SUFFIXES:
+        raise UnreadableMediaError(
+            f"{path.name} is a raw photo, which is not supported: please export a JPEG of it."
+        )
+
+
+@contextmanager
+def open_picture(path: Path):
+    """A PIL image of one of `PHOTO_FORMATS`, not yet decoded, closed at the end of the block.
+
+    Pillow's own limit of pixels is not asked: sizes are looked at in the header, by those who decode.
+    """
+    from PIL import Image
+
+    _register_heif(path)
+    Image.init()
+    formats = [name for name in PHOTO_FORMATS if name in Image.OPEN]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with _file_of_any_size(path, formats) as image:
+            yield image
+
+
+def _file_of_any_size(path: Path, formats: list[str]):
+    """`Image.open`, which asks a limit of the whole module."""
+    from PIL import Image
+
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PHOTO_PIXELS
+    try:
+        return Image.open(path, formats=formats)
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
 
 
 def _register_heif(path: Path) -> None:
@@ -77,7 +122,11 @@ def read_photo(source) -> np.ndarray:
         raise UnreadableMediaError(
             f"{path.name} is not a photo that can be read: please give a JPEG, PNG or HEIC."
         )
-    with Image.open(path) as image:
+    with open_picture(path) as image:
+        if image.format == "TIFF" and RAW_TAGS & set(image.tag_v2):
+            raise UnreadableMediaError(
+                f"{path.name} is a raw photo, which is not supported: please export a JPEG of it."
+            )
         return _upright_rgb(image, path.name)
 
 
@@ -85,30 +134,71 @@ def _upright_rgb(image, name: str) -> np.ndarray:
     from PIL import Image, ImageOps
 
     check_side(*image.size, name)
+    side = (MAX_PHOTO_SIDE_PX, MAX_PHOTO_SIDE_PX)
+    # A JPEG is decoded at an eighth to the whole of its size.
+    image.draft(None, (2 * side[0], 2 * side[1]))
+    if image.width * image.height > MAX_WHOLE_PIXELS:
+        raise UnreadableMediaError(
+            f"{name} has {image.width} × {image.height} pixels: please give a JPEG of it, or a smaller one."
+        )
     try:
-        image.thumbnail((MAX_PHOTO_SIDE_PX, MAX_PHOTO_SIDE_PX), Image.Resampling.LANCZOS, reducing_gap=3.0)
-        image = ImageOps.exif_transpose(image)
-        return np.array(_to_srgb(image))
-    except (OSError, SyntaxError, ValueError) as error:
+        # Palettes, deep grey and hidden colors cannot be scaled as they are.
+        if image.mode not in PLAIN_MODES:
+            image = to_srgb(image)
+        image.thumbnail(side, Image.Resampling.LANCZOS, reducing_gap=3.0)
+        return np.array(to_srgb(ImageOps.exif_transpose(image)))
+    except READING_ERRORS as error:
         raise UnreadableMediaError(
             f"{name} is damaged or breaks off: please copy or upload it again."
         ) from error
 
 
-def _to_srgb(image):
-    """Apply the embedded colour profile (iPhones write Display P3), then drop alpha and palette."""
+def to_srgb(image):
+    """An RGB image in sRGB, without a profile; EXIF stays with it.
+
+    Apply the embedded colour profile (iPhones write Display P3), whatever the pixels are; drop alpha and palette.
+
+    Grey of more than 8 bits is scaled. Transparent pixels keep their color: what a cut-out hides is nobody's skin.
+    """
+    from PIL import Image
+
+    info = dict(image.info)
+    profile = info.pop("icc_profile", None)
+    if image.mode.startswith(("I", "F")):
+        image = Image.fromarray(_eight_bits(np.asarray(image)))
+        profile = None
+    elif image.mode in ("LA", "La"):
+        image = image.convert("LA").getchannel("L")
+    elif image.mode not in PLAIN_MODES:
+        image = image.convert("RGBA").convert("RGB")
+    image = (_by_profile(image, profile) if profile else None) or image.convert("RGB")
+    image.info = info
+    return image
+
+
+def _by_profile(image, profile: bytes):
+    """An RGB, grey or CMYK image brought to sRGB by its profile; None for a profile that is not for such pixels.
+
+    Unusable profiles are common in edited photos; sRGB is what browsers assume then.
+    """
     import io
 
     from PIL import ImageCms
 
-    profile = image.info.get("icc_profile")
-    if profile and image.mode == "RGB":
-        try:
-            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"))
-        except ImageCms.PyCMSError:
-            pass  # an unusable profile is common in edited photos; sRGB is what browsers assume then
-    return image.convert("RGB")
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return None
+
+
+def _eight_bits(grey: np.ndarray) -> np.ndarray:
+    """Grey of integers (16 bits in all files that have more than 8) or floats (0 to 1) as uint8."""
+    if grey.dtype.kind == "f":
+        return (np.clip(np.nan_to_num(grey), 0.0, 1.0) * 255 + 0.5).astype(np.uint8)
+    if grey.size and grey.max() <= 255:
+        return grey.astype(np.uint8)
+    return (np.clip(grey, 0, 65535) / 257 + 0.5).astype(np.uint8)
 
 
 def on_one_canvas(photos: list[np.ndarray]) -> list[Frame]:

@@ -3,30 +3,38 @@
 Clips are decoded with PyAV in constant memory: frames that nobody needs are not decoded where the codec allows it, and
 only sampled frames are converted, already scaled down.
 
-file ─ packets (times, key frames) ─► sampling times ─► decode what they need ─► upright, sRGB ─► Frame
+file ─ packets (tracks, times, key frames) ─► plan ─► decode what it needs ─► upright, sRGB ─► Frame
 """
 
-import mmap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from studio_avatar.errors import InvalidInputError, UnreadableMediaError, UnsupportedCodecError
+from studio_avatar.errors import InvalidInputError, UnreadableMediaError
+from studio_avatar.imaging.media import open_media
 
+from .animation import animation_frames, is_animation
+from .clip_plan import (
+    MAX_SAMPLES,
+    MAX_SECONDS,
+    WHOLE,
+    Clock,
+    Plan,
+    check_picture_size,
+    make_plan,
+    picture_tracks,
+)
 from .color import HDR_TRANSFERS, is_plain, to_srgb
-from .frame import Frame, check_side
+from .frame import Frame
 from .photos import is_photo, on_one_canvas, read_photo
+
+__all__ = ["MAX_PHOTOS", "MAX_SAMPLES", "MAX_VIDEO_SIDE_PX", "has_pictures", "read_frames"]
 
 MAX_VIDEO_SIDE_PX = 1280
 MAX_PHOTOS = 5  # all are held in memory at once
-MAX_SAMPLES_PER_SECOND = 10.0
-MAX_SECONDS = 60.0
-MAX_SAMPLES = 60  # one landmark detection each; more would not add poses
-MAX_FRAME_PIXELS = 8192 * 4352  # 8K; more is a damaged header, and would be allocated several times
-MAX_PACKETS = 60_000  # a minute at 240 frames a second is a quarter of it
-ENCRYPTED = {"encv", "drmi"}  # sample entries of protected video (ISO/IEC 23001-7, FairPlay)
+SMALL = 0.5  # long side over the largest picture's: below, a picture that grew later is not worth scaling
 UNTAGGED, HD_HEIGHT_PX = 2, 720
 
 
@@ -49,6 +57,21 @@ def read_frames(source, mirrored: bool = False) -> Iterator[Frame]:
         yield frame
 
 
+def has_pictures(path: Path) -> bool:
+    """Whether a file is a clip, by its content and header: one with a video track that is no song's cover.
+
+    Raises:
+        UnreadableMediaError: it is a playlist.
+    """
+    import av
+
+    try:
+        with open_media(path) as container:
+            return bool(picture_tracks(container))
+    except av.error.FFmpegError:
+        return False
+
+
 def _frames_of(source) -> Iterator[Frame]:
     if isinstance(source, Sequence) and not isinstance(source, str | bytes):
         if len(source) == 0:
@@ -62,54 +85,12 @@ def _frames_of(source) -> Iterator[Frame]:
             yield from on_one_canvas([read_photo(item) for item in source])
             return
         source = source[0]
-    if isinstance(source, str | Path) and not is_photo(Path(source)):
+    if isinstance(source, str | Path) and is_animation(Path(source)):
+        yield from animation_frames(Path(source), MAX_VIDEO_SIDE_PX)
+    elif isinstance(source, str | Path) and not is_photo(Path(source)):
         yield from _video_frames(Path(source))
     else:
         yield from on_one_canvas([read_photo(source)])
-
-
-# ------------------------------------------------------------------------------------------------------------
-# What to decode
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """What of a clip is decoded, from its packets alone.
-
-    step: seconds between samples; seconds: length of what is read; key_frames_only: key frames are close enough
-    together to be all that is needed; skip: the codec's own choice of frames to leave out ("NONREF": those that no
-    other frame is built on).
-    """
-
-    step: float
-    seconds: float
-    key_frames_only: bool
-    skip: str
-
-
-def _plan(container, stream) -> _Plan:
-    """Look through the packets of the first `MAX_SECONDS` and decode none of them."""
-    times, keys = [], []
-    for packet in container.demux(stream):
-        if packet.pts is None:
-            continue
-        times.append(packet.pts * stream.time_base)
-        if packet.is_keyframe:
-            keys.append(times[-1])
-        if times[-1] - times[0] > MAX_SECONDS or len(times) >= MAX_PACKETS:
-            break
-    seconds = float(min(max(times) - min(times), MAX_SECONDS)) if times else 0.0
-    step = max(1.0 / MAX_SAMPLES_PER_SECOND, seconds / MAX_SAMPLES)
-    longest_without_key = max(
-        np.diff([*sorted(map(float, keys)), float(max(times, default=0))]), default=np.inf
-    )
-    frames_per_sample = len(times) * step / max(seconds, step)
-    return _Plan(
-        step=step,
-        seconds=seconds,
-        key_frames_only=bool(longest_without_key <= 1.25 * step),
-        skip="NONREF" if frames_per_sample >= 4.0 else "DEFAULT",
-    )
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -121,92 +102,49 @@ def _video_frames(path: Path) -> Iterator[Frame]:
 
     try:
         # The file is opened twice: first only to look at the times of its packets.
-        with av.open(str(path)) as container:
-            plan = _plan(container, _picture_stream(container, path))
-        with av.open(str(path)) as container:
-            yield from _sampled(container, _picture_stream(container, path), plan, path.name)
+        with open_media(path) as container:
+            plan = make_plan(container, path)
+        with open_media(path) as container:
+            stream = container.streams[plan.track]
+            check_picture_size(stream, path.name)
+            stream.thread_type = "AUTO"
+            yield from _sampled(container, stream, plan, path.name)
     except (av.error.FFmpegError, OSError) as error:
         raise UnreadableMediaError(
             f"{path.name} is no video or photo, or it breaks off: please copy or record it again."
         ) from error
 
 
-def _picture_stream(container, path: Path):
-    from av.stream import Disposition
-
-    name = path.name
-    # The cover picture of a song is a "video" stream too.
-    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-    if not streams:
-        raise UnreadableMediaError(
-            f"{name} has no pictures, only sound or text: please give a video of the face."
-        )
-    stream, entries = streams[0], _sample_entries(path)
-    if ENCRYPTED & set(entries):
-        raise UnreadableMediaError(
-            f"{name} is encrypted: please give the camera's own recording, not a protected copy."
-        )
-    if stream.codec_context is None:
-        codec = next((f"'{entry}'" for entry in entries if entry != "mp4a"), "an unknown codec")
-        raise UnsupportedCodecError(
-            f"{name} is coded with {codec}, which cannot be read here: please convert it to H.264."
-        )
-    check_side(stream.codec_context.width, stream.codec_context.height, name)
-    if stream.codec_context.width * stream.codec_context.height > MAX_FRAME_PIXELS:
-        raise UnreadableMediaError(
-            f"{name} claims pictures of {stream.codec_context.width} × {stream.codec_context.height} pixels: "
-            "please record in 4K or less."
-        )
-    stream.codec_context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
-    stream.thread_type = "AUTO"
-    return stream
-
-
-def _sample_entries(path: Path) -> list[str]:
-    """Four-letter names of the codings in an MP4 or QuickTime file (ISO/IEC 14496-12, box `stsd`).
-
-    FFmpeg names neither a coding that it does not know nor one that is encrypted.
-    """
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        if data[4:8] not in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
-            return []
-        names, at = [], data.find(b"stsd")
-        while at >= 0 and len(names) < 16:
-            # After the box's name: version and flags, the number of entries, the size of the first, its name.
-            names.append(data[at + 16 : at + 20].decode("ascii", "replace"))
-            at = data.find(b"stsd", at + 4)
-        return [name for name in names if name.isprintable()]
-
-
-def _sampled(container, stream, plan: _Plan, name: str) -> Iterator[Frame]:
+def _sampled(container, stream, plan: Plan, name: str) -> Iterator[Frame]:
     stream.codec_context.skip_frame = "NONKEY" if plan.key_frames_only else plan.skip
-    start, due, last, size, count = None, 0.0, 0.0, None, 0
+    upright, clock = _Upright(stream), Clock()
+    canvas = _Canvas({_scaled_size(width * upright.aspect, height) for width, height in plan.sizes})
+    start, due, last, count = None, 0.0, 0.0, 0
     for picture in _decoded(container, stream, plan.key_frames_only):
         if picture.time is not None:
             start = picture.time if start is None else start
-            last = picture.time - start
+            last = clock.tell(picture.time - start)
         else:
             last += 1.0 / 30.0
         if last > MAX_SECONDS:
             break
         if last + 1e-3 < due or picture.is_corrupt:
             continue
-        due = max(due + plan.step, last + 0.5 * plan.step)
-        rgb = _upright_picture(picture, stream)
-        size = size or rgb.shape
-        if rgb.shape != size:  # only damaged clips change their size: one camera is fitted to all frames
+        placed = canvas.place(upright.rgb_of(picture))
+        if placed is None:
             continue
+        due = max(due + plan.step, last + 0.5 * plan.step)
         count += 1
-        yield Frame(rgb, float(last), (0, 0, rgb.shape[1], rgb.shape[0]), of_clip=True)
-    declared = min(_declared_duration(container, stream) or plan.seconds, MAX_SECONDS)
-    enough = 0.75 * declared - max(0.5, plan.step)
-    if count == 0 and plan.seconds >= enough:
+        yield Frame(placed[0], float(last), placed[1], of_clip=True)
+    there, whole = plan.missing or (last, plan.seconds)
+    broken = plan.missing is not None or last < WHOLE * plan.seconds - max(0.5, plan.step)
+    if count == 0 and plan.missing is None:
         raise UnreadableMediaError(
             f"{name} has no picture that can be decoded: please copy or record it again."
         )
-    if last < enough:
+    if broken:
         raise UnreadableMediaError(
-            f"{name} breaks off after {last:.1f} of {declared:.1f} seconds: please copy or upload it again."
+            f"{name} breaks off after {there:.1f} of {whole:.1f} seconds: please copy or upload it again."
         )
 
 
@@ -223,49 +161,115 @@ def _decoded(container, stream, key_frames_only: bool) -> Iterator:
             continue
 
 
-def _declared_duration(container, stream) -> float:
-    if stream.duration:
-        return float(stream.duration * stream.time_base)
-    return container.duration / 1e6 if container.duration else 0.0
+class _Canvas:
+    """One size for all pictures of a clip, because one camera is fitted to them; nearly all clips have one anyway.
+
+    Pictures of another size are scaled to the same long side, which keeps the focal length: a browser sends small
+    pictures first, and a phone that is turned changes height for width. Those centre on a square.
+    """
+
+    def __init__(self, sizes: set[tuple[int, int]]):
+        """sizes: (width, height) of the pictures to come, as far as they are known to change [pixels]."""
+        self._long = max(max(size) for size in sizes) if len(sizes) > 1 else None
+        upright = {
+            width > height for width, height in sizes if max(width, height) >= SMALL * (self._long or 0)
+        }
+        self._square = len(upright) > 1
+        self._size: tuple[int, int] | None = None  # (height, width) of the first picture that was placed
+
+    def place(self, rgb: np.ndarray) -> tuple[np.ndarray, tuple[int, int, int, int]] | None:
+        """A picture on the canvas, and (left, top, right, bottom) of it there; None for one that is too small."""
+        import cv2
+
+        self._long = self._long or max(rgb.shape[:2])
+        if max(rgb.shape[:2]) < SMALL * self._long:
+            return None
+        room = self._size or ((self._long, self._long) if self._square else None)
+        height, width = rgb.shape[:2]
+        scale = self._long / max(height, width)
+        if room is not None:
+            scale = min(scale, room[0] / height, room[1] / width)
+        if scale != 1.0:
+            size = (max(round(width * scale), 1), max(round(height * scale), 1))
+            rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_CUBIC if scale > 1.0 else cv2.INTER_AREA)
+            height, width = rgb.shape[:2]
+        self._size = room or (height, width)
+        if (height, width) == self._size:
+            return rgb, (0, 0, width, height)
+        top, left = (self._size[0] - height) // 2, (self._size[1] - width) // 2
+        canvas = np.zeros((*self._size, 3), np.uint8)
+        canvas[top : top + height, left : left + width] = rgb
+        return canvas, (left, top, left + width, top + height)
+
+
+def _scaled_size(width: float, height: float) -> tuple[int, int]:
+    scale = min(1.0, MAX_VIDEO_SIDE_PX / max(width, height))
+    return max(round(width * scale), 1), max(round(height * scale), 1)
 
 
 # ------------------------------------------------------------------------------------------------------------
 # One picture
 
 
-def _upright_picture(picture, stream) -> np.ndarray:
-    """(H, W, 3) uint8 sRGB, its long side at most `MAX_VIDEO_SIDE_PX`, turned as it is to be shown."""
-    from av.video.reformatter import Colorspace, Interpolation
+class _Upright:
+    """Pictures of one stream as they are to be shown."""
 
-    aspect = float(stream.sample_aspect_ratio or 1)
-    width, height = picture.width * aspect, picture.height
-    scale = min(1.0, MAX_VIDEO_SIDE_PX / max(width, height))
-    transfer, primaries = int(picture.color_trc), int(picture.color_primaries)
-    plain = is_plain(transfer, primaries)
-    colorspace = None
-    if transfer in HDR_TRANSFERS:
-        colorspace = Colorspace.BT2020
-    elif picture.colorspace == UNTAGGED:
-        # Streams without a colour tag: every player takes HD for BT.709 and SD for BT.601.
-        hd = min(picture.width, picture.height) >= HD_HEIGHT_PX
-        colorspace = Colorspace.ITU709 if hd else Colorspace.ITU601
-    rgb = picture.reformat(
-        width=max(round(width * scale), 1),
-        height=max(round(height * scale), 1),
-        format="rgb24" if plain else "rgb48le",
-        src_colorspace=colorspace,
-        interpolation=Interpolation.AREA if scale < 1.0 else Interpolation.BICUBIC,
-    ).to_ndarray()
-    if not plain:
-        rgb = to_srgb(rgb, transfer, primaries)
-    return np.ascontiguousarray(_displayed(rgb, _display_matrix(picture)))
+    def __init__(self, stream):
+        self.aspect = float(stream.sample_aspect_ratio or 1)
+        self._turns: dict[float, np.ndarray] = {}  # rotation [degrees] → display matrix
+
+    def rgb_of(self, picture) -> np.ndarray:
+        """(H, W, 3) uint8 sRGB, its long side at most `MAX_VIDEO_SIDE_PX`, turned and mirrored as it is to be shown."""
+        import cv2
+        from av.video.reformatter import Colorspace, Interpolation
+
+        size = _scaled_size(picture.width * self.aspect, picture.height)
+        shrinks = max(picture.width * self.aspect, picture.height) > MAX_VIDEO_SIDE_PX
+        transfer, primaries = int(picture.color_trc), int(picture.color_primaries)
+        plain = is_plain(transfer, primaries)
+        colorspace = None
+        if transfer in HDR_TRANSFERS:
+            colorspace = Colorspace.BT2020
+        elif picture.colorspace == UNTAGGED:
+            # Streams without a colour tag: every player takes HD for BT.709 and SD for BT.601.
+            hd = min(picture.width, picture.height) >= HD_HEIGHT_PX
+            colorspace = Colorspace.ITU709 if hd else Colorspace.ITU601
+        # Of two fields one is taken, at its full size: scaled together they would be combed.
+        width, height = (picture.width, picture.height) if picture.interlaced_frame else size
+        rgb = picture.reformat(
+            width=width,
+            height=height,
+            format="rgb24" if plain else "rgb48le",
+            src_colorspace=colorspace,
+            interpolation=Interpolation.AREA if shrinks else Interpolation.BICUBIC,
+        ).to_ndarray()
+        if not plain:
+            rgb = to_srgb(rgb, transfer, primaries)
+        if picture.interlaced_frame:
+            smaller = size[1] < height // 2
+            rgb = cv2.resize(rgb[::2], size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC)
+        return np.ascontiguousarray(_displayed(rgb, self._display_matrix(picture)))
+
+    def _display_matrix(self, picture) -> np.ndarray:
+        """(2, 2) with x' = a x + c y, y' = b x + d y for [[a, b], [c, d]], y down; FFmpeg's display matrix.
+
+        Read once for each rotation that the stream has: PyAV's side data and its picture hold each other, and pictures
+        would pile up until Python looks for such circles.
+        """
+        rotation = float(picture.rotation)
+        if rotation not in self._turns:
+            self._turns[rotation] = _side_data_matrix(picture)
+        return self._turns[rotation]
 
 
-def _display_matrix(picture) -> np.ndarray:
-    """(2, 2) with x' = a x + c y, y' = b x + d y for [[a, b], [c, d]], y down; FFmpeg's display matrix."""
+def _side_data_matrix(picture) -> np.ndarray:
     from av.sidedata.sidedata import Type
 
-    data = picture.side_data.get(Type.DISPLAYMATRIX)
+    try:
+        data = picture.side_data.get(Type.DISPLAYMATRIX)
+    except ValueError:  # a kind of side data that this PyAV does not know, such as EXIF
+        angle = np.radians(picture.rotation)
+        return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]).round()
     if data is None:
         return np.eye(2)
     return np.frombuffer(bytes(data), np.int32)[:9].reshape(3, 3)[:2, :2] / 65536.0

@@ -36,6 +36,7 @@ def run(options: argparse.Namespace) -> int:
     from studio_avatar.results.batch import (
         SUMMARY_FILE,
         find_jobs,
+        find_left_out,
         is_main_process,
         is_one_of_many,
         run_batch,
@@ -46,6 +47,9 @@ def run(options: argparse.Namespace) -> int:
     if options.threads < 1:
         raise InvalidInputError(f"--threads must be at least 1, not {options.threads}.")
     jobs = find_jobs(options.folder, options.output)
+    left_out = find_left_out(options.folder) if is_main_process() else []
+    for report in left_out if not options.quiet else ():
+        print(report.to_json(), flush=True)
     weights = find_weights(options.weights)
     _warn_of_lone_process()
     with _threads(options.threads):
@@ -58,12 +62,15 @@ def run(options: argparse.Namespace) -> int:
         )
     if is_main_process():
         options.output.mkdir(parents=True, exist_ok=True)
+        reports += left_out
         lines = "".join(f"{report.to_json()}\n" for report in reports)
         write_atomically(options.output / SUMMARY_FILE, lines.encode())
         counts = Counter(report.status for report in reports)
         if not options.quiet:
             print(
-                ", ".join(f"{counts[status]} {status}" for status in ("done", "skipped", "failed")),
+                ", ".join(
+                    f"{counts[status]} {status}" for status in ("done", "skipped", "failed", "left out")
+                ),
                 file=sys.stderr,
             )
     if is_one_of_many():

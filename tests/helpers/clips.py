@@ -1,0 +1,48 @@
+"""Small pictures and clips for tests of what is read."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+
+def quadrants(width: int, height: int) -> np.ndarray:
+    """Red, green / blue, gray quarters: tells every rotation and mirroring apart."""
+    picture = np.zeros((height, width, 3), np.uint8)
+    picture[: height // 2, : width // 2] = (220, 40, 40)
+    picture[: height // 2, width // 2 :] = (40, 200, 40)
+    picture[height // 2 :, : width // 2] = (40, 40, 220)
+    picture[height // 2 :, width // 2 :] = (128, 128, 128)
+    return picture
+
+
+def corner_names(rgb: np.ndarray) -> str:
+    """r, g, b or w(hite-ish) of the corners: top left, top right, bottom left, bottom right."""
+    height, width = rgb.shape[:2]
+    names = ""
+    for row, col in ((1, 1), (1, 3), (3, 1), (3, 3)):
+        colour = rgb[height * row // 4, width * col // 4].astype(int)
+        names += "w" if np.ptp(colour) < 40 else "rgb"[int(colour.argmax())]
+    return names
+
+
+def write_clip(
+    path: Path,
+    picture: np.ndarray,
+    times_ms: list[int],
+    options: dict | None = None,
+    coding: dict | None = None,
+) -> Path:
+    """An H.264 clip that shows `picture` at the given times; options of the file and of the coding."""
+    with av.open(str(path), "w", options=options or {}) as container:
+        stream = container.add_stream("libx264", rate=30, options=coding or {})
+        stream.height, stream.width = picture.shape[:2]
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = stream.time_base = Fraction(1, 1000)
+        for time in times_ms:
+            frame = av.VideoFrame.from_ndarray(picture, "rgb24")
+            frame.pts, frame.time_base = time, stream.codec_context.time_base
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
