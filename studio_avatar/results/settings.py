@@ -16,7 +16,8 @@ STAGE_TITLES = {
     "fuse": "Fusing the views",
     "capture": "Capturing",
     "invert": "Inverting",
-    "studio": "Relighting",
+    "studio": "Studio base",
+    "relight": "Relighting",
     "upscale": "Adding detail",
     "avatar": "Building the head",
     "save": "Saving",
@@ -207,7 +208,7 @@ def create_avatar(
         paths: one video, or one or more photos.
         settings: seed, steps, size.
         progress: called with (stage name, fraction of that stage in [0, 1]).
-        preview: called with "phone_texture" and "base" and the texture as soon as it exists.
+        preview: called with "phone_texture", "base" and "relit" and the texture as soon as it exists.
         capture: the finished `PhoneTexture` of `paths`, at the size of `settings`; they are not read again then.
     Returns:
         `StudioTextureOutput` with an avatar and a capture.

@@ -18,7 +18,11 @@ TINT_STRENGTH = 0.55
 SHOWN_SECONDS = 0.05
 VERDICT_WORDS = {"good": "Good capture", "fair": "Usable capture", "poor": "Weak capture"}
 NEITHER_GOOD_NOR_POOR = ("skin_tone_ita", "light_azimuth")
-PREVIEW_TITLES = {"phone_texture": "What the phone saw", "base": "Studio base, 128 texels, before the detail"}
+PREVIEW_TITLES = {
+    "phone_texture": "What the phone saw",
+    "base": "Studio base, what the model knows of faces",
+    "relit": "Relit: your own texture in studio light",
+}
 PROMISES = """
 <div class="promises">
 <div><h3>Light goes, you stay</h3><p>Shadows, lamps and colour casts come off the skin; marks and fine detail are taken
@@ -118,7 +122,7 @@ def figures(pictures: dict[str, tuple[str | Path, str]]) -> str:
 
 
 def previews(ready: dict[str, Path]) -> str:
-    """HTML of what exists of an avatar while it is made; `ready` maps "phone_texture" and "base" to files."""
+    """HTML of what exists of an avatar while it is made; `ready` maps "phone_texture", "base" and "relit" to files."""
     return figures({PREVIEW_TITLES[name]: (path, PREVIEW_TITLES[name]) for name, path in ready.items()})
 
 

@@ -10,7 +10,7 @@ from .worker import StageProgress
 # Processor seconds a stage took for the example at the standard preset, 1024 texels. Only their proportions count: the
 # time left is scaled by how fast this run has been so far.
 CAPTURE_SECONDS = {"landmarks": 2.2, "fit": 5.3, "unwrap": 3.6, "fuse": 3.1}
-CREATION_SECONDS = {"invert": 3.6, "studio": 0.1, "upscale": 4.5, "avatar": 0.5, "save": 2.0}
+CREATION_SECONDS = {"invert": 3.6, "studio": 0.1, "relight": 1.5, "upscale": 4.5, "avatar": 0.5, "save": 2.0}
 STANDARD = CreationSettings()
 SURE_SECONDS = 2.0  # before that, a guess would jump about
 
