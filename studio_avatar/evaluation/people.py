@@ -39,6 +39,8 @@ SHOWN = (
     "f090",
     "m086",
 )  # generated people (CC0) in the picture
+CAP_EDGE = 0.27  # of the texture's height: the brim of a cap, over the forehead
+CAPS = {"black": (0.05, 0.05, 0.06), "red": (0.62, 0.07, 0.08), "white": (0.92, 0.92, 0.9)}  # sRGB
 TILE = (300, 360)  # width, height of a picture in the sheet [px]
 
 
@@ -157,8 +159,31 @@ def textures(pipeline, portrait: Portrait, seed: int = 0) -> tuple[dict[str, np.
     return named, made.skin_tone.ita
 
 
+def cap_changes(pipeline, portrait: Portrait) -> dict[str, float]:
+    """Cap → change of the estimated typology angle in degrees when it is painted over hair and forehead."""
+    import torch
+
+    from studio_avatar.pipeline.studio_texture_pipeline import to_tensor
+
+    def angle(rgb):
+        with torch.no_grad():
+            mask = torch.from_numpy(portrait.visibility)[None, None]
+            return pipeline.tone(to_tensor(rgb), mask, None, portrait.scene)[0].ita
+
+    edge, bare = round(CAP_EDGE * len(portrait.rgb)), angle(portrait.rgb)
+    changes = {}
+    for name, color in CAPS.items():
+        capped = portrait.rgb.copy()
+        # Cloth in the light that falls on the head: the brightness of what it covers, evened out.
+        shade = capped[:edge].mean(-1, keepdims=True)
+        capped[:edge] = np.asarray(color, np.float32) * (0.6 + 0.4 * shade / max(shade.mean(), 1e-3))
+        changes[name] = angle(capped.clip(0, 1)) - bare
+    return changes
+
+
 def measure(data: Path, pipeline, cache: Path | None, limit: int | None = None, tell=print):
-    """Rows (kind, name, typology angle, {method: distance}) of all held-out people, and the tiles of those `SHOWN`."""
+    """All held-out people: rows (kind, name, typology angle, {method: distance, "cap COLOR": change of the angle}), and the
+    tiles of those `SHOWN`."""
     describe, rows, tiles = FaceDescriptor(), [], {}
     for kind, paths in held_out(data).items():
         for path in paths[:limit]:
@@ -174,7 +199,8 @@ def measure(data: Path, pipeline, cache: Path | None, limit: int | None = None, 
                 name: float(np.linalg.norm(describe(picture, portrait.points) - own))
                 for name, picture in renders.items()
             }
-            rows.append((kind, portrait.name, ita, distances))
+            caps = {f"cap {name}": change for name, change in cap_changes(pipeline, portrait).items()}
+            rows.append((kind, portrait.name, ita, distances | caps))
             tell(f"{portrait.name} " + " ".join(f"{name} {value:.3f}" for name, value in distances.items()))
             if portrait.name in SHOWN:
                 shown = (portrait.photo, renders["phone texture"], renders["studio texture"])
@@ -219,6 +245,11 @@ def to_markdown(rows, tones: dict[str, str]) -> str:
     lines += [
         f"| {group} | {len(values)} | {np.median(values):.0f} |" for group, values in sorted(groups.items())
     ]
+    lines += ["", "Change of the estimated angle when a cap is painted over hair and forehead:", ""]
+    lines += ["| cap | median [°] | worst [°] |", "|---|---:|---:|"]
+    for cap in CAPS:
+        changes = np.abs([row[3][f"cap {cap}"] for row in rows])
+        lines.append(f"| {cap} | {np.median(changes):.1f} | {changes.max():.1f} |")
     return "\n".join(lines) + "\n"
 
 
