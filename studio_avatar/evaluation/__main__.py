@@ -7,6 +7,7 @@ Prints the tables and writes them as Markdown and JSON, and a picture of all met
 
 import argparse
 import contextlib
+import json
 import sys
 import tempfile
 from functools import partial
@@ -65,6 +66,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         help="run folders of training.train_studio under other settings: a table of their studio generators",
     )
     add("--limit", type=int, help="look at the first N held-out items of each kind only")
+    add(
+        "--reconstruction-from",
+        type=Path,
+        metavar="JSON",
+        help="an earlier evaluation of the same generators: its first table is taken over",
+    )
     add("--seed", type=int, default=0, help="of the upscaler's noise")
     return parser.parse_args(arguments)
 
@@ -100,8 +107,9 @@ def run(options: argparse.Namespace, observe=None) -> tuple[list[Table], dict]:
             name: methods.studio_generator(path) for name, path in named_paths(options.studio).items()
         }
         return evaluate(
-            pipeline, folder, options.limit, options.seed, embed, plain, generators, observe
-        ), facts
+            pipeline, folder, options.limit, options.seed, embed, plain, generators, observe,
+            reconstruction=earlier_reconstruction(options.reconstruction_from),
+        ), facts  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -125,6 +133,7 @@ def evaluate(
     plain_unet=None,
     generators: dict | None = None,
     observe=None,
+    reconstruction: Table | None = None,
 ) -> list[Table]:
     """The tables: reconstruction, studio texture, the same by skin tone, stages left out, studio generators compared
     (by the known textures, then on real people).
@@ -136,6 +145,7 @@ def evaluate(
         embed: texture (H, W, 3) → face descriptor, for the columns that need one.
         plain_unet: `StudioPair` → texture (H, W, 3), the baseline trained on the same pairs.
         generators: name → `StyleGAN2Generator`, studio generators trained under other settings.
+        reconstruction: that table, where it is known already.
         observe: called with each `StudioPair`, row name and texture of the studio table, such as `MethodGrid.add`.
     """
     from studio_avatar.head.layout import region_mask
@@ -150,7 +160,9 @@ def evaluate(
         inverters[f"ours: encoder + {steps} steps ({preset})"] = partial(
             methods.reconstruct, pipeline, num_steps=steps
         )
-    reconstruction = tables.reconstruction_table(portraits("train"), portraits("held_out", limit), inverters)
+    if reconstruction is None:
+        known, new = portraits("train"), portraits("held_out", limit)
+        reconstruction = tables.reconstruction_table(known, new, inverters)
 
     # 2. Studio textures against the floors.
     pairs = held_out.studio_pairs(folder, limit)
@@ -160,6 +172,7 @@ def evaluate(
     rows = tables.studio_methods(held_out.mean_studio_texture(folder), ours)
     if plain_unet is not None:
         rows.insert(-1, lambda pair: {"plain UNet": plain_unet(pair)})
+    rows = [remembering(method) for method in rows]
     studio = tables.studio_table(pairs, skin, rows, embed, faces, observe=observe)
 
     # 3. Stages left out, and studio generators trained otherwise; both at base size, before the upscaler.
@@ -184,6 +197,27 @@ def evaluate(
             of_code = partial(methods.pictures_of, pipeline, generators)
             results.append(tables.likeness_table(portraits("held_out", limit), of_code, embed, faces))
     return results
+
+
+def remembering(method):
+    """The method, asked once a pair: two tables look at its textures."""
+    answers = {}
+
+    def ask(pair):
+        if id(pair) not in answers:
+            answers[id(pair)] = method(pair)
+        return answers[id(pair)]
+
+    return ask
+
+
+def earlier_reconstruction(file: Path | None) -> Table | None:
+    """The first table of an earlier evaluation's JSON; None without a file."""
+    if file is None:
+        return None
+    if not file.is_file():
+        raise InvalidInputError(f"There is no evaluation '{file}': leave out --reconstruction-from.")
+    return Table.from_dict(json.loads(file.read_text())["tables"][0])
 
 
 def named_paths(pairs: list[str]) -> dict[str, Path]:
