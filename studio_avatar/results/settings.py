@@ -93,7 +93,7 @@ class CreationSettings:
         argument="num_inference_steps",
         label="Upscaler steps",
         help="steps of the upscaler, which adds the fine detail",
-        limits=(1, 50),
+        limits=(1, 8),
         slider=(1, 8, 1),
         in_presets=True,
     )
@@ -102,7 +102,7 @@ class CreationSettings:
         argument="num_inversion_steps",
         label="Inversion steps",
         help="steps that fit the networks to this face; more keeps it closer",
-        limits=(0, 1000),
+        limits=(0, 300),
         slider=(0, 300, 5),
         in_presets=True,
     )
@@ -120,7 +120,7 @@ class CreationSettings:
         argument="output_size",
         label="Output size",
         help="width and height of the texture in texels; 2048 takes four times as long",
-        limits=(128, 4096),
+        limits=(128, 2048),
         choices=(512, 1024, 2048),
     )
     skin_tone: float | None = _declare(
