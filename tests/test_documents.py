@@ -57,6 +57,8 @@ def sources_of(module: str, stage: str | None) -> list[Path]:
     if path.is_file() or path.with_suffix(".py").is_file():
         return [path.with_suffix(".py")]
     files = [path / "__main__.py"]
+    if module == "studio_avatar.data.prepare":
+        files.append(path / "pack.py")
     if module == "studio_avatar.training" and stage:
         files += [path / "stages" / f"{stage}.py", path / "options.py"]
     return files

@@ -107,7 +107,7 @@ def _pairs(prepared: Path, name: str, split: str, limit: int | None) -> list[Stu
             *(_unit(tensors[key][row]) for key in ("rgb", "seen", "target")),
             scene=StoredScene(np.asarray(tensors["scene"][row])) if "scene" in tensors else None,
             registered=_unit(tensors["registered"][row]) if "registered" in tensors else None,
-            light=light_of_variant(items[row]["variant"]),
+            light=light_of_variant(items[row].get("variant", 0)),
         )
         for row in rows
     ]

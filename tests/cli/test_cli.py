@@ -165,11 +165,13 @@ def test_the_short_form_takes_options_first():
 def test_settings_agree_with_the_pipeline():
     import inspect
 
-    from studio_avatar.pipeline.studio_texture_pipeline import StudioTexturePipeline
+    from studio_avatar.pipeline.studio_texture_pipeline import DEFAULT_SIZE, StudioTexturePipeline
 
     parameters = inspect.signature(StudioTexturePipeline.__call__).parameters
     for name, value in CreationSettings().pipeline_arguments().items():
-        assert name == "seed" or parameters[name].default == value, name
+        # No seed is a random one; no size is that of the input, or the settings' own.
+        assert name in ("seed", "output_size") or parameters[name].default == value, name
+    assert DEFAULT_SIZE == CreationSettings().size
 
 
 def test_photos_and_videos_go_to_their_own_arguments(tmp_path):
