@@ -79,6 +79,7 @@ class Portrait:
         low, high = self.points[:468].min(0), self.points[:468].max(0)
         reach = (high - low)[1] * 0.85
         middle = (low + high) / 2 - (0, 0.12 * reach)
+        middle[1] = max(middle[1], reach)  # no further up than the photo
         box = (*(middle - (reach * TILE[0] / TILE[1], reach)), *(middle + (reach * TILE[0] / TILE[1], reach)))
         return Image.fromarray(picture).crop(tuple(map(int, box))).resize(TILE, Image.Resampling.LANCZOS)
 
