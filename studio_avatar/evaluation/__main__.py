@@ -184,7 +184,8 @@ def evaluate(
     )
 
     # 4. Detail, and skin tone by light.
-    surface = region_mask(pipeline.head, len(pairs[0].truth), *SURFACE_REGIONS)
+    regions = [name for name in SURFACE_REGIONS if name in pipeline.head.config.region_names]
+    surface = region_mask(pipeline.head, len(pairs[0].truth), *regions)
     detail = tables.detail_table(pairs, surface, rows)
     light = tables.light_table(pairs, partial(methods.estimated_tone, pipeline))
     results = [reconstruction, studio, tables.tone_table(studio, pairs, skin), light, detail, ablation]

@@ -252,7 +252,7 @@ def test_evaluation_of_the_real_pipeline_on_known_sets(tiny_pipeline, prepared):
     def embed(texture):
         return texture.mean((0, 1))
 
-    reconstruction, studio, by_tone, ablation = evaluate(tiny_pipeline, prepared, embed=embed)
+    reconstruction, studio, by_tone, light, detail, ablation = evaluate(tiny_pipeline, prepared, embed=embed)
     inverted = [
         reconstruction.means(f"ours: encoder{steps}")["psnr"] for steps in ("", " + 100 steps (best)")
     ]
@@ -266,9 +266,17 @@ def test_evaluation_of_the_real_pipeline_on_known_sets(tiny_pipeline, prepared):
     assert studio.means("raw phone texture")["delta_e"] > 15
     distances = np.linalg.norm(truths - mean, axis=1)
     np.testing.assert_allclose(studio.rows["mean studio texture"]["identity_distance"], distances, atol=3e-3)
-    assert {"all stages", "without carry-over", "studio generator alone"} < set(ablation.rows)
-    assert ablation.means("all stages")["delta_e"] != ablation.means("without carry-over")["delta_e"]
-    assert set(studio.rows) > {"ours: studio base", "ours: texture", "mirror fill + blur-divide"}
+    assert {"all stages", "without relighting", "studio generator alone"} < set(ablation.rows)
+    assert ablation.means("all stages")["delta_e"] != ablation.means("without relighting")["delta_e"]
+    assert list(light.rows) == ["rooms"] and len(light.rows["rooms"]["error"]) == 2
+    assert not detail.rows  # nothing is registered in these sets
+    assert set(studio.rows) > {
+        "quotient 12",
+        "ours: relit",
+        "ours: studio base",
+        "ours: texture",
+        "mirror fill + blur-divide",
+    }
     assert [c.key for c in by_tone.columns[:2]] == ["delta_e, light", "delta_e, brown or dark"]
     assert by_tone.rows["mean studio texture"]["delta_e, brown or dark"] == pytest.approx(
         [expected[1]], abs=0.2
