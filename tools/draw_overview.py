@@ -1,4 +1,4 @@
-"""The picture at the top of the README: `python -m tools.draw_overview examples/selfie.mp4 --out docs/example.png`."""
+"""One run in one picture: `python -m tools.draw_overview examples/selfie.mp4 --out overview.png`."""
 
 import argparse
 from pathlib import Path
