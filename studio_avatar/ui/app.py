@@ -46,7 +46,6 @@ STOPPED = "Stopped. Your files go when you close the page."
 EXAMPLE_TITLES = {
     "good": "Uneven light, head turning: one click to the avatar",
     "weak": "Dark and never turning: see what the check says",
-    "portrait": "One photo: what a single picture is enough for",
 }
 # On a phone the results are below the form.
 SHOW_STATUS = (
@@ -134,14 +133,9 @@ def _wire(page: _Page) -> None:
     corrected = [*inputs.captures(), page.checked, *in_this_tone]
     running.append(outputs.correct_tone.click(**create | {"inputs": corrected}))
     for name, path in page.examples.named().items():
-        field, tab, value = (
-            (inputs.photos, "photos", [str(path)])
-            if name == "portrait"
-            else (inputs.video, "video", str(path))
-        )
         filled = actions.examples[name].click(
-            lambda value=value, tab=tab: (value, gr.Tabs(selected=tab), tab),
-            outputs=[field, inputs.tabs, inputs.source],
+            lambda path=path: (str(path), gr.Tabs(selected="video"), "video"),
+            outputs=[inputs.video, inputs.tabs, inputs.source],
             **PRIVATE,
         )
         looked = filled.then(_checker(page), **check)

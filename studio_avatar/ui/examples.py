@@ -14,12 +14,11 @@ class Examples:
 
     good: Path | None = None
     weak: Path | None = None
-    portrait: Path | None = None  # one photo
 
     @classmethod
     def in_folder(cls, folder: Path) -> "Examples":
-        """`selfie.mp4`, `weak_selfie.mp4` and `portrait.webp`, as far as they are there."""
-        found = (folder / "selfie.mp4", folder / "weak_selfie.mp4", folder / "portrait.webp")
+        """`selfie.mp4` and `weak_selfie.mp4`, as far as they are there."""
+        found = (folder / "selfie.mp4", folder / "weak_selfie.mp4")
         return cls(*(path if path.is_file() else None for path in found))
 
     def named(self) -> dict[str, Path]:

@@ -122,7 +122,7 @@ class BareAvatar:
 @pytest.mark.parametrize(
     "error",
     [
-        PermissionError(13, "Permission denied", "/root/.cache/warp"),
+        PermissionError(13, "Permission denied", "warp-cache"),
         RuntimeError("Warp: no compiler"),
         MemoryError(),
     ],
