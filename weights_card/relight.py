@@ -23,9 +23,7 @@ from .skin_tone import apply_gain, linear_to_srgb, set_tone, srgb_to_linear, ton
 EPSILON = 0.01  # added to linear colours before the logarithm, so that black has one
 QUOTIENT_SIGMA = 12 / 1024  # of the texture's width: over what the quotient is averaged
 QUOTIENT_RESOLUTION = 512  # at which it is computed where no network says otherwise
-CONTINUED = (
-    40 / 1024
-)  # of the texture's width: how far the phone texture's continuation counts in eyes and mouth
+CONTINUED = 40 / 1024  # of the width: how far the phone texture's continuation counts in eyes and mouth
 MAX_GAIN = 3.0  # of the log gain
 
 
@@ -89,9 +87,9 @@ def answers(base, phone, visibility, network, sigma=QUOTIENT_SIGMA):
     base, phone: (B, 3, R, R) sRGB in [-1, 1], both in the estimated tone. visibility: (B, 1, R, R).
     """
     quotient = smoothed_quotient(phone, base, visibility, sigma)
-    parts = (phone, base, quotient, visibility)
     if network is None:
         return quotient, torch.ones_like(visibility), base
+    parts = (phone, base, quotient, visibility)
     dtype = next(network.parameters()).dtype
     change, keep, repair = (part.float() for part in network(*(part.to(dtype) for part in parts)))
     change = F.interpolate(change, phone.shape[-2:], mode="bicubic", align_corners=False)
@@ -155,14 +153,8 @@ def relight(base, phone, visibility, lab, network, weight, skin, sigma=QUOTIENT_
     gain, keep, small_visibility = beside_skin(gain, keep, small_visibility, weight, skin)
 
     # 3. The phone texture itself, at its own size.
-    gain, keep, repair = (
-        resized(gain, size, "bilinear"),
-        resized(keep, size, "bilinear"),
-        resized(repair, size),
-    )
-    visibility = torch.lerp(
-        resized(small_visibility, size, "bilinear"), visibility, resized(skin, size, "bilinear")
-    )
-    relit = compose(apply_gain(phone, factor), visibility, gain, keep, repair.clamp(-1, 1))
-    texture = set_tone(relit.texture, resized(weight, size, "bilinear"), lab, resized(skin, size, "bilinear"))
-    return dataclasses.replace(relit, texture=texture)
+    smooth = (gain, keep, small_visibility, weight, skin)
+    gain, keep, wide_visibility, weight, skin = (resized(part, size, "bilinear") for part in smooth)
+    visibility = torch.lerp(wide_visibility, visibility, skin)
+    relit = compose(apply_gain(phone, factor), visibility, gain, keep, resized(repair, size).clamp(-1, 1))
+    return dataclasses.replace(relit, texture=set_tone(relit.texture, weight, lab, skin))

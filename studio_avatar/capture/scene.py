@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from studio_avatar.capture.detection.landmarks import CHIN, FOREHEAD
+from studio_avatar.head.landmark_ids import CHIN, FOREHEAD
+from studio_avatar.imaging.color import luma
 
 # MediaPipe landmarks: outlines of the openings of right and left eye and of the mouth, and the irises' middle and rim.
 EYES = (
@@ -38,7 +39,6 @@ OPEN_MOUTH = 0.02  # height of the opening over face height from which teeth are
 HEAD_ELLIPSE = (1.15, 1.25)  # half axes over face height around which the surroundings begin
 SURROUNDINGS_SIDE = 96  # pixels of the picture in which they are measured
 CLIPPED, DARK = 0.98, 0.06  # of full scale
-LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
 GREY, PALE = 0.012, 0.10  # mean chroma of pictures without color, and of log footage
 FLAT, LIFTED = 0.5, 0.12  # range and black level of log footage
 MOSTLY_DARK = 0.6  # share of the face below DARK
@@ -103,27 +103,24 @@ def measure_scene(
         pictures: K frames, uint8 (H, W, 3) sRGB. points: K times (478, 2) landmarks in pixels.
         rgb, visibility: the phone texture (S, S, 3) in [0, 1] and (S, S) in [0, 1]. face: (S, S) bool, texels of the face.
     """
-    scaled = [
-        (picture, np.asarray(marks, np.float32)) for picture, marks in zip(pictures, points, strict=True)
-    ]
-    around = [_surroundings(picture, marks) for picture, marks in scaled]
+    frames = list(zip(pictures, points, strict=True))
+    around = [_surroundings(picture, marks) for picture, marks in frames]
     around = [pixels for pixels in around if len(pixels)]
     seen = rgb[face & (visibility > 0.3)]
     brightest = seen.max(-1) if len(seen) else np.zeros(1, np.float32)
     known = {"clipped": float((brightest > CLIPPED).mean()), "dark": float((brightest < DARK).mean())}
     if around:
         pixels = np.concatenate(around)
-        luma = pixels @ LUMA
+        brightness = luma(pixels)
         known["surroundings"] = tuple(map(float, pixels.mean(0)))
-        known["levels"] = tuple(map(float, np.quantile(luma, (0.1, 0.5, 0.9))))
-        known["blown"] = float((luma > 0.97).mean())
-    brightness = np.concatenate([(picture[::8, ::8] @ (LUMA / 255)).ravel() for picture in pictures])
-    chroma = float(
-        np.mean([np.ptp(picture[::8, ::8].astype(np.int16), axis=-1).mean() / 255 for picture in pictures])
-    )
+        known["levels"] = tuple(map(float, np.quantile(brightness, (0.1, 0.5, 0.9))))
+        known["blown"] = float((brightness > 0.97).mean())
+    small = [picture[::8, ::8].astype(np.float32) / 255 for picture in pictures]
+    brightness = np.concatenate([luma(picture).ravel() for picture in small])
+    chroma = float(np.mean([np.ptp(picture, axis=-1).mean() for picture in small]))
     return SceneStatistics(
-        sclera=_median([_sclera(*frame) for frame in scaled]),
-        teeth=_median([_teeth(*frame) for frame in scaled]),
+        sclera=_median([_sclera(*frame) for frame in frames]),
+        teeth=_median([_teeth(*frame) for frame in frames]),
         chroma=chroma,
         contrast=tuple(map(float, np.quantile(brightness, (0.02, 0.98)))),
         **known,
@@ -155,7 +152,7 @@ def _sclera(picture, marks):
     if white is None or skin is None:
         return None
     is_white = (
-        white @ LUMA > DARKEST_WHITE * (skin @ LUMA)
+        luma(white) > DARKEST_WHITE * luma(skin)
         and _saturation(white) < MOST_COLORED * _saturation(skin) + 0.02
     )
     return white if is_white else None
@@ -192,7 +189,7 @@ def _bright(pixels):
     if len(pixels) < MIN_PIXELS:
         return None
     pixels = pixels.astype(np.float32) / 255
-    brightness = pixels @ LUMA
+    brightness = luma(pixels)
     low, high = np.quantile(brightness, BRIGHT)
     return pixels[(brightness >= low) & (brightness <= high)].mean(0)
 

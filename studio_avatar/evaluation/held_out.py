@@ -45,7 +45,6 @@ def prepare_sets(data: Path, out: Path, weights: str, head, workers: int = 2) ->
         workers=workers,
         variants=0,
         fits=0,
-        details=0,
         lights=0,
         texel_lights=0,
         panoramas="",

@@ -19,14 +19,13 @@ import numpy as np
 from PIL import Image
 
 from studio_avatar.capture.scene import SceneStatistics, measure_scene
+from studio_avatar.data.prepare.sets import GENERATED_HELD_OUT_EVERY, HELD_OUT_PORTRAITS
 from studio_avatar.errors import InvalidInputError, StudioAvatarError
 from studio_avatar.imaging.files import write_atomically
 
 from .identity import FaceDescriptor
 
 SIZE = 1024  # texels
-HELD_OUT_PORTRAITS = 40  # the last by name
-GENERATED_STEP = 6  # every sixth generated person is held out
 METHODS = ("phone texture", "quotient 12", "quotient 28", "relit", "studio texture")
 BACKGROUND = 0.5  # grey behind the renders, sRGB
 SHOWN = (
@@ -91,7 +90,7 @@ def held_out(data: Path) -> dict[str, list[Path]]:
         InvalidInputError: there are none.
     """
     real = sorted((data / "portraits").glob("*.jpg"))[-HELD_OUT_PORTRAITS:]
-    generated = sorted((data / "portraits_generated").glob("*.webp"))[::GENERATED_STEP]
+    generated = sorted((data / "portraits_generated").glob("*.webp"))[::GENERATED_HELD_OUT_EVERY]
     if not real and not generated:
         raise InvalidInputError(
             f"There are no portraits in {data}: give the folder with portraits/ and portraits_generated/."

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from studio_avatar.capture.detection.landmarks import CHIN, FOREHEAD
 from studio_avatar.capture.scene import CHEEKS, EYES, MOUTH, VECTOR_SIZE, SceneStatistics, measure_scene
+from studio_avatar.head.landmark_ids import CHIN, FOREHEAD
 
 SKIN, WHITE, IRIS, WALL, TOOTH = (150, 110, 90), (205, 200, 196), (60, 40, 30), (70, 120, 60), (220, 215, 200)
 
