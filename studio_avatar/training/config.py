@@ -109,6 +109,7 @@ class ToneConfig(BudgetConfig):
     bank_size: int = 64  # texels of the heads that are lit
     cpu_bank_size: int = 32
     share: int = 16  # captures of one head
+    start: str = ""  # folder of a trained network to go on from; empty: none
     channels: tuple[int, ...] = (48, 80, 128, 160, 192)
     hidden: int = 320
     scene_dropout: float = 0.2  # share of samples that know nothing of the scene

@@ -15,7 +15,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from studio_avatar.capture.scene import VECTOR_SIZE
+from studio_avatar.capture.scene import DARKEST_WHITE, MOST_COLORED, VECTOR_SIZE
 from studio_avatar.pipeline.skin_tone import (
     MELANIN,
     linear_to_lab,
@@ -37,7 +37,8 @@ BLOOD = (0.10, 0.85, 0.70)  # how blood darkens red, green and blue
 MELANIN_DOSES = (-1.2, 2.5)
 SCLERA = (0.66, 0.62, 0.58)  # linear reflectance of the white of the eye
 TEETH = (0.58, 0.52, 0.42)
-SKIN_IN_EYES = 0.25  # reflectance of the lids, which are taken for the white of narrow eyes
+EYE_SHADE = (0.12, 1.2)  # what lids and brow leave of the light on the white of the eyes
+NARROW_EYES = 0.3  # share of people in whom lid and lashes may be most of what is taken for the white
 SCATTERED = (1.0, 0.45, 0.25)  # how far light wanders in skin: red the farthest
 WRAP = 0.3  # cosine by which scattered light reaches beyond the terminator
 BEHIND_HEAD = -0.7  # z of directions that the camera sees beside the head
@@ -129,7 +130,7 @@ class TexelSimulator:
         develop = self.phone_for(dressed.lit, target, radiance, draw, held_out_curve)
         phone = degrade(develop(dressed.lit), draw)
         visibility = with_holes(seen_skin, self.seen, draw) if pairs is None else pairs[1].clamp_max(1)
-        scene = self.scene(develop, shading.on_eyes, radiance, phone, visibility, draw)
+        scene = self.scene(develop, shading.on_eyes, radiance, target, phone, visibility, draw)
         mirrored = draw.chance(0.5, batch)
         maps = (phone * 2 - 1, visibility, target, dressed.cover)
         phone, visibility, target, cover = (
@@ -279,35 +280,45 @@ class TexelSimulator:
         """Of one of the bank's directions."""
         return 4 * math.pi / len(self.bank.directions)
 
-    def scene(self, develop, on_eyes, radiance, phone, visibility, draw: Draw) -> torch.Tensor:
+    def scene(self, develop, on_eyes, radiance, target, phone, visibility, draw: Draw) -> torch.Tensor:
         """`SceneStatistics.vector` (B, VECTOR_SIZE) of the same light and phone, as far as a capture can measure it.
 
-        on_eyes: (B, 3) irradiance. phone: (B, 3, R, R) in [0, 1]. Each group is known in a part of the captures only.
+        on_eyes: (B, 3) irradiance. target: studio texture. phone: (B, 3, R, R) in [0, 1]. Each group is known in a part of
+        the captures only.
         """
-        batch = len(phone)
-        sclera, teeth = self._eyes_and_teeth(develop, on_eyes, draw)
+        batch, cheeks = len(phone), self.masks.tone_weight
+        sclera, teeth = self._eyes_and_teeth(develop, on_eyes, mean_linear(target, cheeks), draw)
+        skin = (phone * cheeks).sum((2, 3)) / cheeks.sum()
         levels, mean, blown = self._surroundings(develop, radiance, draw)
         weight = visibility * self.masks.face
         total = weight.sum((1, 2, 3)).clamp_min(1e-3)
         brightest = phone.amax(1, keepdim=True)
         clipped = ((brightest > 0.98) * weight).sum((1, 2, 3)) / total
         dark = ((brightest < 0.06) * weight).sum((1, 2, 3)) / total
-        eyes, around, mouth = (draw.chance(p, batch, 1).float() for p in (0.8, 0.85, 0.25))
+        eyes, around, mouth = (draw.chance(p, batch, 1).float() for p in (0.85, 0.85, 0.25))
+        eyes = eyes * _is_white(sclera, skin)
         parts = [sclera * eyes, eyes, levels * around, mean * around, blown * around, around]
         parts += [teeth * mouth, mouth, clipped[:, None], dark[:, None]]
         vector = torch.cat(parts, 1)
         return F.pad(vector, (0, VECTOR_SIZE - vector.shape[1])).clamp(-0.5, 1.5)
 
-    def _eyes_and_teeth(self, develop, on_eyes, draw):
-        """Measured colors of the whites of the eyes, with some lid among them, and of the teeth, (B, 3) each."""
+    def _eyes_and_teeth(self, develop, on_eyes, skin, draw):
+        """Measured colors of the whites of the eyes and of the teeth, (B, 3) each.
+
+        on_eyes: (B, 3) irradiance. skin: (B, 3) its reflectance. Eyes lie in the shade of brow and lids, and what is
+        measured has some lid in it, which is as dark as the person: who takes it for white makes dark skin too light.
+        """
         batch, device = len(on_eyes), self.device
-        lid = develop(on_eyes * SKIN_IN_EYES)
-        white = torch.tensor(SCLERA, device=device) * torch.exp(0.06 * draw.normal(batch, 3))
-        sclera = develop(on_eyes * (white * draw.uniform(batch, 1, low=0.7, high=1.25)))
-        lid = lid * draw.uniform(batch, 1, low=0.3)
-        sclera = torch.lerp(sclera, lid, 0.5 * draw.uniform(batch, 1) ** 1.5) + 0.01 * draw.normal(batch, 3)
+        on_white = on_eyes * draw.uniform(batch, 1, low=EYE_SHADE[0], high=EYE_SHADE[1])
+        white = develop(
+            on_white * torch.tensor(SCLERA, device=device) * torch.exp(0.06 * draw.normal(batch, 3))
+        )
+        lid = develop(on_white * skin * draw.uniform(batch, 1, low=0.4, high=1.2))
+        wide = 0.5 * draw.uniform(batch, 1) ** 1.5
+        lid_share = torch.where(draw.chance(NARROW_EYES, batch, 1), draw.uniform(batch, 1), wide)
+        sclera = torch.lerp(white, lid, lid_share) + 0.01 * draw.normal(batch, 3)
         tooth = torch.tensor(TEETH, device=device) * torch.exp(0.1 * draw.normal(batch, 3))
-        tooth = tooth * draw.uniform(batch, 1, low=0.35, high=1.0)
+        tooth = tooth * draw.uniform(batch, 1, low=0.2, high=1.0)
         return sclera, develop(on_eyes * tooth) + 0.02 * draw.normal(batch, 3)
 
     def _surroundings(self, develop, radiance, draw):
@@ -318,6 +329,17 @@ class TexelSimulator:
         luma = (samples * torch.tensor(LUMA, device=self.device).view(1, 3, 1)).sum(1)
         levels = torch.quantile(luma, torch.tensor([0.1, 0.5, 0.9], device=self.device), dim=1).T
         return levels, samples.mean(2), (luma > 0.97).float().mean(1, keepdim=True)
+
+
+def _is_white(color, skin) -> torch.Tensor:
+    """(B, 1) 1 where a capture takes `color` (B, 3) for the white of the eyes beside `skin` (B, 3): `capture/scene.py`."""
+
+    def saturation(rgb):
+        return 1 - rgb.amin(1) / rgb.amax(1).clamp_min(1e-3)
+
+    weights = torch.tensor(LUMA, device=color.device)
+    bright = color @ weights > DARKEST_WHITE * (skin @ weights)
+    return (bright & (saturation(color) < MOST_COLORED * saturation(skin) + 0.02)).float()[:, None]
 
 
 def _alpha_maps(maps, size: int, device) -> torch.Tensor:

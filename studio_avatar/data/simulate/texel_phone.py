@@ -11,6 +11,7 @@ from .draw import Draw, blur
 from .sky import LUMA
 
 CURVES = 5  # families of tone curves; the last is held out unless asked for
+DIM = 0.12  # share of captures in so little light that noise is plainly seen
 FACE_LEVELS = (0.012, 1.1)  # linear: no phone loses the face altogether
 
 
@@ -104,6 +105,20 @@ def tone_curve(x, curve, strength, lift):
     return out.clamp(0, 1)
 
 
+def grain(picture, draw: Draw):
+    """What noise adds to pictures (B, 3, R, R) in [0, 1]: little, but strong and colored in dim light."""
+    batch, size = len(picture), picture.shape[-1]
+    dim = draw.chance(DIM, batch, 1, 1, 1)
+    fine = draw.normal(batch, 1, size, size) * 0.7
+    colored = torch.where(
+        dim, draw.uniform(batch, 1, 1, 1) * draw.normal(batch, 3, size, size), torch.zeros_like(fine)
+    )
+    coarse = blur(draw.normal(batch, 3, size, size), 1.2) * 1.5
+    usual = draw.uniform(batch, 1, 1, 1) ** 3 * 0.035 + 0.003
+    level = torch.where(dim, draw.uniform(batch, 1, 1, 1, low=0.02, high=0.14), usual)
+    return (fine + colored + coarse) * level * (1.2 - picture.mean(1, keepdim=True)) ** 2
+
+
 def degrade(picture, draw: Draw):
     """Blur, beauty smoothing, grain and sharpening of pictures (B, 3, R, R) in [0, 1]."""
     batch, size = len(picture), picture.shape[-1]
@@ -113,8 +128,6 @@ def degrade(picture, draw: Draw):
     no_edge = torch.exp(-(((picture - smooth).abs().amax(1, keepdim=True) / 0.06) ** 2))
     beauty = draw.uniform(batch, 1, 1, 1) * draw.chance(0.12, batch, 1, 1, 1)
     picture = torch.lerp(picture, torch.lerp(picture, smooth, no_edge), beauty)
-    grain = draw.normal(batch, 1, size, size) * 0.7 + blur(draw.normal(batch, 3, size, size), 1.2) * 1.5
-    level = draw.uniform(batch, 1, 1, 1) ** 3 * 0.035 + 0.003
-    picture = picture + grain * level * (1.2 - picture.mean(1, keepdim=True))
+    picture = picture + grain(picture, draw)
     sharpening = draw.uniform(batch, 1, 1, 1, low=0.0, high=0.7) * draw.chance(0.6, batch, 1, 1, 1)
     return (picture + sharpening * (picture - blur(picture, 1.2 * scale))).clamp(0, 1)

@@ -39,8 +39,11 @@ class ToneStage:
         kinds, pack = ("augmented", "studio"), Pack(options.pack)
         self.simulator = make_simulator(pack, kinds, config.resolution, bank_size, device, config.share)
         torch.manual_seed(config.seed)
-        self.net = ToneEstimator(config.resolution, config.channels, config.hidden).to(device)
-        self._fill_buffers()
+        if config.start:
+            self.net = ToneEstimator.from_pretrained(config.start).float().to(device).train()
+        else:
+            self.net = ToneEstimator(config.resolution, config.channels, config.hidden).to(device)
+            self._fill_buffers()
         optimizer = torch.optim.AdamW(
             self.net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
