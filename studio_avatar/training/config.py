@@ -182,7 +182,18 @@ def _build(cls, values, where):
         raise InvalidInputError(
             f"{where}: unknown key {unknown[0]!r}; the keys are {', '.join(sorted(known))}."
         )
-    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    return cls(**{key: _as_declared(known[key], value, where) for key, value in values.items()})
+
+
+def _as_declared(field, value, where):
+    """Lists become tuples, numbers what the field holds: to YAML 4e-4, which has no point, is a word."""
+    kind = type(field.default)
+    if isinstance(value, list):
+        return tuple(value)
+    try:
+        return kind(value) if kind in (int, float) else value
+    except ValueError as error:
+        raise InvalidInputError(f"{where}: {field.name} is a number, {value!r} is none.") from error
 
 
 def override(config, settings: list[str]):

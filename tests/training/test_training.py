@@ -91,6 +91,7 @@ def test_encoder_keeps_the_statistics_of_its_codes(data, tmp_path):
 def test_settings_can_differ_from_the_file_for_an_ablation():
     config = load_config(CONFIGS / "small.yaml").studio
     assert override(config, ["frozen_resolution=16", "identity_weight=0"]).frozen_resolution == 16
+    assert override(config, ["learning_rate=4e-4"]).learning_rate == 0.0004
     for setting, word in (("frozen=16", "frozen"), ("steps", "--set steps=VALUE")):
         with pytest.raises(InvalidInputError, match=word):
             override(config, [setting])
