@@ -1,5 +1,5 @@
 # make app                      the web demo on http://127.0.0.1:7860
-# make test                     the test suite
+# make test                     the test suite, a process a core
 # make avatar VIDEO=selfie.mp4  one avatar into out/selfie/
 #
 # A Linux machine without an NVIDIA GPU saves gigabytes with TORCH_INDEX=https://download.pytorch.org/whl/cpu
@@ -25,7 +25,7 @@ avatar: $(VENV)/app.stamp
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadscope --no-loadscope-reorder $(PYTEST_ARGS)
 
 clean:
 	rm -rf $(VENV)

@@ -3,6 +3,14 @@
 import pytest
 from helpers.node_tools import NodeMissing, install_node_tools
 
+LONGEST = ("ui", "avatar", "results", "hub", "cli", "capture")  # folders whose files take longest
+
+
+def pytest_collection_modifyitems(items):
+    """The longest first: of several processes none should get one when the others are done."""
+    order = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.parent.name, len(LONGEST)))
+
 
 @pytest.fixture(scope="session")
 def node_folder():

@@ -42,17 +42,21 @@ def test_openmp_does_not_spin():
 def test_every_entry_point_says_so_before_torch_is_imported(module):
     code = f"""
 import os, sys
+class Torch(Exception):
+    pass
 class Watch:
     def find_spec(self, name, path=None, target=None):
         if name == "torch":
-            assert os.environ["GOMP_SPINCOUNT"] == "0", "torch came first"
+            raise Torch  # seen: there is no need to wait for it
 sys.meta_path.insert(0, Watch())
-import {module}, subprocess
-print(os.environ["GOMP_SPINCOUNT"], os.environ["OMP_WAIT_POLICY"])
-print(subprocess.run([sys.executable, "-c", "import os; print(os.environ['GOMP_SPINCOUNT'])"],
-                     capture_output=True, text=True).stdout)
+try:
+    import {module}
+except Torch:
+    print("torch", os.environ["GOMP_SPINCOUNT"], os.environ["OMP_WAIT_POLICY"])
+else:
+    print("lazy", os.environ["GOMP_SPINCOUNT"], os.environ["OMP_WAIT_POLICY"])
 """
-    assert run_python(code).stdout.split() == ["0", "PASSIVE", "0"]
+    assert run_python(code).stdout.split()[1:] == ["0", "PASSIVE"]
 
 
 @pytest.mark.parametrize("variable, value", [("OMP_WAIT_POLICY", "ACTIVE"), ("GOMP_SPINCOUNT", "2000")])

@@ -3,7 +3,7 @@
 accelerate launch -m studio_avatar.training phone --data RUNS/data --run RUNS/phone
 python -m studio_avatar.training all --budget 8m --pack RUNS/pack.safetensors --run RUNS
 
-Tone, relight and upscaler train for a budget of time, in one process on one device.
+Cover, tone, relight and upscaler train for a budget of time, in one process on one device.
 """
 
 import argparse
@@ -16,10 +16,11 @@ STAGES = {
     "phone": "generator and encoder of phone textures",
     "refine_codes": "W+ codes for the next stage, for weights that come without",
     "studio": "generator of studio textures",
+    "cover": "what lies in front of the skin",
     "tone": "estimator of the skin tone",
     "relight": "from the light of the phone to that of the studio",
     "upscaler": "gradient-guided diffusion upscaler",
-    "all": "tone, relight and upscaler in turn within one budget of time",
+    "all": "cover, tone, relight and upscaler in turn within one budget of time",
     "plain_unet": "a baseline of the evaluation, part of no pipeline",
 }
 

