@@ -12,20 +12,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from studio_avatar.data.simulate.occluders import sample_glasses, sample_strands
-from studio_avatar.data.simulate.parts import attach
-from studio_avatar.data.simulate.simulation import (
-    sample_cameras,
-    sample_expression,
-    sample_identity,
-    shaped_mesh,
-)
+from studio_avatar.data.simulate.covers import cover_alpha
+from studio_avatar.data.simulate.simulation import sample_expression, sample_identity
 from studio_avatar.head.layout import texel_map, texel_normals, texel_positions
 from studio_avatar.head.model import HeadModel
 from studio_avatar.imaging.files import write_atomically
-from studio_avatar.rendering import FLAT, TexturedMesh, open_directions, render_texels
+from studio_avatar.rendering import TexturedMesh, open_directions
 
-FRAME = (720, 960)  # pixels of the frames that are not drawn; sets the cameras' distance
 GLASSES_OF_FIVE = 3  # covers of five that are glasses; the others are strands of hair
 
 
@@ -64,21 +57,9 @@ def bake_heads(head, count: int, size: int = 256, num_directions: int = 256, see
 def bake_covers(head, count: int, size: int = 512, seed: int = 11) -> np.ndarray:
     """(count, S, S) uint8, 255 where glasses or strands hide skin from a camera that would see it."""
     rng, texels = np.random.default_rng(seed), texel_map(head, size)
-    texture = np.full((size, size, 3), 0.5, np.float32)
-    no_occlusion = np.ones(len(head.neutral), np.float32)
     covers = np.zeros((count, size, size), np.uint8)
     for row in range(count):
-        identity, expression = sample_identity(rng), sample_expression(rng, head.config.expression_names)
-        body = shaped_mesh(head, identity, expression, no_occlusion)
-        camera = sample_cameras(rng, 1, FRAME)[0]
-        if row % 5 < GLASSES_OF_FIVE:
-            part = sample_glasses(rng, head, body).frame
-        else:
-            part = sample_strands(rng, head, body, texture)
-        dressed, painted = attach(body, texture, [part])
-        _, with_part = render_texels(dressed, texels, painted, camera, FLAT)
-        _, without = render_texels(body, texels, texture, camera, FLAT)
-        covers[row][(without > 0) & (with_part == 0)] = 255
+        covers[row] = cover_alpha(rng, head, texels, glasses=row % 5 < GLASSES_OF_FIVE)
     return covers
 
 
