@@ -115,7 +115,7 @@ def grain(picture, draw: Draw):
     )
     coarse = blur(draw.normal(batch, 3, size, size), 1.2) * 1.5
     usual = draw.uniform(batch, 1, 1, 1) ** 3 * 0.035 + 0.003
-    level = torch.where(dim, draw.uniform(batch, 1, 1, 1, low=0.02, high=0.14), usual)
+    level = torch.where(dim, draw.uniform(batch, 1, 1, 1, low=0.02, high=0.07), usual)
     return (fine + colored + coarse) * level * (1.2 - picture.mean(1, keepdim=True)) ** 2
 
 
