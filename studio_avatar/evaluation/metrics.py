@@ -6,8 +6,7 @@ A metric over an empty mask is NaN.
 
 import cv2
 import numpy as np
-
-from studio_avatar.imaging.color import srgb_to_linear
+from skimage.color import deltaE_ciede2000, rgb2lab
 
 SSIM_RADIUS, SSIM_SIGMA = 5, 1.5  # an 11×11 window, Wang et al. 2004
 SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2
@@ -15,12 +14,6 @@ SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2
 OCTAVES = (2, 4, 8, 16)  # texels
 LUMA = np.array([0.299, 0.587, 0.114])  # Rec. 601, as in FFHQ-UV's BS Error
 BS_KERNEL_AT_1024 = 55
-
-# linear sRGB → XYZ (IEC 61966-2-1); the white is the image of (1, 1, 1), so that white is exactly L* = 100
-SRGB_TO_XYZ = np.array(
-    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
-)
-D65_WHITE = SRGB_TO_XYZ.sum(axis=1)
 
 
 def masked_mean(values: np.ndarray, mask: np.ndarray) -> float:
@@ -77,60 +70,10 @@ def masked_blur(values: np.ndarray, mask: np.ndarray, sigma: float, radius: int)
     return np.divide(sums, weight, out=np.zeros_like(sums), where=weight > 1e-12)
 
 
-def srgb_to_lab(rgb: np.ndarray) -> np.ndarray:
-    """sRGB (..., 3) in [0, 1] → CIE L*a*b* (D65, 2° observer), (..., 3)."""
-    ratio = srgb_to_linear(rgb) @ SRGB_TO_XYZ.T / D65_WHITE
-    delta = 6 / 29
-    f = np.where(ratio > delta**3, np.cbrt(ratio), ratio / (3 * delta**2) + 4 / 29)
-    x, y, z = np.moveaxis(f, -1, 0)
-    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
-
-
-def delta_e2000(lab1: np.ndarray, lab2: np.ndarray) -> np.ndarray:
-    """CIEDE2000 colour difference of L*a*b* colours (..., 3) → (...), with kL = kC = kH = 1.
-
-    Written from Sharma, Wu and Dalal, "The CIEDE2000 color-difference formula", CRA 2005.
-    """
-    (l1, a1, b1), (l2, a2, b2) = (np.moveaxis(np.asarray(lab, np.float64), -1, 0) for lab in (lab1, lab2))
-    # 1. chroma and hue with the rescaled a axis
-    mean_chroma7 = ((np.hypot(a1, b1) + np.hypot(a2, b2)) / 2) ** 7
-    g = 0.5 * (1 - np.sqrt(mean_chroma7 / (mean_chroma7 + 25.0**7)))
-    a1, a2 = a1 * (1 + g), a2 * (1 + g)
-    c1, c2 = np.hypot(a1, b1), np.hypot(a2, b2)
-    h1, h2 = np.degrees(np.arctan2(b1, a1)) % 360, np.degrees(np.arctan2(b2, a2)) % 360
-    # 2. differences of lightness, chroma and hue; hue is undefined, so zero, when a chroma is zero
-    gray = c1 * c2 == 0
-    dh = np.where(gray, 0, (h2 - h1 + 180) % 360 - 180)
-    d_l, d_c = l2 - l1, c2 - c1
-    d_h = 2 * np.sqrt(c1 * c2) * np.sin(np.radians(dh) / 2)
-    # 3. means, weights and the rotation term
-    mean_l, mean_c = (l1 + l2) / 2, (c1 + c2) / 2
-    mean_h = np.where(gray, h1 + h2, _mean_hue(h1, h2))
-    t = (
-        1
-        - 0.17 * np.cos(np.radians(mean_h - 30))
-        + 0.24 * np.cos(np.radians(2 * mean_h))
-        + 0.32 * np.cos(np.radians(3 * mean_h + 6))
-        - 0.20 * np.cos(np.radians(4 * mean_h - 63))
-    )
-    s_l = 1 + 0.015 * (mean_l - 50) ** 2 / np.sqrt(20 + (mean_l - 50) ** 2)
-    s_c, s_h = 1 + 0.045 * mean_c, 1 + 0.015 * mean_c * t
-    rotation = -np.sin(np.radians(60 * np.exp(-(((mean_h - 275) / 25) ** 2))))
-    rotation = rotation * 2 * np.sqrt(mean_c**7 / (mean_c**7 + 25.0**7))
-    l_term, c_term, h_term = d_l / s_l, d_c / s_c, d_h / s_h
-    return np.sqrt(np.maximum(l_term**2 + c_term**2 + h_term**2 + rotation * c_term * h_term, 0))
-
-
-def _mean_hue(h1: np.ndarray, h2: np.ndarray) -> np.ndarray:
-    """Mean of two hues in degrees along the shorter arc, in [0, 360)."""
-    far = np.abs(h1 - h2) > 180
-    return np.where(far, h1 + h2 + np.where(h1 + h2 < 360, 360, -360), h1 + h2) / 2
-
-
 def skin_delta_e(a: np.ndarray, b: np.ndarray, mask: np.ndarray) -> float:
     """Mean CIEDE2000 of the masked texels."""
     inside = mask > 0
-    difference = delta_e2000(srgb_to_lab(a[inside]), srgb_to_lab(b[inside]))
+    difference = deltaE_ciede2000(rgb2lab(a[inside]), rgb2lab(b[inside]))
     return masked_mean(difference[:, None], mask[inside][:, None])
 
 
@@ -146,7 +89,7 @@ def skin_ita(texture: np.ndarray, mask: np.ndarray) -> float:
     The mean colour first: single texels with b* near 0 have wild angles.
     """
     inside = mask > 0
-    lab, weight = srgb_to_lab(texture[inside]), mask[inside][:, None]
+    lab, weight = rgb2lab(texture[inside]), mask[inside][:, None]
     return float(individual_typology_angle([masked_mean(lab[:, [c]], weight) for c in range(3)]))
 
 

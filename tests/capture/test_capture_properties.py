@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 from helpers.painted_head import IMAGE, SIZE, facing, paint, render
+from skimage.color import deltaE_ciede2000, rgb2lab
 
 from studio_avatar.capture import capture
-from studio_avatar.evaluation.metrics import delta_e2000, srgb_to_lab
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def difference(one, other) -> float:
     """Mean ΔE2000 of what both textures saw."""
     both = (one.seen > 0.5) & (other.seen > 0.5)
     assert both.sum() > 0.85 * max((one.seen > 0.5).sum(), (other.seen > 0.5).sum())
-    return float(delta_e2000(srgb_to_lab(one.rgb[both]), srgb_to_lab(other.rgb[both])).mean())
+    return float(deltaE_ciede2000(rgb2lab(one.rgb[both]), rgb2lab(other.rgb[both])).mean())
 
 
 @pytest.fixture(scope="module")

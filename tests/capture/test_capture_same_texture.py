@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from helpers.painted_head import IMAGE, facing, paint, render
 from helpers.scheduling import ordinary_scheduling
+from skimage.color import deltaE_ciede2000, rgb2lab
 
 from studio_avatar.capture import capture
 from studio_avatar.capture.io.video import read_frames
-from studio_avatar.evaluation.metrics import delta_e2000, srgb_to_lab
 
 av = pytest.importorskip("av")
 
@@ -66,7 +66,7 @@ def write(path: Path, pictures, times=None, codec="libx264", options=None, turn=
 def assert_same(texture, original) -> None:
     both = (texture.seen > 0.5) & (original.seen > 0.5)
     assert both.sum() > 0.9 * (original.seen > 0.5).sum()
-    error = delta_e2000(srgb_to_lab(texture.rgb[both]), srgb_to_lab(original.rgb[both])).mean()
+    error = deltaE_ciede2000(rgb2lab(texture.rgb[both]), rgb2lab(original.rgb[both])).mean()
     print(f"mean ΔE2000 {error:.2f}")
     assert error < MAX_DELTA_E
 
