@@ -119,17 +119,18 @@ class ToneConfig(BudgetConfig):
 
 @dataclasses.dataclass(frozen=True)
 class CoverConfig(BudgetConfig):
-    """What lies in front of the skin."""
+    """What lies in front of eyes and forehead."""
 
     batch_size: int = 64
-    cpu_batch_size: int = 8
-    learning_rate: float = 1.5e-3
+    cpu_batch_size: int = 12
+    learning_rate: float = 2e-3
+    ema_decay: float = 0.995
     resolution: int = 256
     bank_size: int = 64
     share: int = 4  # captures of one head
-    channels: tuple[int, ...] = (48, 64, 96)
+    channels: tuple[int, ...] = (32, 48, 64)
     thin_weight: float = 6.0  # of rims and strands, beside 1 of all other texels
-    portrait_share: float = 0.35  # share of the batch that are real portraits in another light
+    portrait_share: float = 0.75  # share of the batch that are real portraits in their own light
 
 
 @dataclasses.dataclass(frozen=True)

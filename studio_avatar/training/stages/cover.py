@@ -1,7 +1,7 @@
-"""The cover network (`studio_avatar/pipeline/cover.py`): which texels of a phone texture are not the person.
+"""The cover network (`studio_avatar/pipeline/cover.py`): which texels around the eyes are not the person.
 
-Simulated captures, and real portraits without covers put into simulated light, that wear what the simulator puts on them:
-where it put something is known exactly.
+Real portraits without covers, in their own light, and simulated captures, that wear what the simulator puts on them: where
+it put something is known exactly.
 
     python -m studio_avatar.training cover --budget 40m --pack RUNS/pack.safetensors --run RUNS/cover
 """
@@ -10,8 +10,11 @@ import torch
 import torch.nn.functional as F
 
 from studio_avatar.data.prepare.pack import Pack
-from studio_avatar.data.simulate.draw import Draw
-from studio_avatar.pipeline.cover import PATCH, cover_logits
+from studio_avatar.data.simulate.draw import Draw, blur
+from studio_avatar.data.simulate.texel_phone import degrade
+from studio_avatar.data.simulate.wear import dress
+from studio_avatar.pipeline.cover import PATCH, band, cover_logits
+from studio_avatar.pipeline.skin_tone import linear_to_srgb, srgb_to_linear
 from studio_avatar.training.budget import (
     Clock,
     batch_size,
@@ -27,6 +30,8 @@ from studio_avatar.training.options import BudgetOptions, budget_parser, parse_b
 from studio_avatar.training.packed import BaseMaker, make_simulator
 from studio_avatar.training.portraits import Portraits
 
+LIGHT_OVER = 1 / 24  # of the width: over what the light of a portrait is taken to be smooth
+MEAN_REFLECTANCE = 0.35  # of skin, by which its light is told from its brightness
 PREVIEW_SEED = 77
 
 
@@ -53,17 +58,29 @@ class CoverStage:
         self.emas = {"net_ema": (self.ema, self.net)}
 
     def batch(self, draw):
-        """Simulated captures, then portraits in simulated light: phone, visibility, cover."""
+        """Simulated captures, then real portraits: phone, visibility, cover."""
         made = self.simulator.sample(self.simulated, draw)
-        texture, visibility, _ = self.portraits.pairs(self.real, draw)
-        real = self.simulator.sample(self.real, draw, pairs=(texture, visibility))
-        return (torch.cat([getattr(made, n), getattr(real, n)]) for n in ("phone", "visibility", "cover"))
+        real = self.dressed_portraits(draw)
+        simulated = (made.phone, made.visibility, made.cover)
+        return (torch.cat(both) for both in zip(simulated, real, strict=True))
+
+    def dressed_portraits(self, draw):
+        """Portraits in their own light, brighter or darker and of another tint, with covers: phone, visibility, cover."""
+        texture, visibility, _ = self.portraits.photos(self.real, draw)
+        masks = self.simulator.masks
+        tint = 0.35 * draw.normal(self.real, 1, 1, 1) + 0.08 * draw.normal(self.real, 3, 1, 1)
+        lit = srgb_to_linear(texture * 0.5 + 0.5) * torch.exp(tint)
+        light = blur(lit.mean(1, keepdim=True), LIGHT_OVER * lit.shape[-1]) / MEAN_REFLECTANCE
+        dressed = dress(lit, light.expand_as(lit), self.simulator.covers, masks.face, draw)
+        phone = degrade(linear_to_srgb(dressed.lit.clamp(0, 1)), draw) * 2 - 1
+        mirrored = draw.chance(0.5, self.real, 1, 1, 1)
+        return (torch.where(mirrored, one.flip(-1), one) for one in (phone, visibility, dressed.cover))
 
     def step(self, draw, progress):
         phone, visibility, cover = self.batch(draw)
         with mixed_precision(self.device):
             logits = cover_logits(phone, visibility, self.net).float()
-        terms = self.terms(logits, cover, visibility)
+        terms = self.terms(logits, band(cover), band(visibility))
         loss = sum(terms.values())
         descend(self.optimizers["net"], loss)
         return {"loss": loss.detach(), **{name: term.detach() for name, term in terms.items()}}
@@ -74,8 +91,8 @@ class CoverStage:
         entropy = F.binary_cross_entropy_with_logits(logits, cover, reduction="none")
         entropy = entropy * (1 + self.config.thin_weight * _thin(cover))
         worn, found = (cover > 0.5).float() * seen, torch.sigmoid(logits) * seen
-        overlap = (2 * (worn * found).sum((1, 2, 3)) + 1) / ((worn + found).sum((1, 2, 3)) + 1)
-        return {"entropy": (entropy * seen).sum() / seen.sum().clamp_min(1), "dice": (1 - overlap).mean()}
+        overlap = (2 * (worn * found).sum() + 1) / ((worn + found).sum() + 1)
+        return {"entropy": (entropy * seen).sum() / seen.sum().clamp_min(1), "dice": 1 - overlap}
 
     @torch.no_grad()
     def preview(self):
@@ -84,7 +101,8 @@ class CoverStage:
             8, Draw(PREVIEW_SEED, self.device), ("photographed_held_out",), held_out_curve=True
         )
         found = torch.sigmoid(cover_logits(made.phone, made.visibility, self.ema.module).float())
-        return sheet(made.phone, made.visibility, made.cover, found * (made.visibility > 0.05))
+        phone, visibility, cover = map(band, (made.phone, made.visibility, made.cover))
+        return sheet(phone, visibility, cover, found * (visibility > 0.05))
 
 
 def _thin(cover):
