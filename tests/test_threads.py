@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import studio_avatar
+
 VARIABLES = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 # What the command and the packages run with `-m` import; app.py is run from the repository's root.
 ENTRY_POINTS = (
@@ -66,3 +68,35 @@ def test_what_the_user_has_set_stays(variable, value):
     )
     found = json.loads(run_python(code, **{variable: value}).stdout)
     assert dict(zip(VARIABLES, found)) == dict.fromkeys(VARIABLES) | {variable: value}
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({"cpu.max": "max 100000"}, None),
+        ({"cpu.max": "max 100000", "a/cpu.max": "150000 100000", "a/b/cpu.max": "max 100000"}, 2),
+        ({"a/cpu.max": "400000 100000", "a/b/cpu.max": "100000 100000"}, 1),
+        ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
+        ({}, None),  # no Linux, or no control groups
+    ],
+)
+def test_the_quota_of_a_container_is_the_least_of_its_groups(tmp_path, files, cores):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (tmp_path / "own").write_text("1:name=systemd:/x\n0::/a/b\n")
+    assert studio_avatar._quota(str(tmp_path), str(tmp_path / "own")) == cores
+
+
+@pytest.mark.parametrize(
+    ("cores", "set_by_user", "threads"), [(2, None, "2"), (2, "3", "3"), (64, None, None)]
+)
+def test_threads_stay_within_the_quota(monkeypatch, cores, set_by_user, threads):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)))
+    monkeypatch.setattr(studio_avatar, "_quota", lambda *places: cores)
+    monkeypatch.setenv("OMP_NUM_THREADS", set_by_user or "")
+    if set_by_user is None:
+        monkeypatch.delenv("OMP_NUM_THREADS")
+    studio_avatar._stay_within_the_quota()
+    assert os.environ.get("OMP_NUM_THREADS") == threads

@@ -4,7 +4,7 @@ overview of one capture (drawn by `python -m tools.draw_overview`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from studio_avatar.avatar.material.skin_material import ROUGHNESS, shrunk
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.imaging.image_io import unit_to_uint8
-from studio_avatar.rendering import Lamp, Light, Skin, TexturedMesh, ambient_occlusion, look_at, render
+from studio_avatar.rendering import Lamp, Light, Skin, TexturedMesh, ambient_occlusion, look_at, render_each
 from studio_avatar.rendering.normals import vertex_normals
 
 FOCAL_SHARE = 2.1  # focal length over picture height: a portrait lens
@@ -73,20 +73,31 @@ class Scene:
             texture: (H, H, 3) uint8. yaw_degrees: turn of the head, positive towards its left (the picture's right).
             turning: one frame of many: the light stays with the camera while the head turns, and shadows get fewer rays.
         """
+        return self.views([texture], yaw_degrees, [light], size, turning)[0][0]
+
+    def views(
+        self,
+        textures: Sequence[np.ndarray],
+        yaw_degrees: float,
+        lights: Sequence[Light],
+        size: tuple[int, int],
+        turning: bool = False,
+    ) -> list[list[np.ndarray]]:
+        """What `view` shows, for each texture (all of one size) a list with one picture for each light."""
         width, height = size
         yaw = np.radians(-yaw_degrees)
         eye = MIDDLE + DISTANCE * np.array([np.sin(yaw), 0.05, np.cos(yaw)])
-        picture = render(
+        rows = render_each(
             self._mesh,
-            texture.astype(np.float32) / 255.0,
+            np.stack(textures).astype(np.float32) / 255.0,
             look_at(eye, MIDDLE, FOCAL_SHARE * height, size),
-            _turned(light, yaw) if turning else light,
+            [_turned(light, yaw) if turning else light for light in lights],
             Skin(specular=0.7),
             supersample=2,
             shadow_samples=1 if turning else 4,
             background=np.broadcast_to(np.float32(BACKGROUND), (height, width, 3)),
         )
-        return unit_to_uint8(picture.rgb)
+        return [[unit_to_uint8(picture.rgb) for picture in row] for row in rows]
 
 
 def named_light(light: str | Light) -> Light:
@@ -106,15 +117,9 @@ def three_lights(avatar) -> np.ndarray:
     """The avatar under three lights, (H, W, 3) uint8 sRGB: studio texture below, and above it, where the avatar has
     one, the phone texture: light that was left in a texture is seen twice.
     """
-    scene = Scene(avatar)
     textures = [texture for texture in (avatar.phone_texture, avatar.texture) if texture is not None]
-    rows = [
-        np.concatenate(
-            [scene.view(texture, -18.0, LIGHTS[name], PREVIEW_CELL) for name in PREVIEW_LIGHTS], axis=1
-        )
-        for texture in textures
-    ]
-    picture = np.concatenate(rows)
+    rows = Scene(avatar).views(textures, -18.0, [LIGHTS[name] for name in PREVIEW_LIGHTS], PREVIEW_CELL)
+    picture = np.concatenate([np.concatenate(row, axis=1) for row in rows])
     return _captioned(picture, ("phone texture", "studio texture")) if len(rows) == 2 else picture
 
 

@@ -5,6 +5,7 @@ video ─ read_frames ─► frames ─ follow_person ─► usable faces ─ ch
       ─ fuse ─► PhoneTexture + CaptureReport
 """
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ import numpy as np
 
 from studio_avatar.capture.detection.keyframes import choose_keyframes
 from studio_avatar.capture.detection.landmarks import FaceLandmarker
-from studio_avatar.capture.detection.people import FaceFrame, follow_person
+from studio_avatar.capture.detection.people import FaceFrame, Sighting, follow_person
 from studio_avatar.capture.fitting.head_fit import HeadFit, Tracks, fit_head
 from studio_avatar.capture.fitting.registration import register_points
 from studio_avatar.capture.fitting.tracking import track_points
@@ -32,17 +33,19 @@ from .phone_texture import PhoneTexture
 TRACKING_SIZE = 1024  # texels
 REGISTRATION_SIZE = 352  # texels, of which the registrar's window has 256
 MAX_KEYFRAMES = 24
-UNWRAP_THREADS = 2  # most of the time is spent outside of Python's lock
+UNWRAP_THREADS = 2  # at most: the time is spent outside of Python's lock, but for a part
 MIN_SIZE, MAX_SIZE = 32, 4096
 
 __all__ = [
     "CaptureReport",
     "Finding",
+    "FoundPerson",
     "HeadFit",
     "Observation",
     "PhoneTexture",
     "capture",
     "contact_sheet",
+    "find_person",
     "observe",
 ]
 
@@ -58,8 +61,9 @@ def capture(
 ) -> PhoneTexture:
     """Make the phone texture of one person.
 
-    source: path of a video (an animated GIF too) or photo, a PIL image, a uint8 array (H, W, 3) sRGB, or a list of
-        1 to 5 photos as any of these (arrays may be more: the frames of a clip).
+    source: path of a video (an animated GIF too) or photo, a PIL image, a uint8 array (H, W, 3) sRGB, a list of
+        1 to 5 photos as any of these (arrays may be more: the frames of a clip), or what `find_person` made of one of them;
+        max_keyframes and mirrored are its arguments then.
     head: a `HeadModel`. size: side of the texture, texels. max_keyframes: at most 24. progress: called with a
         stage's name and [0, 1].
     mirrored: the pictures are stored as in a mirror, which some selfie cameras do without saying so in the file.
@@ -68,6 +72,19 @@ def capture(
     small, never frontal, nothing sharp), an `InvalidInputError` or a `MissingDependencyError`.
     """
     return observe(source, head, size, max_keyframes, progress, mirrored, registrar).texture
+
+
+@dataclass(frozen=True)
+class FoundPerson:
+    """What a capture needs of the pictures before it needs the head.
+
+    sighting: the person in all pictures; keyframes: those that show the most, looked at more closely; seconds: how long
+    it took.
+    """
+
+    sighting: Sighting
+    keyframes: list[FaceFrame]
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -94,27 +111,16 @@ def observe(
     registrar=None,
 ) -> Observation:
     """`capture` that also hands over the key frames and views, for contact sheets and measurements."""
-    if not 1 <= max_keyframes <= MAX_KEYFRAMES:
-        raise InvalidInputError(f"max_keyframes must be 1 to {MAX_KEYFRAMES}, not {max_keyframes}.")
     if not MIN_SIZE <= size <= MAX_SIZE:
         raise InvalidInputError(f"The texture's size must be {MIN_SIZE} to {MAX_SIZE}, not {size}.")
     tell = progress or (lambda stage, fraction: None)
 
-    with FaceLandmarker() as landmarker:
-        # 1. Follow the person through the sampled frames.
-        tell("landmarks", 0.0)
-        sighting = follow_person(
-            read_frames(source, mirrored),
-            landmarker,
-            lambda count: tell("landmarks", min(count / MAX_SAMPLES, 1.0)),
-        )
-
-        # 2. Keep the frames that show the most, and look at them more closely.
-        keyframes = [
-            replace(keyframe, face=landmarker.look_again(keyframe.frame.rgb, keyframe.face))
-            for keyframe in choose_keyframes(sighting.frames, max_keyframes)
-        ]
-        tell("landmarks", 1.0)
+    # 1. and 2. Find the person, and the frames that show the most.
+    if isinstance(source, FoundPerson):
+        found = source
+    else:
+        found = find_person(source, max_keyframes, progress, mirrored)
+    sighting, keyframes = found.sighting, found.keyframes
 
     # 3. Fit one head to all of them.
     fit = fit_frames(head, keyframes, registrar, lambda fraction: tell("fit", fraction))
@@ -131,6 +137,38 @@ def observe(
     tell("fuse", 1.0)
     texture = PhoneTexture(fused.rgb, fused.seen, fit, report, scene)
     return Observation(texture, keyframes, fused.views, fused.best_view)
+
+
+def find_person(
+    source,
+    max_keyframes: int = 12,
+    progress: Callable[[str, float], None] | None = None,
+    mirrored: bool = False,
+) -> FoundPerson:
+    """The first part of `capture`, which needs no head and no network: it can be done while they are loaded.
+
+    Arguments and errors are those of `capture`.
+    """
+    if not 1 <= max_keyframes <= MAX_KEYFRAMES:
+        raise InvalidInputError(f"max_keyframes must be 1 to {MAX_KEYFRAMES}, not {max_keyframes}.")
+    tell = progress or (lambda stage, fraction: None)
+    began = time.perf_counter()
+    tell("landmarks", 0.0)
+    with FaceLandmarker() as landmarker:
+        # 1. Follow the person through the sampled frames.
+        sighting = follow_person(
+            read_frames(source, mirrored),
+            landmarker,
+            lambda count: tell("landmarks", min(count / MAX_SAMPLES, 1.0)),
+        )
+
+        # 2. Keep the frames that show the most, and look at them more closely.
+        keyframes = [
+            replace(keyframe, face=landmarker.look_again(keyframe.frame.rgb, keyframe.face))
+            for keyframe in choose_keyframes(sighting.frames, max_keyframes)
+        ]
+    tell("landmarks", 1.0)
+    return FoundPerson(sighting, keyframes, time.perf_counter() - began)
 
 
 def scene_of(head, keyframes: list[FaceFrame], fused) -> SceneStatistics:
@@ -183,6 +221,7 @@ def _points_in(views: list[View], head, registrar) -> Tracks:
 
 
 def _views_of(keyframes: list[FaceFrame], head, fit: HeadFit, size: int, tell) -> list[View]:
+    import cv2
     import torch
 
     from studio_avatar.head.layout import texel_map
@@ -196,7 +235,7 @@ def _views_of(keyframes: list[FaceFrame], head, fit: HeadFit, size: int, tell) -
         return without_cover(unwrap(keyframe.frame, head, texels, shapes[k], camera), head)
 
     views = []
-    with ThreadPoolExecutor(UNWRAP_THREADS) as pool:
+    with ThreadPoolExecutor(min(UNWRAP_THREADS, cv2.getNumThreads())) as pool:
         for view in pool.map(view_of, range(len(keyframes))):
             views.append(view)
             tell(len(views) / len(keyframes))

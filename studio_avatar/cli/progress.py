@@ -3,6 +3,7 @@
 import sys
 import time
 
+from studio_avatar.imaging.native_logs import STDERR_LOCK
 from studio_avatar.results.settings import stage_title
 
 BAR_CELLS = 24
@@ -51,5 +52,6 @@ class StageBar:
 
     def _write(self, text: str) -> None:
         if not self._hidden:
-            sys.stderr.write(text)
-            sys.stderr.flush()
+            with STDERR_LOCK:
+                sys.stderr.write(text)
+                sys.stderr.flush()

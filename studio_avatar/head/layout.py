@@ -223,8 +223,10 @@ _CACHE: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 def _interpolate(texels, head: HeadModel, values):
     """(H, W, 3) vertex `values` (V, 3) at every texel."""
     result = np.zeros((*texels.triangle.shape, 3), np.float32)
-    corners = values[geometry(head).faces[texels.triangle[texels.covered]]]
-    result[texels.covered] = (corners * texels.barycentric[texels.covered][..., None]).sum(1)
+    place = np.flatnonzero(texels.covered)
+    corners = np.take(values[geometry(head).faces], texels.triangle.ravel()[place], axis=0)  # (N, 3, 3)
+    shares = texels.barycentric.reshape(-1, 3)[place]
+    result.reshape(-1, 3)[place] = np.einsum("ncv,nc->nv", corners, shares)
     return result
 
 

@@ -6,7 +6,8 @@ import sys
 import threading
 from collections.abc import Iterator
 
-_lock = threading.RLock()  # the descriptor belongs to the process, not to a thread
+# Hold it to write to standard error while other threads may load native libraries: the descriptor is the process'.
+STDERR_LOCK = threading.RLock()
 
 
 @contextlib.contextmanager
@@ -14,7 +15,7 @@ def quiet_native_logs() -> Iterator[None]:
     """Nothing reaches the process' standard error meanwhile: the start-up messages of MediaPipe and Warp, which ignore every
     documented log level, are no news to the user.
     """
-    with _lock:
+    with STDERR_LOCK:
         sys.stderr.flush()
         kept = os.dup(2)
         nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -1,9 +1,13 @@
-"""The networks, one self-contained file each."""
+"""The networks, one self-contained file each, imported on first use: a capture needs the registrar alone."""
 
-from .inversion_encoder import InversionEncoder
-from .registrar import Registrar
-from .relight_network import RelightNetwork
-from .stylegan2 import StyleGAN2Generator
-from .tone_estimator import ToneEstimator
+from studio_avatar.lazy import lazy_names
 
+_HOMES = {
+    "InversionEncoder": "inversion_encoder",
+    "Registrar": "registrar",
+    "RelightNetwork": "relight_network",
+    "StyleGAN2Generator": "stylegan2",
+    "ToneEstimator": "tone_estimator",
+}
 __all__ = ["InversionEncoder", "Registrar", "RelightNetwork", "StyleGAN2Generator", "ToneEstimator"]
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -299,7 +299,8 @@ class StudioTexturePipeline(DiffusionPipeline):
         """Makes the studio texture and, from a capture, the avatar.
 
         Args:
-            video: path of a selfie video. images: list of paths, PIL images or uint8 arrays of one person.
+            video: path of a selfie video, or what `studio_avatar.capture.find_person` found in video or photos.
+            images: list of paths, PIL images or uint8 arrays of one person.
             capture: instead of these, a finished `PhoneTexture` of `output_size`, from `studio_avatar.capture.capture`.
             phone_texture, seen: instead of a capture, a finished `head-v1` texture (H, W, 3) float sRGB in [0, 1] and its
                 confidence mask (H, W) in [0, 1], both of `output_size`.

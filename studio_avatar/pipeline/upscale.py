@@ -22,7 +22,7 @@ LIGHT_CELLS = 128  # a side of the texture, over one of which light is smooth
 NOISE_SCALE = 0.25  # κ: standard deviation of the noise added to the base, in [-1, 1] units
 MAX_GRADIENT = 0.35  # per texel, in [-1, 1] units; larger conditions are soft-limited
 LIGHT_EDGE = 0.25  # change of log light over one base texel from which on detail is not trusted
-TILE, OVERLAP = 512, 64  # texels; what the network sees at a time, and what neighbouring tiles share
+TILE, OVERLAP = 576, 64  # texels; what the network sees at a time at most, and what neighbouring tiles share
 PATCH = 4  # space-to-depth factor before the UNet
 # Straight paths without fresh noise on the way; FlowMatchLCMScheduler's would not be this path's.
 FLOW_SCHEDULERS = ("FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler")
@@ -110,6 +110,15 @@ def predict_clean(unet, x, time, given):
     return given[:, :3] + F.pixel_shuffle(unet(patches, time * 1000.0).sample, PATCH)
 
 
+def tile_side(length, longest, overlap, multiple):
+    """Side of the fewest equal tiles of at most `longest` that cover `length`: no texel is computed twice without need.
+
+    multiple: of texels, that the network wants; `longest` is one. 1024 texels are 2 tiles of 544, 2048 are 4 of 560.
+    """
+    count = max(-(-(length - overlap) // (longest - overlap)), 1)
+    return -(-(length + (count - 1) * overlap) // (count * multiple)) * multiple
+
+
 def tile_starts(length, tile, overlap):
     """First texels of tiles that cover `length` with at least `overlap` shared by neighbours, multiples of 4."""
     if length <= tile:
@@ -125,11 +134,13 @@ def tile_window(tile, overlap, like):
     return (ramp[:, None] * ramp[None, :])[None, None]
 
 
-def predict_clean_tiled(unet, x, time, given, tile=TILE, overlap=OVERLAP):
+def predict_clean_tiled(unet, x, time, given, longest=TILE, overlap=OVERLAP):
     """`predict_clean` tile by tile: memory is that of one tile. All tiles share the noise in x, so their answers agree."""
     height, width = x.shape[-2:]
-    if max(height, width) <= tile:
+    if max(height, width) <= longest:
         return predict_clean(unet, x, time, given)
+    multiple = PATCH * 2 ** (len(unet.config.block_out_channels) - 1)
+    tile = tile_side(max(height, width), longest, overlap, multiple)
     total, weight = torch.zeros_like(x), torch.zeros_like(x[:, :1])
     window = tile_window(tile, overlap, x)
     for top in tile_starts(height, tile, overlap):

@@ -10,10 +10,12 @@ from .renderer import (
     Skin,
     TexturedMesh,
     ambient_occlusion,
+    load_kernels,
     look_at,
     nearest_on_surface,
     open_directions,
     render,
+    render_each,
     render_texels,
 )
 
@@ -27,10 +29,12 @@ __all__ = [
     "TexturedMesh",
     "ambient_occlusion",
     "face_normals",
+    "load_kernels",
     "look_at",
     "nearest_on_surface",
     "open_directions",
     "render",
+    "render_each",
     "render_texels",
     "vertex_normals",
 ]

@@ -172,7 +172,7 @@ def shade(
     gloss: wp.array(dtype=wp.float32),
     uv: wp.array(dtype=wp.vec2),
     uv_faces: wp.array2d(dtype=wp.int32),
-    texture: wp.array2d(dtype=wp.vec3),
+    textures: wp.array3d(dtype=wp.vec3),
     flat: int,
     environment: wp.array(dtype=wp.vec3),
     lamp_direction: wp.array(dtype=wp.vec3),
@@ -183,18 +183,18 @@ def shade(
     bleed: wp.vec3,
     shadow_samples: int,
     seed: int,
-    out: wp.array2d(dtype=wp.vec3),
+    out: wp.array3d(dtype=wp.vec3),
 ):
-    """Linear radiance towards the eye of each hit."""
+    """Linear radiance towards the eye of each hit, once for each texture: what falls on it and gleams is the same."""
     row, col = wp.tid()
     face = triangle[row, col]
     if face < 0:
         return
     b = barycentric[row, col]
     t = uv[uv_faces[face, 0]] * b[0] + uv[uv_faces[face, 1]] * b[1] + uv[uv_faces[face, 2]] * b[2]
-    albedo = sample_texture(texture, t)
     if flat == 1:
-        out[row, col] = albedo
+        for i in range(textures.shape[0]):
+            out[i, row, col] = sample_texture(textures[i], t)
         return
 
     m = wp.mesh_get(mesh)
@@ -224,7 +224,7 @@ def shade(
     rough_here = roughness / wp.max(wet, 1.0)
     sky = occlusion[i0] * b[0] + occlusion[i1] * b[1] + occlusion[i2] * b[2]
     # Lambert's cosine lobe keeps 1, 2/3 and 1/4 of the three bands of the radiance (irradiance / pi).
-    light = wp.cw_mul(albedo, harmonics(environment, normal, 0.6667, 0.25)) * sky
+    light = harmonics(environment, normal, 0.6667, 0.25) * sky
     mirror = normal * (2.0 * wp.dot(normal, to_eye)) - to_eye
     rough = (1.0 - roughness) * (1.0 - roughness)
     grazing = 0.028 + 0.972 * wp.pow(1.0 - wp.max(wp.dot(normal, to_eye), 0.0), 5.0) * rough
@@ -254,10 +254,11 @@ def shade(
             scattered = wp.vec3(
                 wp.pow(lit, 1.0 - bleed[0]), wp.pow(lit, 1.0 - bleed[1]), wp.pow(lit, 1.0 - bleed[2])
             )
-            light += wp.cw_mul(wp.cw_mul(albedo, scattered), lamp_colour[k] * fall)
+            light += wp.cw_mul(scattered, lamp_colour[k] * fall)
             if frontal == 1:
                 shine += lamp_colour[k] * (fall * seen * ggx(normal, to_eye, to_lamp, rough_here) * PI)
-    out[row, col] = light + shine * (specular * wet)
+    for i in range(textures.shape[0]):
+        out[i, row, col] = wp.cw_mul(sample_texture(textures[i], t), light) + shine * (specular * wet)
 
 
 @wp.kernel

@@ -11,6 +11,8 @@ CUDA with the same code.
 from __future__ import annotations
 
 import functools
+import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -253,23 +255,55 @@ def render(
         InvalidInputError: the texture or the background has the wrong shape.
         MissingDependencyError: `warp-lang` is not installed.
     """
-    _check(texture, camera, background)
+    rows = render_each(
+        mesh,
+        texture[None],
+        camera,
+        [light],
+        skin,
+        supersample,
+        shadow_samples,
+        background,
+        srgb,
+        seed,
+        device,
+    )
+    return rows[0][0]
+
+
+def render_each(
+    mesh: TexturedMesh,
+    textures: np.ndarray,
+    camera: Camera,
+    lights: Sequence[Light],
+    skin: Skin = Skin(),
+    supersample: int = 1,
+    shadow_samples: int = 4,
+    background: np.ndarray | None = None,
+    srgb: bool = True,
+    seed: int = 0,
+    device: str = "cpu",
+) -> list[list[Rendering]]:
+    """What `render` draws, for each of `textures` (T, H, W, 3) a list with one `Rendering` for each of `lights`.
+
+    The mesh is looked at once, and shadows are found once a light, so that all of them take little longer than one texture.
+    """
+    _check(textures, camera, background)
     wp, kernels = _warp()
     shape = _build(wp, mesh, device)
     window = _window(mesh, camera)
     hits = _cast(wp, kernels, shape, camera, window, supersample, device)
-    colour = _shade(
-        wp, kernels, shape, mesh, texture, camera, light, skin, hits, shadow_samples, seed, device
-    )
-    rgb, alpha = _resolve(colour, hits[0].numpy() >= 0, camera, window, supersample)
     centre_hits = hits if supersample == 1 else _cast(wp, kernels, shape, camera, window, 1, device)
-    if srgb:
-        # Coverage must not darken the silhouette twice: encode the surface colour, then lay it over the
-        # background.
-        rgb = linear_to_srgb(rgb / np.maximum(alpha, 1e-6)[..., None]) * alpha[..., None]
-    if background is not None:
-        rgb = rgb + (1 - alpha[..., None]) * background
-    return Rendering(rgb.astype(np.float32), alpha, *_geometry(centre_hits, camera, window))
+    geometry, hit = _geometry(centre_hits, camera, window), hits[0].numpy() >= 0
+    rows = [[] for _ in textures]
+    for light in lights:
+        colours = _shade(
+            wp, kernels, shape, mesh, textures, camera, light, skin, hits, shadow_samples, seed, device
+        )
+        for row, colour in zip(rows, colours, strict=True):
+            rgb, alpha = _resolve(colour, hit, camera, window, supersample)
+            row.append(Rendering(_on_background(rgb, alpha, background, srgb), alpha, *geometry))
+    return rows
 
 
 def render_texels(
@@ -302,8 +336,8 @@ def render_texels(
         None,
     )
     light_there = _shade(
-        wp, kernels, shape, mesh, texture, camera, light, skin, hits, shadow_samples, seed, device
-    )
+        wp, kernels, shape, mesh, texture[None], camera, light, skin, hits, shadow_samples, seed, device
+    )[0]
     normals = mesh.normals if mesh.normals is not None else vertex_normals(mesh.vertices, mesh.faces)
     cosine = wp.zeros(texels.triangle.shape, dtype=wp.float32, device=device)
     wp.launch(
@@ -337,9 +371,9 @@ class _Window:
         return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
 
-def _check(texture, camera, background) -> None:
-    if texture.ndim != 3 or texture.shape[2] != 3:
-        raise InvalidInputError(f"The texture must be (H, W, 3), not {texture.shape}.")
+def _check(textures, camera, background) -> None:
+    if textures.ndim != 4 or textures.shape[3] != 3:
+        raise InvalidInputError(f"The texture must be (H, W, 3), not {textures.shape[1:]}.")
     if background is not None and background.shape != (camera.size[1], camera.size[0], 3):
         raise InvalidInputError(
             f"The background must be {(camera.size[1], camera.size[0], 3)}, not {background.shape}."
@@ -390,9 +424,9 @@ def _cast(wp, kernels, shape, camera: Camera, window: _Window, supersample: int,
 
 
 def _shade(
-    wp, kernels, shape, mesh, texture, camera, light, skin, hits, shadow_samples, seed, device
+    wp, kernels, shape, mesh, textures, camera, light, skin, hits, shadow_samples, seed, device
 ) -> np.ndarray:
-    """-> linear light of every ray of the window, (h, w, 3); black where nothing was hit."""
+    """-> linear light of every ray of the window with each texture, (T, h, w, 3); black where nothing was hit."""
     triangle, barycentric, _ = hits
     normals = mesh.normals if mesh.normals is not None else vertex_normals(mesh.vertices, mesh.faces)
     occlusion = mesh.occlusion if mesh.occlusion is not None else np.ones(len(mesh.vertices))
@@ -406,7 +440,7 @@ def _shade(
         wp.array(np.asarray(gloss, np.float32), dtype=wp.float32, device=device),
         wp.array(np.ascontiguousarray(mesh.uv, np.float32), dtype=wp.vec2, device=device),
         wp.array(np.ascontiguousarray(mesh.uv_faces, np.int32), dtype=wp.int32, device=device),
-        wp.array(srgb_to_linear(np.asarray(texture, np.float32)), dtype=wp.vec3, device=device),
+        wp.array(srgb_to_linear(np.asarray(textures, np.float32)), dtype=wp.vec3, device=device),
     ]
     shining = [
         int(light.flat),
@@ -416,7 +450,7 @@ def _shade(
         wp.array(np.array([_lamp_row(lamp) for lamp in lamps], np.float32), dtype=wp.vec3, device=device),
     ]
     surface = [float(skin.specular), float(skin.roughness), wp.vec3(*map(float, skin.bleed))]
-    out = wp.zeros(triangle.shape, dtype=wp.vec3, device=device)
+    out = wp.zeros((len(textures), *triangle.shape), dtype=wp.vec3, device=device)
     eye = wp.vec3(*map(float, camera.centre))
     wp.launch(
         kernels.shade,
@@ -443,6 +477,16 @@ def _resolve(colour, hit, camera, window, supersample):
     return rgb, alpha
 
 
+def _on_background(rgb, alpha, background, srgb) -> np.ndarray:
+    if srgb:
+        # Coverage must not darken the silhouette twice: encode the surface colour, then lay it over the
+        # background.
+        rgb = linear_to_srgb(rgb / np.maximum(alpha, 1e-6)[..., None]) * alpha[..., None]
+    if background is not None:
+        rgb = rgb + (1 - alpha[..., None]) * background
+    return rgb.astype(np.float32)
+
+
 def _geometry(hits, camera, window):
     size = (camera.size[1], camera.size[0])
     triangle = np.full(size, -1, np.int32)
@@ -453,8 +497,26 @@ def _geometry(hits, camera, window):
     return triangle, barycentric, depth
 
 
-@functools.cache
+_LOADING = threading.RLock()
+
+
+def load_kernels(device: str = "cpu") -> None:
+    """Make everything else here start at once: the kernels are compiled at a machine's first run, 4 s, later read.
+
+    Another thread that needs them meanwhile waits.
+    """
+    with _LOADING:
+        wp, kernels = _warp()
+        wp.load_module(kernels.cast.module, device=device)
+
+
 def _warp():
+    with _LOADING:
+        return _warp_once()
+
+
+@functools.cache
+def _warp_once():
     """Import Warp once and compile the kernels; they are cached on disk between runs."""
     try:
         import warp as wp

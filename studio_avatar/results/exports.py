@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +34,11 @@ class ExportSettings:
         if unknown:
             raise InvalidInputError(f"There is no format '{unknown[0]}': use {' or '.join(FORMATS)}.")
 
+    @property
+    def draws(self) -> bool:
+        """Whether there are pictures among them, which need the renderer."""
+        return self.preview or self.turntable
+
 
 GLB_ONLY = ExportSettings(preview=False)
 
@@ -44,6 +51,28 @@ def write_exports(avatar, folder: Path, settings: ExportSettings, prefix: str = 
     Raises:
         OSError: a file cannot be written.
     """
+    with pictures_meanwhile(avatar, folder, settings, prefix):
+        write_models(avatar, folder, settings, prefix)
+
+
+@contextmanager
+def pictures_meanwhile(avatar, folder: Path, settings: ExportSettings, prefix: str = "") -> Iterator[None]:
+    """Draw the pictures of `write_exports` on a second thread while the block runs: rays are cast outside of Python's lock.
+
+    The block has ended, and all pictures are there, when the `with` statement ends.
+    """
+    if not settings.draws:
+        yield
+        return
+    _ = avatar.full_mesh  # made now, before two threads ask for it
+    with ThreadPoolExecutor(1) as second:
+        drawing = second.submit(_write_pictures, avatar, folder, settings, prefix)
+        yield
+        drawing.result()
+
+
+def write_models(avatar, folder: Path, settings: ExportSettings, prefix: str = "") -> None:
+    """The part of `write_exports` that is no picture."""
     animated = settings.animation and avatar.motion is not None
     avatar.export(folder / f"{prefix}{GLB}", animation=animated)
     if settings.light:
@@ -52,6 +81,9 @@ def write_exports(avatar, folder: Path, settings: ExportSettings, prefix: str = 
         avatar.export(folder / f"{prefix}{OBJ_FOLDER}.obj")
     if "folder" in settings.also:
         avatar.export(folder / f"{prefix}{PLAIN_FOLDER}")
+
+
+def _write_pictures(avatar, folder: Path, settings: ExportSettings, prefix: str) -> None:
     if settings.preview:
         _optional(avatar.preview, folder / f"{prefix}{PREVIEW}")
     if settings.turntable:

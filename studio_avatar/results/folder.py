@@ -15,7 +15,7 @@ from studio_avatar.imaging.files import is_staging, write_atomically
 from studio_avatar.imaging.image_io import encode_png, unit_to_uint8
 from studio_avatar.version import __version__
 
-from .exports import EXTRA_NAMES, GLB, GLB_ONLY, ExportSettings, write_exports
+from .exports import EXTRA_NAMES, GLB, GLB_ONLY, ExportSettings, pictures_meanwhile, write_models
 from .settings import CreationSettings
 from .summary import seen_by_region
 
@@ -119,13 +119,11 @@ def save_results(
     """
     files = ResultFiles.in_folder(Path(folder), prefix)
     tell = written or (lambda path: None)
-    for path, picture in (
-        (files.texture, output.avatar.texture),
-        (files.phone_texture, output.phone_texture),
-        (files.provenance, unit_to_uint8(output.provenance)),
-    ):
-        tell(write_atomically(path, encode_png(picture)))
-    write_exports(output.avatar, Path(folder), exports, prefix)
+    with pictures_meanwhile(output.avatar, Path(folder), exports, prefix):
+        tell(write_atomically(files.texture, output.avatar.material.colour))
+        tell(write_atomically(files.phone_texture, encode_png(output.phone_texture)))
+        tell(write_atomically(files.provenance, encode_png(unit_to_uint8(output.provenance))))
+        write_models(output.avatar, Path(folder), exports, prefix)
     tell(files.avatar)
     report = result_report(output, settings, weights_revision)
     tell(write_atomically(files.report, json.dumps(report, indent=2, allow_nan=False).encode() + b"\n"))

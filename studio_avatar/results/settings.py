@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import get_args
@@ -200,6 +201,7 @@ def create_avatar(
     progress: ProgressCallback | None = None,
     preview: PreviewCallback | None = None,
     capture=None,
+    found=None,
 ):
     """Run the pipeline on one person's video or photos.
 
@@ -210,17 +212,40 @@ def create_avatar(
         progress: called with (stage name, fraction of that stage in [0, 1]).
         preview: called with "phone_texture", "base" and "relit" and the texture as soon as it exists.
         capture: the finished `PhoneTexture` of `paths`, at the size of `settings`; they are not read again then.
+        found: instead, the `FoundPerson` of `paths`, as from `load_and_find`; they are not read again either.
     Returns:
         `StudioTextureOutput` with an avatar and a capture.
     Raises:
         StudioAvatarError: the input cannot become an avatar; the message says what to do.
     """
-    return pipeline(
-        **(capture_arguments(paths) if capture is None else {"capture": capture}),
-        **settings.pipeline_arguments(),
-        progress_callback=progress,
-        preview_callback=preview,
+    if capture is not None:
+        source = {"capture": capture}
+    else:
+        source = capture_arguments(paths) if found is None else {"video": found}
+    output = pipeline(
+        **source, **settings.pipeline_arguments(), progress_callback=progress, preview_callback=preview
     )
+    if found is not None:
+        output.timings["capture"] += found.seconds
+    return output
+
+
+def load_and_find(weights: str, paths: Sequence[str | os.PathLike], progress: ProgressCallback):
+    """Load the networks while the person is looked for in the pictures, which needs none of them.
+
+    Returns:
+        the `StudioTexturePipeline` and the `FoundPerson` for `create_avatar`.
+    Raises:
+        StudioAvatarError: the weights cannot be loaded, or nobody is found; the message says what to do.
+    """
+    from studio_avatar.capture import find_person
+
+    (source,) = capture_arguments(paths).values()
+    with ThreadPoolExecutor(1) as background:
+        loading = background.submit(load_pipeline, weights)
+        found = find_person(source, progress=progress)
+        progress("load", 0.0)  # what is left of it
+        return loading.result(), found
 
 
 def load_pipeline(weights: str):

@@ -75,11 +75,13 @@ def test_gradients_are_zero_next_to_unseen_texels():
     assert trust[..., 8:].abs().max() == 0
 
 
-@pytest.mark.parametrize("length", [512, 576, 1024, 2048])
-def test_tiles_cover_everything_and_overlap(length):
-    starts = up.tile_starts(length, 512, 64)
-    assert starts[0] == 0 and starts[-1] + 512 == length and all(s % up.PATCH == 0 for s in starts)
-    assert all(b - a <= 512 - 64 + up.PATCH for a, b in zip(starts, starts[1:]))
+@pytest.mark.parametrize("length, tiles", [(512, 1), (640, 2), (1024, 2), (1280, 3), (2048, 4)])
+def test_tiles_cover_everything_and_overlap_and_no_more(length, tiles):
+    side = up.tile_side(length, up.TILE, up.OVERLAP, 16)
+    starts = up.tile_starts(length, side, up.OVERLAP)
+    assert len(starts) == tiles and side % 16 == 0 and side <= up.TILE
+    assert starts[0] == 0 and starts[-1] + side == length and all(s % up.PATCH == 0 for s in starts)
+    assert all(0 <= a + side - b - up.OVERLAP <= 16 for a, b in zip(starts, starts[1:]))
 
 
 def test_no_tile_grid_shows_in_flat_or_detailed_textures():
@@ -87,6 +89,7 @@ def test_no_tile_grid_shows_in_flat_or_detailed_textures():
     unet = UNet2DModel.from_pretrained(WEIGHTS, subfolder="unet").eval()
     torch.manual_seed(0)
     size, tile, overlap = 384, 160, 48
+    assert up.tile_side(size, tile, overlap, 16) == tile
     starts = up.tile_starts(size, tile, overlap)
     borders = [start + offset for start in starts[1:] for offset in (0, overlap // 2)]
     for detail in (0.0, 0.1):

@@ -6,6 +6,7 @@ import pytest
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.imaging.color import srgb_to_linear
 from studio_avatar.rendering import (
+    FLAT,
     Camera,
     Lamp,
     Light,
@@ -14,6 +15,7 @@ from studio_avatar.rendering import (
     ambient_occlusion,
     look_at,
     render,
+    render_each,
 )
 
 MATT = Skin(specular=0.0, bleed=(0.0, 0.0, 0.0))
@@ -54,6 +56,20 @@ def sphere(radius=0.1, rings=48):
 
 def grey(value, size=8):
     return np.full((size, size, 3), value, np.float32)
+
+
+def test_several_textures_and_lights_at_once_are_the_same_pictures():
+    rng = np.random.default_rng(0)
+    textures = rng.uniform(0, 1, (2, 8, 8, 3)).astype(np.float32)
+    lights = [FLAT, Light(Light.even(0.4).environment, (Lamp((0.6, 0.0, 0.8)),))]
+    scene, camera = join(square(), square(0.03, z=0.05)), look_at((0, 0, 1), size=(24, 32), focal_px=120.0)
+    rows = render_each(scene, textures, camera, lights, supersample=2)
+    for texture, row in zip(textures, rows, strict=True):
+        for light, picture in zip(lights, row, strict=True):
+            alone = render(scene, texture, camera, light, supersample=2)
+            assert alone.alpha.max() == 1 and all(
+                np.array_equal(*both) for both in zip(vars(alone).values(), vars(picture).values())
+            )
 
 
 def test_flat_light_shows_every_texel():

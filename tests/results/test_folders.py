@@ -1,6 +1,7 @@
 """Every place a result is written to: it works, or it is refused before the work, and nothing that is not ours goes."""
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -104,7 +105,7 @@ def test_what_a_killed_process_left_in_a_folder_is_no_other_file(tmp_path):
 class BareAvatar:
     """Writes a GLB; its pictures fail as the renderer's do."""
 
-    motion = None
+    motion = full_mesh = None
 
     def __init__(self, error: Exception):
         self.error = error
@@ -132,6 +133,22 @@ def test_pictures_that_fail_cost_no_result(tmp_path, caplog, error):
     write_exports(BareAvatar(error), tmp_path, ExportSettings(turntable=True))
     assert names_in(tmp_path) == {exports.GLB}
     assert f"{exports.PREVIEW} was left out: " in caplog.text and exports.TURNTABLE in caplog.text
+
+
+def test_pictures_are_drawn_while_models_are_written(tmp_path):
+    both = threading.Barrier(2, timeout=10)  # broken unless two threads come
+
+    class Avatar(BareAvatar):
+        def export(self, path, animation=False):
+            both.wait()
+            super().export(path)
+
+        def preview(self, path):
+            both.wait()
+            Path(path).write_bytes(b"a picture")
+
+    write_exports(Avatar(None), tmp_path, ExportSettings())
+    assert names_in(tmp_path) == {exports.GLB, exports.PREVIEW}
 
 
 def test_errors_of_the_system_are_sentences(tmp_path, capsys, monkeypatch):

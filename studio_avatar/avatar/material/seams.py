@@ -42,11 +42,11 @@ def level_seams(texture: np.ndarray, head: HeadModel) -> np.ndarray:
     size = texture.shape[0]
     change = _spread(_step(texture, head), head)
     texels = texel_map(head, size)
-    covered = texels.covered
-    corners = change[geometry(head).uv_faces[texels.triangle[covered]]]
+    place = np.flatnonzero(texels.covered)
+    corners = np.take(change[geometry(head).uv_faces], texels.triangle.ravel()[place], axis=0)  # (N, 3, 3)
     out = np.array(texture, np.float32)
-    out[covered] += (corners * texels.barycentric[covered][..., None]).sum(1)
-    return fill_gutters(np.clip(out, 0, 1), covered)
+    out.reshape(-1, 3)[place] += np.einsum("ncv,nc->nv", corners, texels.barycentric.reshape(-1, 3)[place])
+    return fill_gutters(np.clip(out, 0, 1), texels.covered)
 
 
 def _step(texture, head: HeadModel) -> dict[int, np.ndarray]:

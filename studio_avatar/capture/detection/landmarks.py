@@ -2,8 +2,12 @@
 
 import hashlib
 import importlib.util
+import sys
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from importlib.abc import MetaPathFinder
+from importlib.machinery import PathFinder
+from importlib.util import LazyLoader
 from pathlib import Path
 
 import numpy as np
@@ -139,7 +143,19 @@ class FaceLandmarker:
         )
 
 
+class _PyplotOnFirstUse(MetaPathFinder):
+    """MediaPipe imports matplotlib.pyplot for drawings that nobody here asks for: three quarters of its own import."""
+
+    def find_spec(self, name, path=None, target=None):
+        spec = PathFinder.find_spec(name, path) if name == "matplotlib.pyplot" else None
+        if spec is not None:
+            spec.loader = LazyLoader(spec.loader)
+        return spec
+
+
 def _import_mediapipe():
+    lazily = _PyplotOnFirstUse()
+    sys.meta_path.insert(0, lazily)
     try:
         import mediapipe
         from mediapipe.tasks.python import vision
@@ -154,6 +170,8 @@ def _import_mediapipe():
             f"MediaPipe misses a system library ({str(error).splitlines()[0]}): on Debian or Ubuntu please "
             "run `apt-get install libegl1 libgles2 libgl1 libglib2.0-0`."
         ) from error
+    finally:
+        sys.meta_path.remove(lazily)
     return mediapipe, BaseOptions, vision
 
 

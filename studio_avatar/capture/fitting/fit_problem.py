@@ -283,9 +283,9 @@ class FitProblem:
         sigma = TRACK_SIGMA * self.face_height[k]
         return (self._project(self.tracked, state, k) - self.tracks.pixel[k]) / sigma
 
-    def _slide_jacobian(self, by_head: np.ndarray, k: int) -> np.ndarray:
-        """(N, 2, 2): d residual / d metres along the surface."""
-        return by_head @ self.tracked.tangents / (TRACK_SIGMA * self.face_height[k])
+    def _slide_jacobian(self, by_head: np.ndarray, k: int, which=slice(None)) -> np.ndarray:
+        """(N, 2, 2): d residual / d metres along the surface, of those points."""
+        return by_head @ self.tracked.tangents[which] / (TRACK_SIGMA * self.face_height[k])
 
     def _slides(self, state: FitState, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Residuals (K, N, 2) in sigmas after the best slide of every point, and the slides (N, 2) metres."""
@@ -300,28 +300,39 @@ class FitProblem:
 
     def _add_tracks(self, state: FitState, weights: np.ndarray, hessian, gradient) -> None:
         """Tracked points with their slides eliminated."""
-        num_points = len(self.tracked.neutral)
-        coupling = np.zeros((self._size, num_points, 2))
+        num_points, concerned = len(self.tracked.neutral), self._unknowns_of_tracks
+        coupling = np.zeros((num_points, 2, len(concerned)))
         curvature = self._slide_prior.copy()
         slope = np.zeros((num_points, 2))
         i, e, _ = self._counts
         for k in self._frames:
-            scale = np.sqrt(weights[k])[:, None]
-            jacobian, by_head = self.tracked.jacobian(state, k)
+            seen = np.flatnonzero(weights[k])  # fewer than half: a frame shows one side
+            scale = np.sqrt(weights[k, seen])[:, None]
+            jacobian, by_head = self.tracked.jacobian(state, k, seen)
             rows = jacobian / (TRACK_SIGMA * self.face_height[k]) * scale[..., None]
-            residual = self._track_residual(state, k) * scale
-            by_slide = self._slide_jacobian(by_head, k) * scale[..., None]
-            begin = self._num_shared + k * self._num_local
-            where = np.r_[0 : i + 1, begin : begin + e + 6]  # the detector's errors do not concern tracks
+            residual = self._track_residual(state, k)[seen] * scale
+            by_slide = self._slide_jacobian(by_head, k, seen) * scale[..., None]
+            begin = i + 1 + k * (e + 6)
+            among = np.r_[0 : i + 1, begin : begin + e + 6]
+            where = concerned[among]
             flat = rows.reshape(-1, rows.shape[-1])
             hessian[np.ix_(where, where)] += flat.T @ flat
             gradient[where] += flat.T @ residual.reshape(-1)
-            coupling[where] += np.einsum("niu,nia->una", rows, by_slide, optimize=True)
-            curvature += np.einsum("nia,nib->nab", by_slide, by_slide)
-            slope += np.einsum("nia,ni->na", by_slide, residual)
-        eliminated = np.einsum("una,nab->unb", coupling, np.linalg.inv(curvature), optimize=True)
-        hessian -= eliminated.reshape(self._size, -1) @ coupling.reshape(self._size, -1).T
-        gradient -= np.einsum("una,na->u", eliminated, slope, optimize=True)
+            coupling[np.ix_(seen, (0, 1), among)] += by_slide.swapaxes(1, 2) @ rows
+            curvature[seen] += by_slide.swapaxes(1, 2) @ by_slide
+            slope[seen] += np.einsum("nia,ni->na", by_slide, residual)
+        # C⁻¹ = R Rᵀ: the product of a matrix with its own transpose takes BLAS half of the work.
+        root = np.linalg.cholesky(np.linalg.inv(curvature)).swapaxes(1, 2)
+        eliminated = (root @ coupling).reshape(2 * num_points, -1)
+        hessian[np.ix_(concerned, concerned)] -= eliminated.T @ eliminated
+        gradient[concerned] -= eliminated.T @ (root @ slope[..., None]).reshape(-1)
+
+    @cached_property
+    def _unknowns_of_tracks(self) -> np.ndarray:
+        """All unknowns but the detector's errors, which do not concern tracks: shared ones, then frame by frame."""
+        i, e, _ = self._counts
+        first = self._num_shared + self._num_local * np.arange(len(self._frames))
+        return np.r_[0 : i + 1, (first[:, None] + np.arange(e + 6)).reshape(-1)]
 
 
 class SurfacePoints:
@@ -343,6 +354,7 @@ class SurfacePoints:
         sideways = np.cross(self.normals, (0.0, 1.0, 0.0))
         sideways /= np.maximum(np.linalg.norm(sideways, axis=1, keepdims=True), 1e-6)
         self.tangents = np.stack([sideways, np.cross(self.normals, sideways)], axis=-1)
+        self._looked_at, self._points = None, None
 
     @classmethod
     def of(cls, head: HeadModel, triangle: np.ndarray, barycentric: np.ndarray) -> SurfacePoints:
@@ -355,10 +367,15 @@ class SurfacePoints:
 
     def in_camera(self, state: FitState, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The points of frame k turned into camera axes, and also shifted into the camera: (N, 3) metres each."""
-        posed = self.neutral + np.tensordot(state.identity, self.identity, 1)
-        posed = posed + np.tensordot(state.expression[k], self.expression, 1)
-        turned = posed @ state.rotation[k].T
+        turned = self._posed(state)[k] @ state.rotation[k].T
         return turned, turned + state.translation[k]
+
+    def _posed(self, state: FitState) -> np.ndarray:
+        """(K, N, 3) the points of all frames in the head's axes; kept, because one state is looked at many times."""
+        if self._looked_at is not state:
+            person = self.neutral + np.tensordot(state.identity, self.identity, 1)
+            self._looked_at, self._points = state, person + np.tensordot(state.expression, self.expression, 1)
+        return self._points
 
     def by_head(self, state: FitState, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """d pixel / d head point and / d camera point (N, 2, 3) each, and the points as `in_camera` has them."""
@@ -370,14 +387,26 @@ class SurfacePoints:
         by_camera[:, 0, 2], by_camera[:, 1, 2] = -focal * x / z**2, -focal * y / z**2
         return by_camera @ state.rotation[k], by_camera, turned, camera
 
-    def jacobian(self, state: FitState, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """(N, 2, I + 1 + E + 6) d pixel / d [identity, log focal, expression, turn, shift], and d pixel / d point."""
-        by_head, by_camera, turned, camera = self.by_head(state, k)
-        by_identity = np.einsum("nij,mnj->nim", by_head, self.identity, optimize=True)
-        by_expression = np.einsum("nij,mnj->nim", by_head, self.expression, optimize=True)
+    def jacobian(self, state: FitState, k: int, which=slice(None)) -> tuple[np.ndarray, np.ndarray]:
+        """(N, 2, I + 1 + E + 6) d pixel / d [identity, log focal, expression, turn, shift], and d pixel / d point.
+
+        which: the points that are asked for, as NumPy takes indices.
+        """
+        by_head, by_camera, turned, camera = (part[which] for part in self.by_head(state, k))
+        by_coefficients = by_head @ self._basis[which]
         by_log_focal = (np.exp(state.log_focal) * camera[:, :2] / camera[:, 2:])[:, :, None]
         by_turn = -by_camera @ _cross_matrix(turned)
+        num_identity = len(self.identity)
+        by_identity, by_expression = (
+            by_coefficients[..., :num_identity],
+            by_coefficients[..., num_identity:],
+        )
         return np.concatenate([by_identity, by_log_focal, by_expression, by_turn, by_camera], axis=2), by_head
+
+    @cached_property
+    def _basis(self) -> np.ndarray:
+        """(N, 3, I + E): what identity and expression move each point by."""
+        return np.ascontiguousarray(np.concatenate([self.identity, self.expression]).transpose(1, 2, 0))
 
 
 def _distant_camera_pose(

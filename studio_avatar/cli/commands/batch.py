@@ -80,18 +80,24 @@ def run(options: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def _threads(count: int):
-    """Every numerical library at `count` threads: sums over another number of threads round differently."""
+    """Every numerical library at `count` threads: sums over another number of threads round differently.
+
+    OpenCV too, which also says how many views the capture unwraps at once: processes beside each other share the cores.
+    """
+    import cv2
     import scipy.linalg  # noqa: F401 (its BLAS must be there to be told)
     import threadpoolctl
     import torch
 
-    before = torch.get_num_threads()
+    before = torch.get_num_threads(), cv2.getNumThreads()
     torch.set_num_threads(count)
+    cv2.setNumThreads(count)
     try:
         with threadpoolctl.threadpool_limits(count):
             yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(before[0])
+        cv2.setNumThreads(before[1])
 
 
 def _leave(status: int) -> NoReturn:

@@ -3,6 +3,7 @@
 import argparse
 import io
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
@@ -39,19 +40,14 @@ def run(options: argparse.Namespace) -> int:
     (source,) = capture_arguments(options.files).values()
     check_target(options.output, set(FILES))
     weights = find_weights(options.weights)
-    with StageBar(hidden=options.quiet) as bar:
-        bar("load", 0.0)
-        from studio_avatar.capture import contact_sheet, observe
-        from studio_avatar.head.model import HeadModel
-        from studio_avatar.models import Registrar
+    with StageBar(hidden=options.quiet) as bar, ThreadPoolExecutor(1) as background:
+        from studio_avatar.capture import contact_sheet, find_person, observe
 
-        head, registrar = (
-            cls.from_pretrained(weights, subfolder=name)
-            for cls, name in ((HeadModel, "head"), (Registrar, "registrar"))
-        )
-        observation = observe(
-            source, head, options.size, options.max_keyframes, bar, options.mirrored, registrar
-        )
+        loading = background.submit(_load, weights)  # which finding the person does not wait for
+        found = find_person(source, options.max_keyframes, bar, options.mirrored)
+        bar("load", 0.0)
+        head, registrar = loading.result()
+        observation = observe(found, head, options.size, progress=bar, registrar=registrar)
         sheet = contact_sheet(observation, head)
     with new_folder(options.output) as folder:
         _save(observation.texture, sheet, folder)
@@ -59,6 +55,16 @@ def run(options: argparse.Namespace) -> int:
         print(observation.texture.report.summary)
         print(options.output)
     return 0
+
+
+def _load(weights: str):
+    """The `HeadModel` and the `Registrar`."""
+    from studio_avatar.head.model import HeadModel
+    from studio_avatar.models.registrar import Registrar
+
+    return HeadModel.from_pretrained(weights, subfolder="head"), Registrar.from_pretrained(
+        weights, subfolder="registrar"
+    )
 
 
 def _save(texture, sheet, folder: Path) -> None:

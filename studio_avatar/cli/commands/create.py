@@ -1,12 +1,13 @@
 """`studio-avatar create`: one person's video or photos become an avatar folder."""
 
 import argparse
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from studio_avatar.cli import options as shared
 from studio_avatar.cli.progress import StageBar
 from studio_avatar.imaging.files import new_folder
-from studio_avatar.results.settings import capture_arguments, create_avatar, load_pipeline
+from studio_avatar.results.settings import capture_arguments, create_avatar, load_and_find
 from studio_avatar.weights.locate import find_weights, weights_revision
 
 HELP = "make an avatar from a video or photos (the default)"
@@ -25,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Everything that can be refused cheaply is refused before the networks are loaded."""
+    from studio_avatar.rendering.renderer import load_kernels
     from studio_avatar.results.folder import check_target, save_results
 
     capture_arguments(options.files)
@@ -32,10 +34,11 @@ def run(options: argparse.Namespace) -> int:
     check_target(target)
     weights = find_weights(options.weights)
     settings, exports = shared.settings(options), shared.exports(options)
-    with StageBar(hidden=options.quiet) as bar:
-        bar("load", 0.0)
-        pipeline = load_pipeline(weights)
-        output = create_avatar(pipeline, options.files, settings, bar)
+    with StageBar(hidden=options.quiet) as bar, ThreadPoolExecutor(1) as background:
+        pipeline, found = load_and_find(weights, options.files, bar)
+        if exports.draws:  # what goes wrong with it is told when the pictures are drawn
+            background.submit(load_kernels)
+        output = create_avatar(pipeline, options.files, settings, bar, found=found)
         bar("save", 0.0)
         with new_folder(target) as folder:
             save_results(output, folder, settings, weights_revision(weights), exports=exports)
