@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +20,30 @@ if TYPE_CHECKING:
 
 SEEN_AT = 0.3  # trust from which a texel counts as seen
 VERDICTS = ("good", "fair", "poor")
+MOST_PHOTOS = 5  # more pictures than that are a clip
+MOST_ADVICE = 3
+# Findings that mean the same to the user, the most important first: one sentence for each group.
+GROUPS = (
+    ("too_dark", "too_bright", "uneven_light"),
+    ("face_seen", "yaw_range", "ears_seen"),
+    ("glasses", "hair_on_face", "fit_error"),
+    ("face_height",),
+    ("sharpness", "frames_usable"),
+    ("pitch_range", "neck_seen", "scalp_seen"),
+    ("skin_tone_known",),
+)
+# What a good head does without: light is taken off, and neck, ears and scalp are completed where they were not seen. These
+# make a capture fair at most; a clip that never turned, or a face in the dark, makes it poor.
+NICE_TO_HAVE = {"uneven_light", "ears_seen", "neck_seen", "scalp_seen", "pitch_range"}
+PHOTO_ADVICE = {
+    "face_seen": "Add a photo from the left and one from the right.",
+    "yaw_range": "Add a photo from the left and one from the right.",
+    "ears_seen": "Add photos from further round, until each ear is in one.",
+    "neck_seen": "Add a photo with the chin lifted and the collar open.",
+    "scalp_seen": "Add a photo with the head bowed.",
+    "pitch_range": "Add a photo with the chin lifted.",
+}
+NECK_GOOD, SCALP_GOOD = 30, 25  # % seen
 REGIONS = {
     "face": ("face", "lips", "brows", "eyelids"),
     "ears": ("ears",),
@@ -78,8 +102,26 @@ class CaptureReport:
 
     @property
     def verdict(self) -> str:
-        """The worst verdict of all findings that can be mended."""
-        return max((f.verdict for f in self.findings), key=VERDICTS.index, default="good")
+        """The worst verdict of the findings; those that a good head does without count as fair at most."""
+        verdicts = (min(f.verdict, self._worst(f), key=VERDICTS.index) for f in self.findings)
+        return max(verdicts, key=VERDICTS.index, default="good")
+
+    @property
+    def advice(self) -> tuple[str, ...]:
+        """At most three sentences on what to do better, the most pressing first, no two of the same meaning."""
+        by_name = {finding.name: finding for finding in self.findings if finding.advice}
+        worst_of_groups = []
+        for rank, names in enumerate(GROUPS):
+            found = [by_name[name] for name in names if name in by_name]
+            if found:  # `max` takes the first of equals: the most important one
+                worst = max(found, key=lambda finding: VERDICTS.index(finding.verdict))
+                nice = worst.name in NICE_TO_HAVE
+                worst_of_groups.append((-VERDICTS.index(worst.verdict), nice, rank, worst.advice))
+        return tuple(sentence for *_, sentence in sorted(worst_of_groups)[:MOST_ADVICE])
+
+    def _worst(self, finding: Finding) -> str:
+        photos = self.frames_sampled <= MOST_PHOTOS
+        return "fair" if finding.name in NICE_TO_HAVE or (photos and finding.name == "yaw_range") else "poor"
 
     @property
     def summary(self) -> str:
@@ -87,9 +129,8 @@ class CaptureReport:
         used = f"{self.frames_used} of {self.frames_sampled} pictures were used"
         if self.verdict == "good":
             return f"Good capture: {used}."
-        worst = next(f for f in self.findings if f.verdict == self.verdict)
         opening = "Usable capture" if self.verdict == "fair" else "Weak capture"
-        return f"{opening}: {used}. {worst.advice}"
+        return f"{opening}: {used}. {self.advice[0]}"
 
     def finding(self, name: str) -> Finding:
         """The finding of that name; raises `KeyError` if there is none."""
@@ -103,6 +144,7 @@ class CaptureReport:
         return {
             "verdict": self.verdict,
             "summary": self.summary,
+            "advice": list(self.advice),
             "frames_sampled": self.frames_sampled,
             "frames_with_face": self.frames_with_face,
             "frames_used": self.frames_used,
@@ -130,6 +172,8 @@ def make_report(
         *_light(head, fused),
         *_cover(head, fused),
     ]
+    if sighting.sampled <= MOST_PHOTOS:
+        findings = [_for_photos(finding) for finding in findings]
     if doubt:
         findings.append(Finding("skin_tone_known", 0.0, "", 1.0, "fair", doubt))
     return CaptureReport(
@@ -137,19 +181,35 @@ def make_report(
     )
 
 
+def _for_photos(finding: Finding) -> Finding:
+    """The same with advice for somebody who brings photos."""
+    if finding.verdict == "good":
+        return finding
+    return replace(finding, advice=PHOTO_ADVICE.get(finding.name, finding.advice))
+
+
 def _coverage(head: HeadModel, fused: Fused, keyframes: Sequence[FaceFrame]) -> list[Finding]:
     seen = fused.seen > SEEN_AT
     shares = {name: 100 * seen[_region(head, fused, *regions)].mean() for name, regions in REGIONS.items()}
     yaw, pitch = (np.ptp([k.view[axis] for k in keyframes]) for axis in (0, 1))
+    # Up and down is asked for because of neck and scalp alone.
+    seen_both = shares["neck"] >= NECK_GOOD and shares["scalp"] >= SCALP_GOOD
     return [
-        _at_least("face_seen", shares["face"], "%", 90, 65, "Turn the head slowly to both sides."),
+        _at_least("face_seen", shares["face"], "%", 90, 45, "Turn the head slowly to both sides."),
         _at_least("ears_seen", shares["ears"], "%", 50, 15, "Turn further, until each ear was in view."),
-        _at_least("neck_seen", shares["neck"], "%", 30, 10, "Lift the chin once and open the collar."),
+        _at_least("neck_seen", shares["neck"], "%", NECK_GOOD, 10, "Lift the chin once and open the collar."),
         _at_least(
-            "scalp_seen", shares["scalp"], "%", 25, 8, "Bow the head once, and keep its top in the picture."
+            "scalp_seen",
+            shares["scalp"],
+            "%",
+            SCALP_GOOD,
+            8,
+            "Bow the head once, and keep its top in the picture.",
         ),
         _at_least("yaw_range", yaw, "degrees", 60, 25, "Turn the head further to the left and right."),
-        _at_least("pitch_range", pitch, "degrees", 20, 6, "Look up and down once as well."),
+        _at_least(
+            "pitch_range", pitch, "degrees", 0 if seen_both else 20, 6, "Look up and down once as well."
+        ),
     ]
 
 
@@ -165,7 +225,8 @@ def _sharpness_and_size(keyframes, sighting: Sighting, fit: HeadFit) -> list[Fin
 
 def _exposure(head: HeadModel, fused: Fused) -> list[Finding]:
     skin = _seen_skin(head, fused)
-    dark, bright = 100 * (skin.max(1) < 0.12).mean(), 100 * (skin.max(1) > 0.98).mean()
+    # A channel that clips alone, as red does under a lamp, leaves the texture in the others.
+    dark, bright = 100 * (skin.max(1) < 0.12).mean(), 100 * (np.sort(skin, axis=1)[:, 1] > 0.98).mean()
     return [
         _at_most("too_dark", dark, "%", 5, 20, "Find more light."),
         _at_most("too_bright", bright, "%", 3, 12, "Avoid direct lamps and sun."),

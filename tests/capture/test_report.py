@@ -1,0 +1,37 @@
+"""What a capture report says to its user: few sentences, the worst first, and a verdict that fits the result."""
+
+from studio_avatar.capture.reporting.report import GROUPS, MOST_ADVICE, CaptureReport, Finding
+
+MEASURED = [name for names in GROUPS for name in names]
+
+
+def report(sampled=40, **verdicts) -> CaptureReport:
+    """A report in which the named findings have those verdicts, and all others are good."""
+    findings = [
+        Finding(name, 0.0, "", 0.0, verdict, "" if verdict == "good" else f"Mend {name}.")
+        for name in MEASURED
+        for verdict in [verdicts.get(name, "good")]
+    ]
+    return CaptureReport(sampled, sampled, min(sampled, 12), {}, tuple(findings))
+
+
+def test_a_capture_that_gives_a_good_head_is_called_good_or_usable():
+    assert report().verdict == "good" and report().advice == ()
+    # Light is what the method takes off, and what was not seen of neck and scalp is completed.
+    assert report(uneven_light="poor", scalp_seen="poor", pitch_range="poor").verdict == "fair"
+    assert report(too_bright="poor").verdict == report(face_seen="poor").verdict == "poor"
+
+
+def test_who_never_turns_is_told_so_in_a_clip_and_not_in_a_photo():
+    assert report(sampled=40, yaw_range="poor").verdict == "poor"
+    assert report(sampled=1, yaw_range="poor").verdict == "fair"
+
+
+def test_advice_is_short_the_worst_first_and_says_nothing_twice():
+    everything = report(**dict.fromkeys(MEASURED, "fair"))
+    assert len(everything.advice) == MOST_ADVICE
+    turned = report(face_seen="fair", yaw_range="poor", ears_seen="poor", pitch_range="fair")
+    assert turned.advice == ("Mend yaw_range.", "Mend pitch_range.")
+    mixed = report(uneven_light="poor", glasses="poor", sharpness="fair")
+    assert mixed.advice == ("Mend glasses.", "Mend uneven_light.", "Mend sharpness.")
+    assert mixed.to_dict()["advice"] == list(mixed.advice) and mixed.summary.endswith("Mend glasses.")
