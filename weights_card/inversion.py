@@ -26,6 +26,10 @@ class Inversion:
     encoded: torch.Tensor
     reconstruction: torch.Tensor
 
+    def to(self, device):
+        """The same on another device."""
+        return Inversion(*(part.to(device) for part in (self.w_plus, self.encoded, self.reconstruction)))
+
 
 def shrink_observed(rgb, seen, resolution):
     """Area average of the seen texels only. rgb (B, 3, H, W), seen (B, 1, H, W) in [0, 1] → both at `resolution`.

@@ -47,6 +47,7 @@ class StudioTextureOutput(BaseOutput):
         reconstruction: the phone generator's picture of the same W+ code, at the same resolution.
         phone_texture: what the phone saw, at `output_size`; never observed texels are filled smoothly.
         latents: (num_ws, w_dim) float32 W+ code, refined: that of `reconstruction`.
+        inversion: the `Inversion` it is from, which another call on the same capture can go on from.
         skin_tone: `SkinTone` of the texture: estimated with its uncertainty, or as asked for.
         phone_skin_tone: `SkinTone` that the phone texture shows, light and exposure included.
         provenance: (H, W) float32 in [0, 1]: 1 = seen by the phone, 0 = completed by the model.
@@ -64,6 +65,7 @@ class StudioTextureOutput(BaseOutput):
     reconstruction: Image.Image | np.ndarray
     phone_texture: Image.Image | np.ndarray
     latents: np.ndarray
+    inversion: object
     skin_tone: SkinTone
     phone_skin_tone: SkinTone
     provenance: np.ndarray
@@ -82,6 +84,11 @@ def to_tensor(texture):
 def to_array(tensor):
     """(1, 3, H, W) in [-1, 1] → (H, W, 3) float32 [0, 1]."""
     return (tensor[0].float().clamp(-1, 1) * 0.5 + 0.5).permute(1, 2, 0).cpu().numpy()
+
+
+def from_pil(picture):
+    """PIL image → float32 array in [0, 1]; anything else as it is."""
+    return np.asarray(picture, np.float32) / 255.0 if isinstance(picture, Image.Image) else picture
 
 
 def to_pil(array):
@@ -289,6 +296,7 @@ class StudioTexturePipeline(DiffusionPipeline):
         skin_tone: float | None = None,
         output_size: int | None = None,
         scene=None,
+        inversion=None,
         output_type: str = "pil",
         return_dict: bool = True,
         callback_on_step_end=None,
@@ -302,8 +310,8 @@ class StudioTexturePipeline(DiffusionPipeline):
             video: path of a selfie video, or what `studio_avatar.capture.find_person` found in video or photos.
             images: list of paths, PIL images or uint8 arrays of one person.
             capture: instead of these, a finished `PhoneTexture` of `output_size`, from `studio_avatar.capture.capture`.
-            phone_texture, seen: instead of a capture, a finished `head-v1` texture (H, W, 3) float sRGB in [0, 1] and its
-                confidence mask (H, W) in [0, 1], both of `output_size`.
+            phone_texture, seen: instead of a capture, a finished `head-v1` texture and its confidence mask, both of
+                `output_size`: PIL images ("RGB" and "L"), or float arrays (H, W, 3) sRGB and (H, W) in [0, 1].
             seed, generator: fix the upscaler's noise (`generator` wins); the same seed gives the same bytes.
             num_inversion_steps: optimiser steps after the encoder; more is closer to the person, and slower.
             num_inference_steps: steps of the diffusion upscaler.
@@ -312,6 +320,8 @@ class StudioTexturePipeline(DiffusionPipeline):
                 better than the estimate.
             output_size: side of the texture in texels; None: that of the given phone texture or capture, else 1024.
             scene: `SceneStatistics` of the frames that a given phone texture was made of, or None; captures have one.
+            inversion: that of an earlier output for the same capture, such as to change the skin tone alone; the optimiser's
+                steps are not done again then.
             output_type: "pil" or "np".
             callback_on_step_end: `f(pipe, step, timestep, {"sample": …}) -> dict`, after every upscaler step.
             progress_callback: `f(stage, fraction)` with stages capture:…, invert, studio, relight, upscale, avatar.
@@ -324,6 +334,7 @@ class StudioTexturePipeline(DiffusionPipeline):
             InvalidInputError: an argument cannot work. CaptureError: the video or photos cannot become a texture.
         """
         # 1. Check what was asked for.
+        phone_texture, seen = from_pil(phone_texture), from_pil(seen)
         if output_size is None:
             given = capture.rgb if capture is not None else phone_texture
             output_size = DEFAULT_SIZE if given is None else len(given)
@@ -348,9 +359,12 @@ class StudioTexturePipeline(DiffusionPipeline):
         mask = torch.from_numpy(np.asarray(seen, dtype=np.float32))[None, None].to(device, self.unet.dtype)
 
         # 3. Invert: phone texture → W+ of the phone generator.
-        with _timed(timings, "invert"):
-            progress("invert", 0.0)
-            inversion = self.invert(rgb, mask, num_inversion_steps, progress)
+        if inversion is not None:
+            inversion = inversion.to(device)
+        else:
+            with _timed(timings, "invert"):
+                progress("invert", 0.0)
+                inversion = self.invert(rgb, mask, num_inversion_steps, progress)
 
         # 4. Studio base: the W+ code through the studio generator.
         with _timed(timings, "studio"):
@@ -407,6 +421,7 @@ class StudioTexturePipeline(DiffusionPipeline):
             reconstruction=convert(to_array(inversion.reconstruction)),
             phone_texture=convert(np.asarray(phone_texture, dtype=np.float32)),
             latents=inversion.w_plus[0].float().cpu().numpy(),
+            inversion=inversion,
             skin_tone=tone,
             phone_skin_tone=phone_tone,
             provenance=np.asarray(seen, dtype=np.float32),

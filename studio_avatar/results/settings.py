@@ -22,6 +22,7 @@ STAGE_TITLES = {
     "upscale": "Adding detail",
     "avatar": "Building the head",
     "save": "Saving",
+    "export": "Writing files",
 }
 
 ProgressCallback = Callable[[str, float], None]
@@ -202,6 +203,7 @@ def create_avatar(
     preview: PreviewCallback | None = None,
     capture=None,
     found=None,
+    inversion=None,
 ):
     """Run the pipeline on one person's video or photos.
 
@@ -213,6 +215,7 @@ def create_avatar(
         preview: called with "phone_texture", "base" and "relit" and the texture as soon as it exists.
         capture: the finished `PhoneTexture` of `paths`, at the size of `settings`; they are not read again then.
         found: instead, the `FoundPerson` of `paths`, as from `load_and_find`; they are not read again either.
+        inversion: that of an earlier output for the same paths, size and inversion steps.
     Returns:
         `StudioTextureOutput` with an avatar and a capture.
     Raises:
@@ -223,7 +226,11 @@ def create_avatar(
     else:
         source = capture_arguments(paths) if found is None else {"video": found}
     output = pipeline(
-        **source, **settings.pipeline_arguments(), progress_callback=progress, preview_callback=preview
+        **source,
+        **settings.pipeline_arguments(),
+        inversion=inversion,
+        progress_callback=progress,
+        preview_callback=preview,
     )
     if found is not None:
         output.timings["capture"] += found.seconds

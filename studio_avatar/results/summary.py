@@ -5,6 +5,8 @@ import numpy as np
 from studio_avatar.capture.reporting.report import REGIONS, SEEN_AT
 from studio_avatar.head.layout import region_mask
 
+SIDES_SEEN = 0.75  # share of the face; a photo from the front shows less
+
 
 def seen_by_region(head, provenance: np.ndarray) -> dict[str, float]:
     """Share of each skin region that the phone saw, in [0, 1].
@@ -26,10 +28,11 @@ def what_was_invented(shares: dict[str, float]) -> str:
         shares: from `seen_by_region`.
     """
     filmed = ", ".join(f"{share:.0%} of the {name}" for name, share in shares.items())
+    guess = " The sides of the face were never seen: they are a guess." if shares["face"] < SIDES_SEEN else ""
     invented = [f"{_amount(share)} the {name}" for name, share in shares.items() if share < 0.95]
     filled = f"The model filled in {_listed(invented)} with plausible skin. " if invented else ""
     return (
-        f"The phone saw {filmed}. {filled}Eyeballs, teeth and tongue are painted, the irises in the captured colour; "
+        f"The phone saw {filmed}.{guess} {filled}Eyeballs, teeth and tongue are painted, the irises in the captured colour; "
         "the back of the head has no hair of its own."
     )
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from diffusers import DiffusionPipeline
 from helpers.tiny_weights import FAST, SIZE, WEIGHTS, phone, tiny_pipeline
+from PIL import Image
 
 from studio_avatar.capture import CaptureReport, HeadFit, PhoneTexture
 from studio_avatar.errors import InvalidInputError, WeightsError
@@ -37,6 +38,23 @@ def test_the_seed_fixes_every_byte(pipe):
     assert first.tobytes() == again.tobytes() != other.tobytes()
     given = pipe(**phone(), **FAST, generator=torch.Generator().manual_seed(0)).texture
     assert given.tobytes() == first.tobytes()
+
+
+def test_pictures_are_taken_like_arrays(pipe):
+    given = phone()
+    eight_bit = {name: np.rint(255 * given[name]).astype(np.uint8) for name in ("phone_texture", "seen")}
+    pictures = {name: Image.fromarray(values) for name, values in eight_bit.items()}
+    arrays = {name: values.astype(np.float32) / 255.0 for name, values in eight_bit.items()}
+    first, again = (pipe(**{**given, **texture}, **FAST, seed=0).texture for texture in (pictures, arrays))
+    assert first.tobytes() == again.tobytes()
+
+
+def test_another_tone_goes_on_from_the_inversion(pipe):
+    dark, light = (pipe(**phone(), **FAST, seed=0, skin_tone=tone) for tone in (-20, 40))
+    assert dark.texture.tobytes() != light.texture.tobytes()
+    again = pipe(**phone(), **FAST, seed=0, skin_tone=40, inversion=dark.inversion)
+    assert again.texture.tobytes() == light.texture.tobytes()
+    assert "invert" in light.timings and "invert" not in again.timings
 
 
 def test_callbacks_see_the_steps_and_can_change_the_sample(pipe):
