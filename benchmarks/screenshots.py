@@ -19,7 +19,7 @@ OUT = ROOT / "docs" / "screenshots"
 WELCOME = (
     ROOT / "studio_avatar" / "ui" / "static" / "welcome.jpg"
 )  # the page's first picture is the example's avatar
-DESKTOP, PHONE = {"width": 1280, "height": 860}, {"width": 360, "height": 740}
+DESKTOP, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
 PATIENCE_MS = 300_000
 
 
@@ -27,10 +27,12 @@ class Photographer:
     """A visitor who saves what the page looks like and then leaves."""
 
     def __init__(self, browser, url: str, viewport: dict, dark: bool = False):
-        scheme = "dark" if dark else "light"
+        self.browser, self.url = browser, url
+        phone = {"has_touch": True, "is_mobile": True} if viewport is PHONE else {}
         self.context = browser.new_context(
-            viewport=viewport, color_scheme=scheme, permissions=["camera", "microphone"]
-        )
+            viewport=viewport, color_scheme="dark" if dark else "light", permissions=["camera", "microphone"],
+            reduced_motion="reduce", **phone,
+        )  # fmt: skip
         self.page = self.context.new_page()
         self.page.set_default_timeout(PATIENCE_MS)
         self.page.goto(url)
@@ -59,7 +61,7 @@ def main() -> None:
         for visit, viewport in (
             (good_capture, DESKTOP),
             (weak_capture, DESKTOP),
-            (good_capture_on_a_phone, PHONE),
+            (photo_on_a_phone, PHONE),
         ):
             with Photographer(browser, url, viewport, dark=viewport is PHONE) as visitor:
                 visit(visitor)
@@ -104,6 +106,10 @@ def good_capture(visitor: Photographer) -> None:
     visitor.page.locator("#example-good").click()
     visitor.wait("#status .bar")
     visitor.take("checking")
+    with Photographer(visitor.browser, visitor.url, PHONE) as second:
+        second.page.locator("#example-weak").click()
+        second.wait("#status .waiting:has-text('before you')")
+        second.take("queue_phone")
     visitor.wait("#previews img >> nth=1")
     visitor.take("working")
     show_result(visitor)
@@ -113,19 +119,23 @@ def good_capture(visitor: Photographer) -> None:
     visitor.page.locator("studio-head .face").select_option("Smile")
     visitor.page.wait_for_timeout(700)
     visitor.take("result_lamp")
+    visitor.page.add_style_tag(content="studio-head .corner { display: none !important; }")
     visitor.page.locator("studio-head .stage").screenshot(path=WELCOME, type="jpeg", quality=82)
-    visitor.page.locator("studio-compare .completed").check()
+    visitor.page.locator("studio-compare .view").select_option("light")
     visitor.page.wait_for_timeout(700)
     visitor.take("result_whole", full_page=True)
 
 
-def good_capture_on_a_phone(visitor: Photographer) -> None:
-    visitor.page.get_by_text("Settings").click()
-    visitor.page.get_by_label("Turbo").check()
-    visitor.page.locator("#example-good").click()
+def photo_on_a_phone(visitor: Photographer) -> None:
+    visitor.page.locator("#example-person-1").click()
+    visitor.wait("#status .bar")
+    visitor.take("working_phone_dark")
     show_result(visitor)
-    visitor.page.locator("#head").scroll_into_view_if_needed()
     visitor.take("result_phone_dark")
+    visitor.page.locator("studio-compare").scroll_into_view_if_needed()
+    visitor.page.locator("studio-compare .view").select_option("kept")
+    visitor.page.wait_for_timeout(700)
+    visitor.take("kept_phone_dark")
 
 
 def show_result(visitor: Photographer) -> None:

@@ -7,9 +7,12 @@ import gradio as gr
 
 from studio_avatar.results.settings import SETTINGS, CreationSettings, stage_title
 
+from .jobs import Waiting
+from .progress import CAPTURE_SECONDS, expected_seconds
 from .service import AvatarService
 from .settings import api_component, taking_settings
 from .toasts import with_toasts
+from .work import Work
 from .worker import Done, StageProgress
 
 CREATE_DESCRIPTION = (
@@ -27,12 +30,15 @@ TEXTURE_DESCRIPTION = (
 )
 
 
-def add_endpoints(service: AvatarService, on_gpu: Callable) -> None:
+def add_endpoints(service: AvatarService, work: Work, on_gpu: Callable) -> None:
     """Put `/create_avatar`, `/check_capture` and `/texture` into the current `gr.Blocks`.
 
-    on_gpu: wraps a generator that needs the accelerator.
+    work: where calls wait for their turn among the page's runs. on_gpu: wraps a generator that needs the accelerator.
     """
     make, paint = on_gpu(service.create), on_gpu(service.texture)
+
+    def in_turn(lane, expected: dict[str, float], run: Callable, *arguments) -> Iterator:
+        return with_toasts(lane.in_turn, sum(expected.values()), lambda: run(*arguments))
 
     def create_avatar(
         request: gr.Request,
@@ -41,7 +47,8 @@ def add_endpoints(service: AvatarService, on_gpu: Callable) -> None:
         progress=gr.Progress(),  # noqa: B008
     ) -> tuple[str, str, str, str]:
         paths, session = _adopted(service, request, video)
-        result = _last(with_toasts(make, paths, settings, session), progress)
+        expected = expected_seconds(settings, captured=False)
+        result = _last(in_turn(work.avatar, expected, make, paths, settings, session), progress)
         files = result.files
         return str(files.texture), str(files.avatar), str(files.report), str(result.archive)
 
@@ -52,7 +59,8 @@ def add_endpoints(service: AvatarService, on_gpu: Callable) -> None:
         progress=gr.Progress(),  # noqa: B008
     ) -> tuple[dict, str, str, str]:
         paths, session = _adopted(service, request, video)
-        check = _last(with_toasts(service.check, paths, int(size), session), progress)
+        run = in_turn(work.check, CAPTURE_SECONDS, service.check, paths, int(size), session)
+        check = _last(run, progress)
         return check.findings, str(check.sheet), str(check.phone_texture), str(check.seen)
 
     def texture(
@@ -63,7 +71,9 @@ def add_endpoints(service: AvatarService, on_gpu: Callable) -> None:
         progress=gr.Progress(),  # noqa: B008
     ) -> str:
         _, session = _adopted(service, request, phone_texture, seen)
-        return str(_last(with_toasts(paint, phone_texture, seen, settings, session), progress))
+        expected = expected_seconds(settings, captured=True)
+        run = in_turn(work.avatar, expected, paint, phone_texture, seen, settings, session)
+        return str(_last(run, progress))
 
     # Hidden components: unlike Video and Image, File takes what it is given and re-encodes nothing.
     def file(label: str) -> gr.File:
@@ -110,3 +120,5 @@ def _last(updates: Iterator, progress: gr.Progress):
             return update.value
         if isinstance(update, StageProgress):
             progress(update.fraction, desc=stage_title(update.stage))
+        elif isinstance(update, Waiting):
+            progress(0.0, desc=f"{update.before} before you")

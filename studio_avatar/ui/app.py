@@ -1,11 +1,12 @@
-"""The page: its layout and the wires from its components to `AvatarService`."""
+"""The page: its layout and the wires from its components to what visitors ask for."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import gradio as gr
 
+from studio_avatar.results.exports import FORMATS, ExportSettings
 from studio_avatar.results.settings import SETTINGS
 
 from . import presentation
@@ -26,14 +27,15 @@ from .layout import (
     output_column,
     settings_accordion,
 )
-from .progress import CAPTURE_SECONDS, RunProgress, expected_seconds
-from .service import AvatarResult, AvatarService, CaptureCheck
+from .service import AvatarService
 from .sessions import KEEP_SECONDS, SWEEP_SECONDS
-from .toasts import with_toasts
-from .worker import Done, Ready, StageProgress
+from .visitors import Visitor, Visitors
+from .work import Work
 
 PRIVATE = {"api_visibility": "private"}  # for events that no API client should see
 QUIET = {**PRIVATE, "queue": False, "show_progress": "hidden"}
+# A handler only watches a run; the runs themselves wait in `Work`.
+WATCHING = {**PRIVATE, "concurrency_limit": None, "show_progress": "hidden"}
 
 CHECKED = {
     "good": "A good capture. Go on, or look at what was measured.",
@@ -41,39 +43,66 @@ CHECKED = {
     "poor": "This capture is weak: film again with the advice below, or go on anyway.",
 }
 DONE = "Done. Turn the head, move its light, drag the divider."
-WAITING = "Starting ..."
+PACKED = "The files are made: see More files."
 STOPPED = "Stopped. Your files go when you close the page."
+STOPPED_WITH_RESULT = "Stopped. Your last avatar is still here, below."
 EXAMPLE_TITLES = {
-    "good": "Uneven light, head turning: one click to the avatar",
+    "good": "A clip under a lamp: one click to the avatar",
     "weak": "Dark and never turning: see what the check says",
 }
-# On a phone the results are below the form.
-SHOW_STATUS = (
-    "() => document.getElementById('status').scrollIntoView({ block: 'nearest', behavior: 'smooth' })"
-)
+PERSON_TITLE = "One photo (a generated person)"
+# The tab's secret: a reload brings it back, closing the tab forgets it. Not `randomUUID`, which plain HTTP lacks.
+TELL_SECRET = """
+() => {
+  const made = () => [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
+  try {
+    if (!sessionStorage.getItem("studio-avatar")) sessionStorage.setItem("studio-avatar", made());
+    return sessionStorage.getItem("studio-avatar");
+  } catch { return ""; }
+}
+"""
 
 
 @dataclass(frozen=True)
 class _Page:
     """Everything the wires run between."""
 
-    service: AvatarService
-    make: Callable[..., Iterator]  # service.create, perhaps on a borrowed GPU
+    work: Work
+    visitors: Visitors
     examples: Examples
     inputs: Inputs
     actions: Actions
     outputs: Outputs
-    checked: gr.State  # whether the capture was looked at; its CaptureCheck is in `service.sessions.captures`
+
+    def shown(self) -> list:
+        """All components that show what a visitor has."""
+        return [*vars(self.outputs).values(), self.actions.create, self.actions.cancel]
 
 
-def build_app(service: AvatarService, on_gpu: Callable, examples: Examples = Examples()) -> gr.Blocks:  # noqa: B008
+@dataclass(frozen=True)
+class Demo:
+    """The page and what runs behind it."""
+
+    blocks: gr.Blocks
+    work: Work
+    visitors: Visitors
+
+
+def build_app(
+    service: AvatarService,
+    on_gpu: Callable,
+    examples: Examples = Examples(),  # noqa: B008
+    longest_queue: int = 20,
+) -> Demo:
     """The page, not yet served.
 
     Args:
         service: looks at captures and makes avatars; its session folders must already hold gradio's uploads.
         on_gpu: wraps a generator that needs the accelerator.
         examples: captures to offer below the form.
+        longest_queue: how many runs may wait.
     """
+    work, visitors = Work(service, on_gpu(service.create), longest_queue), Visitors(service.sessions)
     with gr.Blocks(
         title="Studio Avatar", analytics_enabled=False, delete_cache=(SWEEP_SECONDS, KEEP_SECONDS)
     ) as blocks:
@@ -84,7 +113,9 @@ def build_app(service: AvatarService, on_gpu: Callable, examples: Examples = Exa
                 create, cancel = action_row()
                 with gr.Row(elem_id="examples"):
                     example_buttons = {
-                        name: gr.Button(EXAMPLE_TITLES[name], elem_id=f"example-{name}", min_width=140)
+                        name: gr.Button(
+                            EXAMPLE_TITLES.get(name, PERSON_TITLE), elem_id=f"example-{name}", min_width=140
+                        )
                         for name in examples.named()
                     }
                 gr.HTML(GUIDE, elem_id="guide")
@@ -92,154 +123,128 @@ def build_app(service: AvatarService, on_gpu: Callable, examples: Examples = Exa
                 gr.HTML(PRIVACY, elem_id="privacy")
             with gr.Column(scale=9, min_width=300):
                 outputs = output_column()
-        checked = gr.State(False, time_to_live=KEEP_SECONDS)
-        actions = Actions(create, cancel, example_buttons)
-        _wire(_Page(service, on_gpu(service.create), examples, inputs, actions, outputs, checked))
-        add_endpoints(service, on_gpu)
-        blocks.unload(_forget(service))
-    return blocks
+        secret = gr.Textbox(visible=False)
+        page = _Page(work, visitors, examples, inputs, Actions(create, cancel, example_buttons), outputs)
+        _wire(page)
+        blocks.load(_resumer(page), secret, page.shown(), js=TELL_SECRET, **WATCHING)
+        add_endpoints(service, work, on_gpu)
+        blocks.unload(_leaver(visitors))
+    return Demo(blocks, work, visitors)
 
 
 def _wire(page: _Page) -> None:
     """A new capture is checked; Create makes the avatar; an example does one or both; Cancel stops either."""
     inputs, actions, outputs = page.inputs, page.actions, page.outputs
-    shown = list(vars(outputs).values())
-    # The status panel shows the progress; gradio's own tracker adds how many wait before this visitor.
-    tracked = {
-        **PRIVATE,
-        "concurrency_limit": 1,
-        "show_progress": "minimal",
-        "show_progress_on": outputs.status,
-    }
-    check = {
-        "inputs": [*inputs.captures(), inputs.settings.values["size"]],
-        "outputs": [page.checked, *shown, actions.create, actions.cancel],
-        "concurrency_id": "check",
-        **tracked,
-    }
-    create = {
-        "fn": _creator(page),
-        "inputs": [*inputs.captures(), page.checked, *inputs.settings.components()],
-        "outputs": [*shown, actions.cancel],
-        "concurrency_id": "avatar",
-        **tracked,
-    }
-    running = [
-        field.change(_checker(page, ignored=page.examples), **check)
-        for field in (inputs.camera, inputs.video, inputs.photos)
-    ]
-    running.append(actions.create.click(**create))
-    in_this_tone = inputs.settings.components(skin_tone=outputs.tone_correction)
-    corrected = [*inputs.captures(), page.checked, *in_this_tone]
-    running.append(outputs.correct_tone.click(**create | {"inputs": corrected}))
+    watching = {"outputs": page.shown(), **WATCHING}
+    size = inputs.settings.values["size"]
+    for field in (inputs.camera, inputs.video, inputs.photos):
+        field.change(_checker(page), [*inputs.captures(), size], **watching)
+    settings = inputs.settings.components()
+    actions.create.click(_creator(page), [*inputs.captures(), *settings], **watching)
+    outputs.correct_tone.click(_corrector(page), outputs.tone_correction, **watching)
+    outputs.pack.click(_packer(page), outputs.more_files, **watching)
+    form = [inputs.video, inputs.photos, inputs.tabs, inputs.source]
     for name, path in page.examples.named().items():
-        filled = actions.examples[name].click(
-            lambda path=path: (str(path), gr.Tabs(selected="video"), "video"),
-            outputs=[inputs.video, inputs.tabs, inputs.source],
-            **PRIVATE,
-        )
-        looked = filled.then(_checker(page), **check)
-        running += [filled, looked]
-        if name == "good":
-            running.append(looked.success(**create))
-    for button in (actions.create, outputs.correct_tone, *actions.examples.values()):
-        button.click(None, js=SHOW_STATUS, **PRIVATE)
-    actions.cancel.click(
-        lambda: (presentation.notice(STOPPED), gr.HTML("", visible=False), gr.Button(interactive=False)),
-        outputs=[outputs.status, outputs.previews, actions.cancel],
-        cancels=running,
-        **QUIET,
-    )
-    for event in running:
-        # gradio counts a cancelled run as failed; its last progress may arrive after Cancel's own answer
-        event.failure(_stopped_if_running, outputs.status, outputs.status, **QUIET)
+        actions.examples[name].click(
+            _example(page, path, create=name != "weak"), settings,
+            outputs=[*form, *page.shown()], **WATCHING,
+        )  # fmt: skip
+    actions.cancel.click(_canceller(page), outputs=page.shown(), **QUIET)
 
 
-def _stopped_if_running(status: str) -> str:
-    """What the panel says after a failed run: its error, or, if it still shows progress, that it was stopped."""
-    return presentation.notice(STOPPED) if presentation.shows_progress(status) else status
+# -------------------------------------------------------------------------------------------- what visitors do
 
 
-def _checker(page: _Page, ignored: Examples | None = None) -> Callable:
-    """The handler that looks at a capture; `ignored` captures are looked at by another event."""
-    actions, outputs = page.actions, page.outputs
+def _resumer(page: _Page) -> Callable:
+    """A page was loaded, perhaps again: show what its visitor has, and go on watching a run."""
 
+    def resume(secret: str, request: gr.Request):
+        visitor = page.visitors.enter(request.session_hash, secret)
+        yield from _watched(page, visitor, toast=False)
+
+    return resume
+
+
+def _checker(page: _Page) -> Callable:
     def check(camera, video, photos, source, size, request: gr.Request):
         paths = _capture_of(camera, video, photos, source)
-        if ignored and paths and Path(paths[0]) in ignored.named().values():
-            yield gr.skip()  # a generator without a yield would empty every output
+        visitor = page.visitors.of(request.session_hash)
+        if not paths or Path(paths[0]) in page.examples.named().values():
+            yield gr.skip()  # emptied, or an example, whose button starts the run
             return
-        captures = page.service.sessions.captures
-        captures.drop(request.session_hash)
-        yield {page.checked: False, actions.create: gr.Button(CREATE), **_cleared(outputs, READY)}
-        if not paths:
-            return
-        page.service.sessions.adopt(request.session_hash, paths)
-        progress = RunProgress(CAPTURE_SECONDS)
-        for update in _reported(page.service.check, paths, int(size), request.session_hash):
-            if isinstance(update, str):
-                yield {
-                    outputs.status: presentation.notice(update, "problem"),
-                    actions.cancel: gr.Button(interactive=False),
-                }
-            elif isinstance(update, StageProgress):
-                progress.add(update)
-                yield {
-                    outputs.status: presentation.run_progress(progress),
-                    actions.cancel: gr.Button(interactive=True),
-                }
-            elif isinstance(update, Done):
-                captures.hold(request.session_hash, update.value)
-                yield {page.checked: True, **_check_updates(page, update.value)}
+        yield from _started(page, visitor, lambda: page.work.look_at(visitor, paths, int(size)))
 
     return check
 
 
 def _creator(page: _Page) -> Callable:
-    """The handler that makes the avatar, going on from a finished check where there is one."""
-    outputs, cancel = page.outputs, page.actions.cancel
-
-    def create(request: gr.Request, camera, video, photos, source, checked, *values):
-        paths = _capture_of(camera, video, photos, source)
-        page.service.sessions.adopt(request.session_hash, paths)
-        check = page.service.sessions.captures.of(request.session_hash) if checked else None
+    def create(request: gr.Request, camera, video, photos, source, *values):
+        visitor = page.visitors.of(request.session_hash)
+        paths = _capture_of(camera, video, photos, source) or visitor.paths
         settings = page.inputs.settings.chosen(values)
-        progress = RunProgress(
-            expected_seconds(settings, captured=check is not None),
-            {"invert": settings.inversion_steps, "upscale": settings.steps},
-        )
-        previews: dict[str, Path] = {}
-        yield {
-            **_cleared(outputs, WAITING),
-            outputs.check_group: gr.Column(visible=checked),
-            outputs.welcome: gr.HTML(visible=not checked),
-            **({} if checked else {outputs.check_pictures: ""}),
-            cancel: gr.Button(interactive=True),
-        }
-        for update in _reported(page.make, paths, settings, request.session_hash, check):
-            if isinstance(update, str):
-                yield {
-                    outputs.status: presentation.notice(update, "problem"),
-                    cancel: gr.Button(interactive=False),
-                }
-            elif isinstance(update, StageProgress):
-                progress.add(update)
-                yield {outputs.status: presentation.run_progress(progress)}
-            elif isinstance(update, Ready):
-                yield _ready_updates(outputs, update, previews) or gr.skip()
-            elif isinstance(update, Done):
-                yield {**_result_updates(outputs, update.value), cancel: gr.Button(interactive=False)}
+        yield from _started(page, visitor, lambda: page.work.create(visitor, paths, settings))
 
     return create
 
 
-def _reported(run: Callable[..., Iterator], *arguments) -> Iterator:
-    """`with_toasts`, which puts the error's sentence, a str, before the toast: toasts fade, the page keeps it."""
-    try:
-        yield from with_toasts(run, *arguments)
-    except gr.Error as error:
-        yield str(error.message)
-        raise
+def _corrector(page: _Page) -> Callable:
+    def correct(skin_tone: float, request: gr.Request):
+        visitor = page.visitors.of(request.session_hash)
+        if visitor.result is not None:
+            yield from _started(page, visitor, lambda: page.work.correct_tone(visitor, skin_tone))
+
+    return correct
+
+
+def _packer(page: _Page) -> Callable:
+    def pack(chosen: list[str], request: gr.Request):
+        visitor = page.visitors.of(request.session_hash)
+        if visitor.result is not None:
+            yield from _started(page, visitor, lambda: page.work.export(visitor, pack_settings(chosen)))
+
+    return pack
+
+
+def pack_settings(chosen: list[str]) -> ExportSettings:
+    """What names of `MORE_FILES` mean."""
+    flags = {name: name in chosen for name in ("preview", "light", "animation", "turntable")}
+    return ExportSettings(also=tuple(name for name in FORMATS if name in chosen), **flags)
+
+
+def _example(page: _Page, path: Path, create: bool) -> Callable:
+    """The handler of an example's button: fills the form, and checks the capture or makes its avatar."""
+    inputs = page.inputs
+
+    def show(request: gr.Request, *values):
+        visitor, settings = page.visitors.of(request.session_hash), inputs.settings.chosen(values)
+        tab, field, value = ("video", inputs.video, str(path))
+        if path in page.examples.people:
+            tab, field, value = ("photos", inputs.photos, [str(path)])
+        yield {field: value, inputs.tabs: gr.Tabs(selected=tab), inputs.source: tab}
+        if create:
+            begin = lambda: page.work.create(visitor, [str(path)], settings)  # noqa: E731
+        else:
+            begin = lambda: page.work.look_at(visitor, [str(path)], settings.size)  # noqa: E731
+        yield from _started(page, visitor, begin)
+
+    return show
+
+
+def _canceller(page: _Page) -> Callable:
+    def cancel(request: gr.Request):
+        visitor = page.visitors.of(request.session_hash)
+        if visitor.job is not None:
+            visitor.job.stop()
+        return _all_of(page, visitor)
+
+    return cancel
+
+
+def _leaver(visitors: Visitors) -> Callable[[gr.Request], None]:
+    def leave(request: gr.Request) -> None:
+        visitors.close(request.session_hash)
+
+    return leave
 
 
 def _capture_of(camera, video, photos, source: str) -> list[str]:
@@ -250,75 +255,153 @@ def _capture_of(camera, video, photos, source: str) -> list[str]:
     return [given] if given else []
 
 
-def _cleared(outputs: Outputs, status: str) -> dict:
-    """The page as it was before any result, with a line of status."""
+# -------------------------------------------------------------------------------------------- what they see
+
+
+def _started(page: _Page, visitor: Visitor, begin: Callable) -> Iterator[dict]:
+    begin()
+    yield from _watched(page, visitor, toast=True)
+
+
+def _watched(page: _Page, visitor: Visitor, toast: bool) -> Iterator[dict]:
+    """What changes on the page, until the visitor's run is over; then, with `toast`, its error as one.
+
+    A page that goes away ends the watching, not the run.
+    """
+    shown: dict[str, Hashable] = {}
+    job = visitor.job
+    for _ in job.watch() if job else [None]:
+        if visitor.job is not job:
+            return  # another run took its place, which another handler watches
+        sections = _sections(visitor)
+        news = {name for name, content in sections.items() if shown.get(name, shown) != content}
+        shown = sections
+        yield _updates(page, visitor, news) or gr.skip()
+    if toast and job is not None and job.problem:
+        # toasts fade; the panel keeps the sentence
+        raise gr.Error(job.problem, title="That did not work", print_exception=False)
+
+
+def _all_of(page: _Page, visitor: Visitor) -> dict:
+    return _updates(page, visitor, set(_sections(visitor)))
+
+
+def _sections(visitor: Visitor) -> dict[str, Hashable]:
+    """What decides on each part of the page; a part is sent again when this changes."""
+    previews = tuple(visitor.previews.items()) if visitor.working else ()
     return {
-        outputs.status: presentation.notice(status),
-        outputs.previews: gr.HTML("", visible=False),
-        outputs.check_group: gr.Column(visible=False),
-        outputs.result_group: gr.Column(visible=False),
-        outputs.welcome: gr.HTML(visible=True),
-        outputs.downloads: gr.Row(visible=False),
-        **{button: gr.DownloadButton(value=None, interactive=False) for button in outputs.files()},
+        "status": _status(visitor),
+        "welcome": bool(visitor.check or visitor.result or previews),
+        "previews": previews,
+        "check": visitor.check and visitor.check.sheet,
+        "result": visitor.result and visitor.result.archive,
+        "pack": visitor.pack,
+        "files": visitor.result.archive if visitor.result else previews,
+        "actions": (visitor.working, visitor.check is not None and visitor.check.findings["verdict"]),
     }
 
 
-def _check_updates(page: _Page, check: CaptureCheck) -> dict:
-    """What a finished check changes on the page."""
-    outputs, actions, verdict = page.outputs, page.actions, check.findings["verdict"]
+def _updates(page: _Page, visitor: Visitor, names: set[str]) -> dict:
+    """Updates of the named parts of the page."""
+    outputs, updates = page.outputs, {}
+    if "status" in names:
+        updates[outputs.status] = _status(visitor)
+    if "welcome" in names:
+        updates[outputs.welcome] = gr.HTML(visible=not _sections(visitor)["welcome"])
+    if "previews" in names:
+        updates |= _preview_updates(outputs, visitor)
+    if "check" in names:
+        updates |= _check_updates(outputs, visitor)
+    if "result" in names:
+        updates |= _result_updates(outputs, visitor)
+    if "files" in names:
+        updates |= _file_updates(outputs, visitor)
+    if "pack" in names:
+        pack = visitor.pack
+        updates[outputs.pack_file] = gr.DownloadButton(
+            value=str(pack) if pack else None, visible=pack is not None
+        )
+    if "actions" in names:
+        poor = visitor.check is not None and visitor.check.findings["verdict"] == "poor"
+        updates[page.actions.create] = gr.Button(
+            CREATE_ANYWAY if poor else CREATE, interactive=not visitor.working
+        )
+        updates[page.actions.cancel] = gr.Button(interactive=visitor.working)
+    return updates
+
+
+def _status(visitor: Visitor) -> str:
+    """The status panel: where the run is, or what came of it."""
+    job = visitor.job
+    if job is None:
+        return presentation.notice(READY)
+    if job.state == "working":
+        return presentation.working(job)
+    if job.state == "failed":
+        return presentation.notice(job.problem, "problem", job.number, "failed")
+    if job.state == "stopped":
+        return presentation.notice(STOPPED_WITH_RESULT if visitor.result else STOPPED)
+    if job.goal == "files":
+        return presentation.notice(PACKED, "done", job.number, "files")
+    if job.goal == "avatar":
+        return presentation.notice(DONE, "done", job.number, "result")
+    verdict = visitor.check.findings["verdict"]
+    kind = "problem" if verdict == "poor" else "done"
+    return presentation.notice(CHECKED[verdict], kind, job.number, "check")
+
+
+def _preview_updates(outputs: Outputs, visitor: Visitor) -> dict:
+    """The pictures of an avatar while it is made."""
+    titles = presentation.PREVIEW_TITLES
+    pictures = {name: path for name, path in visitor.previews.items() if name in titles}
+    if not visitor.working or not pictures:
+        return {outputs.previews: gr.HTML("", visible=False)}
+    return {outputs.previews: gr.HTML(presentation.previews(pictures), visible=True)}
+
+
+def _check_updates(outputs: Outputs, visitor: Visitor) -> dict:
+    """The check of the capture."""
+    check = visitor.check
+    if check is None:
+        return {outputs.check_group: gr.Column(visible=False)}
     text = (
         "Contact sheet: the pictures used, the fitted head drawn over them, the unrolled face, the seen parts"
     )
     pictures = {"What was used, and what it gives": (check.sheet, text)}
     return {
-        outputs.status: presentation.notice(CHECKED[verdict], "problem" if verdict == "poor" else "done"),
-        outputs.welcome: gr.HTML(visible=False),
         outputs.check_group: gr.Column(visible=True),
         outputs.check_card: presentation.capture_card(check.findings),
         outputs.check_pictures: presentation.figures(pictures),
-        actions.create: gr.Button(CREATE_ANYWAY if verdict == "poor" else CREATE),
-        actions.cancel: gr.Button(interactive=False),
     }
 
 
-def _ready_updates(outputs: Outputs, ready: Ready, previews: dict[str, Path]) -> dict:
-    """Show a preview, or open the download of a file that is complete."""
-    buttons = {"texture": outputs.texture_file, "avatar": outputs.head_file}
-    if ready.name in presentation.PREVIEW_TITLES:
-        previews[ready.name] = ready.path
-        return {
-            outputs.welcome: gr.HTML(visible=False),
-            outputs.previews: gr.HTML(presentation.previews(previews), visible=True),
-        }
-    if ready.name in buttons:
-        return {
-            outputs.downloads: gr.Row(visible=True),
-            buttons[ready.name]: gr.DownloadButton(value=str(ready.path), interactive=True),
-        }
-    return {}
+def _file_updates(outputs: Outputs, visitor: Visitor) -> dict:
+    """The downloads: those of the last avatar, or, before there is one, each file as soon as it is complete."""
+    result, ready = visitor.result, visitor.previews
+    if result is not None:
+        paths = (result.files.texture, result.files.avatar, result.archive)
+    else:
+        paths = (ready.get("texture"), ready.get("avatar"), None) if visitor.working else (None,) * 3
+    return {
+        outputs.downloads: gr.Row(visible=any(paths)),
+        **{
+            button: gr.DownloadButton(value=str(path) if path else None, interactive=path is not None)
+            for button, path in zip(outputs.files(), paths)
+        },
+    }
 
 
-def _result_updates(outputs: Outputs, result: AvatarResult) -> dict:
-    """What a finished avatar changes on the page."""
+def _result_updates(outputs: Outputs, visitor: Visitor) -> dict:
+    """The finished avatar; it stays until another one stands."""
+    result = visitor.result
+    if result is None:
+        return {outputs.result_group: gr.Column(visible=False)}
     files, (low, high, _) = result.files, SETTINGS["skin_tone"].slider
     return {
-        outputs.status: presentation.notice(DONE, "done"),
-        outputs.welcome: gr.HTML(visible=False),
-        outputs.previews: gr.HTML("", visible=False),
         outputs.result_group: gr.Column(visible=True),
         outputs.head: presentation.head_viewer(files.avatar, result.phone_head, files.provenance),
-        outputs.compare: presentation.texture_compare(files.phone_texture, files.texture, result.overlay),
+        outputs.compare: presentation.texture_compare(files.phone_texture, files.texture, result.overlays),
         outputs.tones: presentation.skin_tone_rows(result.tones),
         outputs.tone_correction: gr.Slider(value=round(min(max(result.tones["studio"].ita, low), high))),
         outputs.account: presentation.account(result.invented, result.timings),
-        outputs.archive_file: gr.DownloadButton(value=str(result.archive), interactive=True),
-        outputs.check_group: gr.Column(visible=True),
-        outputs.check_card: presentation.capture_card(result.findings),
     }
-
-
-def _forget(service: AvatarService) -> Callable[[gr.Request], None]:
-    def forget(request: gr.Request) -> None:
-        service.sessions.forget(request.session_hash)
-
-    return forget

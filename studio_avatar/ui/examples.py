@@ -10,20 +10,27 @@ THUMBNAIL_PX = 144
 
 @dataclass(frozen=True)
 class Examples:
-    """Captures offered on the page; None where there is none."""
+    """Captures offered on the page; None where there is none.
+
+    good, weak: videos. people: photos of one person each.
+    """
 
     good: Path | None = None
     weak: Path | None = None
+    people: tuple[Path, ...] = ()
 
     @classmethod
     def in_folder(cls, folder: Path) -> "Examples":
-        """`selfie.mp4` and `weak_selfie.mp4`, as far as they are there."""
+        """`selfie.mp4`, `weak_selfie.mp4` and `person_*.jpg`, as far as they are there."""
         found = (folder / "selfie.mp4", folder / "weak_selfie.mp4")
-        return cls(*(path if path.is_file() else None for path in found))
+        people = tuple(sorted(folder.glob("person_*.jpg")))
+        return cls(*(path if path.is_file() else None for path in found), people)
 
     def named(self) -> dict[str, Path]:
-        """Name → file of those that are there."""
-        return {name: path for name, path in vars(self).items() if path is not None}
+        """Name → file of those that are there: "good", "person-1" and so on, "weak"."""
+        people = {f"person-{number}": path for number, path in enumerate(self.people, 1)}
+        named = {"good": self.good, **people, "weak": self.weak}
+        return {name: path for name, path in named.items() if path is not None}
 
 
 def thumbnail_css(examples: Examples) -> str:

@@ -34,10 +34,15 @@ GUIDE = """
 # Drawn over the camera's picture; page.css shows it while the camera is on.
 CAMERA_GUIDE = """
 <div aria-hidden="true">
-<svg viewBox="0 0 300 225" preserveAspectRatio="xMidYMid slice"><ellipse cx="150" cy="106" rx="62" ry="82"/></svg>
+<svg viewBox="0 0 300 225" preserveAspectRatio="xMidYMid slice"><ellipse cx="150" cy="97" rx="58" ry="75"/></svg>
 <p><span>Look into the camera</span><span>Turn slowly left</span><span>Turn slowly right</span>
 <span>Look up, then down</span></p>
 </div>
+"""
+
+# page.js shows it, with the reason, where there is no camera to be had.
+NO_CAMERA = """
+<div role="alert"><p></p><button type="button">Film with the camera app, or choose a video</button></div>
 """
 
 WELCOME_PICTURE = Path(__file__).parent / "static" / "welcome.jpg"  # written by benchmarks/screenshots.py
@@ -46,6 +51,16 @@ PRIVACY = """
 <p>Nothing leaves the machine that runs this page. Your files are deleted when you close it, and after an hour.
 Only make avatars of people who agreed.</p>
 """
+
+# As the command line's options; `pack_settings` of app.py reads the names.
+MORE_FILES = {
+    "preview": "Picture under three lights (PNG)",
+    "light": "Light head, 5,000 triangles (GLB)",
+    "animation": "Filmed expressions as an animation (in the GLB)",
+    "obj": "OBJ with MTL and pictures",
+    "folder": "Plain folder with arrays (NPZ, JSON)",
+    "turntable": "Turning film (MP4)",
+}
 
 CREATE, CREATE_ANYWAY = "Create avatar", "Create anyway"
 READY = "Film yourself, or try an example: the capture is checked at once, the avatar takes a minute."
@@ -97,6 +112,9 @@ class Outputs:
     tone_correction: gr.Slider
     correct_tone: gr.Button
     account: gr.HTML
+    more_files: gr.CheckboxGroup
+    pack: gr.Button
+    pack_file: gr.DownloadButton
 
     def files(self) -> list[gr.DownloadButton]:
         """The download buttons."""
@@ -114,6 +132,7 @@ def capture_tabs() -> list:
                 height=CAPTURE_HEIGHT, buttons=[], webcam_options=WEBCAM,
             )  # fmt: skip
             gr.HTML(CAMERA_GUIDE, elem_id="camera-guide")
+            gr.HTML(NO_CAMERA, elem_id="no-camera")
         with gr.Tab("Video", id="video") as video_tab:
             video = gr.Video(
                 label="Selfie video", show_label=False, sources=["upload"], include_audio=True, elem_id="video",
@@ -164,10 +183,22 @@ def output_column() -> Outputs:
                 tones = gr.HTML(elem_id="tones")
                 tone = SETTINGS["skin_tone"]
                 tone_correction = setting_control(
-                    tone, label="Not your tone?", info=tone.sentence, elem_id="tone-correction"
+                    tone,
+                    label="Not your tone?",
+                    info="−60 is dark, 65 very light.",
+                    elem_id="tone-correction",
                 )
                 correct_tone = gr.Button("Make it again in this tone", size="md", elem_id="correct-tone")
                 account = gr.HTML(elem_id="account")
+                with gr.Accordion("More files", open=False, elem_id="more"):
+                    more_files = gr.CheckboxGroup(
+                        [(label, name) for name, label in MORE_FILES.items()], show_label=False,
+                        value=["preview", "light", "animation"], elem_id="more-files",
+                    )  # fmt: skip
+                    pack = gr.Button("Make them", size="md", elem_id="pack")
+                    pack_file = gr.DownloadButton(
+                        "Everything and these (ZIP)", visible=False, size="md", elem_id="pack-file"
+                    )
     with gr.Column(visible=False, elem_id="check") as check_group:
         with gr.Row():
             with gr.Column(min_width=280, scale=4):
@@ -177,4 +208,5 @@ def output_column() -> Outputs:
     return Outputs(
         status, previews, welcome, check_group, check_card, check_pictures, result_group, head, compare, downloads,
         texture_file, head_file, archive_file, tones, tone_correction, correct_tone, account,
+        more_files, pack, pack_file,
     )  # fmt: skip

@@ -11,13 +11,28 @@ from studio_avatar.imaging.image_io import unit_to_uint8
 from studio_avatar.pipeline.skin_tone import SkinTone
 from studio_avatar.results.settings import stage_title
 
+from .jobs import Job
 from .progress import RunProgress
 
 COMPLETED_TINT = np.array([0.92, 0.45, 0.16])  # sRGB; the page's accent colour
 TINT_STRENGTH = 0.55
+LIGHT_WHITE = 99.0  # percentile of the light that is shown white
 SHOWN_SECONDS = 0.05
 VERDICT_WORDS = {"good": "Good capture", "fair": "Usable capture", "poor": "Weak capture"}
-NEITHER_GOOD_NOR_POOR = ("skin_tone_ita", "light_azimuth")
+# Not shown: the page has one figure of skin tone, and the advice says where the light comes from.
+NEITHER_GOOD_NOR_POOR = ("skin_tone_ita", "light_azimuth", "skin_tone_known")
+FINDING_VERDICTS = {"good": "good", "fair": "fair", "poor": "weak"}
+FINDING_TITLES = {
+    "face_seen": "Face seen", "ears_seen": "Ears seen", "neck_seen": "Neck seen", "scalp_seen": "Top of the head seen",
+    "yaw_range": "Turned from side to side by", "pitch_range": "Nodded by", "face_height": "Height of the face",
+    "sharpness": "Sharpness, 0 to 1", "frames_usable": "Usable pictures", "fit_error": "Error of the fitted head",
+    "too_dark": "Too dark", "too_bright": "Too bright", "uneven_light": "Unevenness of the light",
+    "glasses": "Marks of glasses", "hair_on_face": "Hair on the forehead",
+}  # fmt: skip
+REASON_WORDS = {
+    "no_face": "no face in it", "too_small": "face too small", "cut": "another shot", "blurred": "blurred",
+    "eyes_closed": "eyes closed", "occluded": "something in front of the face",
+}  # fmt: skip
 PREVIEW_TITLES = {
     "phone_texture": "What the phone saw",
     "base": "Studio base, what the model knows of faces",
@@ -49,64 +64,87 @@ def welcome(picture: Path) -> str:
     )
 
 
-def notice(text: str, kind: str = "quiet") -> str:
-    """One line of HTML for the status panel; `kind` is "quiet", "done" or "problem"."""
+def notice(text: str, kind: str = "quiet", run: int | None = None, phase: str = "") -> str:
+    """One line of HTML for the status panel; `kind` is "quiet", "waiting", "done" or "problem".
+
+    run, phase: of which run, and how far it is: "work", "check", "result" or "failed". static/page.js brings what
+    there is to see in a new phase into view.
+    """
     role = "alert" if kind == "problem" else "status"
-    return f'<p class="notice {kind}" role="{role}">{html.escape(text)}</p>'
+    return f'<p class="notice {kind}" role="{role}"{_phase(run, phase)}>{html.escape(text)}</p>'
 
 
-def run_progress(progress: RunProgress) -> str:
+def _phase(run: int | None, phase: str) -> str:
+    return f' data-run="{run}" data-phase="{phase}"' if phase else ""
+
+
+def working(job: Job) -> str:
+    """HTML of a run that waits or works, with a button that page.js takes for Cancel."""
+    return f'<button type="button" class="stop">Cancel</button>{_how_far(job)}'
+
+
+def _how_far(job: Job) -> str:
+    if job.waiting is not None:
+        before = f"{job.waiting.before} before you, about {_words_of(job.waiting.seconds)}."
+        return notice(before, "waiting", job.number, "work")
+    if not job.progress.fractions:
+        return notice("Starting ...", "waiting", job.number, "work")
+    return run_progress(job.progress, job.number)
+
+
+def run_progress(progress: RunProgress, run: int) -> str:
     """HTML of a run: earlier stages done, the running one with step, bar and time left."""
     *done, running = progress.fractions
     rows = [f'<li class="done">{html.escape(stage_title(stage))}</li>' for stage in done]
     percent = round(100 * progress.fractions[running])
-    step, left = progress.step(), progress.seconds_left()
+    step, left = progress.step(), progress.time_left()
     details = [f"step {step[0]} of {step[1]}"] if step else []
-    details += [f"about {_duration(left)} left"] if left is not None else []
+    if left is not None:
+        seconds, reason = left
+        details += [f"about {_duration(seconds)} left", *([reason] if reason else [])]
     rows.append(
         f'<li class="running"><span>{html.escape(stage_title(running))}</span>'
         f'<span class="bar" role="progressbar" aria-label="{html.escape(stage_title(running))}" '
         f'aria-valuenow="{percent}" aria-valuemin="0" aria-valuemax="100"><span style="width:{percent}%"></span></span>'
         f'<span class="details">{" · ".join(details)}</span></li>'
     )
-    return f'<ol class="stages">{"".join(rows)}</ol>'
-
-
-def shows_progress(status: str) -> bool:
-    """Whether the status panel's HTML is from `run_progress`."""
-    return 'class="stages"' in status
+    return f'<ol class="stages"{_phase(run, "work")}>{"".join(rows)}</ol>'
 
 
 def capture_card(findings: dict) -> str:
-    """HTML of a capture report: the verdict, what to do better, and every measured quantity."""
-    advice = [finding for finding in findings["findings"] if finding["advice"]]
-    tips = "".join(f'<li class="{tip["verdict"]}">{html.escape(tip["advice"])}</li>' for tip in advice)
-    left_out = "".join(
-        f", {count} left out: {html.escape(reason.replace('_', ' '))}"
-        for reason, count in findings["frames_rejected"].items()
-        if count
+    """HTML of a capture report: the verdict, what to do better, and, folded in, every measured quantity."""
+    tips = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in findings["advice"])
+    better = (
+        f'<p>To do better next time:</p><ol class="tips">{tips}</ol>'
+        if tips
+        else "<p>Nothing to improve.</p>"
     )
-    frames = f"{findings['frames_used']} of {findings['frames_sampled']} pictures used{left_out}"
     return (
         f'<section class="card {findings["verdict"]}"><h3>{VERDICT_WORDS[findings["verdict"]]}</h3>'
-        f'<p class="frames">{frames}</p>'
-        + (
-            f'<p>To do better next time:</p><ul class="tips">{tips}</ul>'
-            if tips
-            else "<p>Nothing to improve.</p>"
-        )
-        + "</section>"
-        + findings_list(findings)
+        f'{better}<p class="frames">{html.escape(pictures_used(findings))}</p></section>'
+        f"<details><summary>What was measured</summary>{findings_list(findings)}</details>"
     )
+
+
+def pictures_used(findings: dict) -> str:
+    """Where the pictures went; the numbers add up to those that were looked at."""
+    sampled, used = findings["frames_sampled"], findings["frames_used"]
+    left_out = {reason: count for reason, count in findings["frames_rejected"].items() if count}
+    alike = sampled - used - sum(left_out.values())
+    parts = [f"{used} used"]
+    parts += [f"{alike} much like these"] if alike > 0 else []
+    parts += [f"{count} left out ({REASON_WORDS.get(reason, reason)})" for reason, count in left_out.items()]
+    return f"{sampled} picture{'s' * (sampled != 1)} looked at: {', '.join(parts)}."
 
 
 def findings_list(findings: dict) -> str:
-    """HTML of all findings: name, value and verdict."""
+    """HTML of the findings that are good or poor: name, value and verdict."""
     rows = "".join(
         f'<div class="{finding["verdict"]}"><dt>{_title(finding["name"])}</dt>'
         f"<dd>{_value(finding['value'])} {html.escape(finding['unit'].replace('0-1', ''))}"
-        f'<span class="verdict">{"" if finding["name"] in NEITHER_GOOD_NOR_POOR else finding["verdict"]}</span></dd></div>'
+        f'<span class="verdict">{FINDING_VERDICTS[finding["verdict"]]}</span></dd></div>'
         for finding in findings["findings"]
+        if finding["name"] not in NEITHER_GOOD_NOR_POOR
     )
     return f'<dl class="findings">{rows}</dl>'
 
@@ -134,27 +172,27 @@ def head_viewer(glb: Path, phone_head: Path, provenance: Path) -> str:
     )
 
 
-def texture_compare(phone_texture: Path, texture: Path, overlay: Path) -> str:
-    """The element that static/texture_compare.js fills."""
-    return (
-        f'<studio-compare before="{file_address(phone_texture)}" after="{file_address(texture)}" '
-        f'marked="{file_address(overlay)}"></studio-compare>'
-    )
+def texture_compare(phone_texture: Path, texture: Path, overlays: dict[str, Path]) -> str:
+    """The element that static/texture_compare.js fills; `overlays`: "completed", "kept", "light", "repair" → file."""
+    pictures = {"before": phone_texture, "after": texture, **overlays}
+    attributes = " ".join(f'{name}="{file_address(path)}"' for name, path in pictures.items())
+    return f"<studio-compare {attributes}></studio-compare>"
 
 
 def skin_tone_rows(tones: dict[str, SkinTone]) -> str:
-    """HTML of the skin's tone before and after: a swatch, the typology angle and its class."""
+    """HTML of the skin's tone: the colour as filmed, and that of the texture with its class and place on the scale."""
+    studio = tones["studio"]
+    spread = f", give or take {studio.ita_std:.0f}" if any(studio.std) else ", as you chose it"
+    said = {
+        "phone": "with the light it was filmed in",
+        "studio": f"{studio.name}: {studio.ita:.0f} on the scale from −60 (dark) to 65 (very light){spread}",
+    }
     rows = "".join(
         f'<div><span class="swatch" style="background:rgb{tone.rgb}" role="img" '
-        f'aria-label="Skin colour rgb{tone.rgb}"></span>'
-        f"<dt>{TONE_TITLES[name]}</dt><dd>{tone.name}, ITA {tone.ita:.0f}°{_spread(tone)}</dd></div>"
+        f'aria-label="Skin colour rgb{tone.rgb}"></span><dt>{TONE_TITLES[name]}</dt><dd>{said[name]}</dd></div>'
         for name, tone in tones.items()
     )
     return f'<section class="tones"><h3>Skin tone</h3><dl>{rows}</dl></section>'
-
-
-def _spread(tone: SkinTone) -> str:
-    return f" ± {tone.ita_std:.0f}°" if any(tone.std) else ""
 
 
 def account(invented: str, timings: dict[str, float]) -> str:
@@ -167,6 +205,21 @@ def account(invented: str, timings: dict[str, float]) -> str:
     return (
         f"<section><h3>What was invented</h3><p>{html.escape(invented)}</p></section>"
         f'<section><h3>Made in {sum(timings.values()):.0f} s</h3><p class="timings">{html.escape(stages)}</p></section>'
+    )
+
+
+def light_picture(gain: np.ndarray) -> np.ndarray:
+    """The light that relighting took off.
+
+    Args:
+        gain: (H, W, 3) natural logarithm of the factor in linear color; where it is dark the light was bright.
+    Returns:
+        (H, W, 3) float32 sRGB in [0, 1], its brightest parts white.
+    """
+    light = np.exp(-gain)
+    linear = np.clip(light / np.percentile(light.max(axis=-1), LIGHT_WHITE), 0.0, 1.0)
+    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055).astype(
+        np.float32
     )
 
 
@@ -187,12 +240,21 @@ def provenance_overlay(texture: np.ndarray, provenance: np.ndarray):
 
 
 def _title(name: str) -> str:
-    text = html.escape(name.replace("_", " "))
-    return (text[:1].upper() + text[1:]).replace(" ita", " (ITA)")
+    return html.escape(FINDING_TITLES.get(name, name.replace("_", " ").capitalize()))
 
 
 def _value(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 10 else f"{value:.2g}"
+
+
+def _words_of(seconds: float) -> str:
+    """ "about" so long, in words."""
+    minutes = round(seconds / 60)
+    return (
+        f"{max(5 * round(seconds / 5), 5)} seconds"
+        if seconds < 50
+        else f"{max(minutes, 1)} minute{'s' * (minutes > 1)}"
+    )
 
 
 def _duration(seconds: float) -> str:

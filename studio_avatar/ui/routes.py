@@ -39,7 +39,7 @@ OPEN = (
     *_open(True, "GET", "/config", "/config/", f"{API}/info", f"{API}/info/", f"{API}/app_id"),
     *_open(True, "GET HEAD", f"{API}/file={{path_or_url:path}}"),
     *_open(True, "POST", UPLOAD, f"{API}/queue/join", f"{API}/run/{{api_name}}", f"{API}/call/{{api_name}}"),
-    *_open(True, "POST", f"{API}/cancel", f"{API}/reset"),
+    *_open(True, "POST", f"{API}/cancel", f"{API}/reset", "/goodbye"),
     *_open(True, "GET", f"{API}/queue/data", f"{API}/call/{{api_name}}/{{event_id}}", f"{API}/upload_progress"),
     *_open(True, "GET", f"{API}/heartbeat/{{session_hash}}", f"{API}/queue/status"),
 )  # fmt: skip

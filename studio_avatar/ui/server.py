@@ -3,6 +3,8 @@
 import os
 import re
 import signal
+import socket
+import subprocess
 import sys
 import threading
 from dataclasses import dataclass, field
@@ -15,9 +17,14 @@ from studio_avatar.weights.locate import find_weights
 from .zerogpu import on_gpu, prepare
 
 STATIC = Path(__file__).parent / "static"
-SCRIPTS = ("glb.js", "scene.js", "head_viewer.js", "texture_compare.js")
+SCRIPTS = ("glb.js", "scene.js", "head_viewer.js", "texture_compare.js", "page.js")
 UPLOAD_SIZE = re.compile(r"\d+(b|kb|mb|gb)", re.IGNORECASE)
 LOGIN_VARIABLE = "STUDIO_AVATAR_LOGIN"
+CERTIFICATE_NOTE = (
+    "Serving https with a certificate that this machine has just made for itself: browsers warn once; choose "
+    "'Advanced' and go on. The connection is encrypted all the same."
+)
+LONGEST_SECRET = 64  # characters that a goodbye may have
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,7 @@ class ServerOptions:
 
     host, port: None takes GRADIO_SERVER_NAME and GRADIO_SERVER_PORT, else 127.0.0.1 and 7860.
     login: "user:password" that visitors must give, or None.
+    https: whether to serve with a certificate made on the spot, without which browsers give no camera to other machines.
     share: whether gradio tunnels the page to a public address.
     longest_queue: requests that may wait; later ones are refused with a sentence.
     largest_upload: of one file, such as "500mb".
@@ -35,6 +43,7 @@ class ServerOptions:
     port: int | None = None
     login: str | None = field(default=None, repr=False)
     share: bool = False
+    https: bool = False
     longest_queue: int = 20
     largest_upload: str = "500mb"
 
@@ -72,41 +81,79 @@ def launch(
     examples = Examples.in_folder(examples_folder) if examples_folder else Examples()
     gr.set_static_paths(list(examples.named().values()))  # served from where they are; not a session's files
     _warm_up(service)
-    page = build_app(service, on_gpu, examples)
-    page.queue(max_size=options.longest_queue, default_concurrency_limit=1)
+    demo = build_app(service, on_gpu, examples, options.longest_queue)
+    demo.blocks.queue(max_size=options.longest_queue, default_concurrency_limit=1)
     try:
-        _serve(page, service, examples, auth, options)
+        _serve(demo, service, examples, auth, options)
     except OSError as error:
         raise InvalidInputError("That port is taken: choose another one with --port.") from error
 
 
-def _serve(page, service, examples, auth, options: ServerOptions) -> None:
-    from .examples import thumbnail_css
-    from .theme import studio_theme
-
-    page.launch(
+def _serve(demo, service, examples, auth, options: ServerOptions) -> None:
+    demo.blocks.launch(
         server_name=options.host,
         server_port=options.port,
         share=options.share,
         auth=auth,
         max_file_size=options.largest_upload,
-        app_kwargs=app_arguments(service, page),
-        theme=studio_theme(),
-        css=f"{(STATIC / 'page.css').read_text()}\n{thumbnail_css(examples)}",
-        head=_head(),
-        ssr_mode=False,
-        footer_links=["api"],
+        **(secured(service.sessions.root) if options.https else {}),
+        **page_arguments(demo, service, examples),
     )
 
 
-def app_arguments(service, page) -> dict:
-    """What gradio's FastAPI application is made with: our own route, and the gate before all of them."""
+def secured(folder: Path) -> dict:
+    """What `launch` is called with to serve https; certificate and key go with `folder`.
+
+    Raises:
+        InvalidInputError: there is no openssl.
+    """
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    names = ",".join(["DNS:localhost", "IP:127.0.0.1", *(f"IP:{address}" for address in _own_addresses())])
+    command = [
+        "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=Studio Avatar",
+        "-addext", f"subjectAltName={names}", "-keyout", str(key), "-out", str(certificate),
+    ]  # fmt: skip
+    try:
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise InvalidInputError("--https needs the program openssl: apt install openssl.") from error
+    print(CERTIFICATE_NOTE, flush=True)
+    return {"ssl_certfile": str(certificate), "ssl_keyfile": str(key), "ssl_verify": False}
+
+
+def _own_addresses() -> list[str]:
+    """This machine's address in its network, if it has one; nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # reserved for documentation
+            return [probe.getsockname()[0]]
+        except OSError:
+            return []
+
+
+def page_arguments(demo, service, examples) -> dict:
+    """What `launch` is called with, wherever and for whomever the page is served."""
+    from .examples import thumbnail_css
+    from .theme import studio_theme
+
+    return {
+        "app_kwargs": app_arguments(service, demo),
+        "theme": studio_theme(),
+        "css": f"{(STATIC / 'page.css').read_text()}\n{thumbnail_css(examples)}",
+        "head": _head(),
+        "ssr_mode": False,
+        "footer_links": ["api"],
+    }
+
+
+def app_arguments(service, demo) -> dict:
+    """What gradio's FastAPI application is made with: our own routes, and the gate before all of them."""
     from starlette.middleware import Middleware
 
     from .routes import OnlyJudgedRoutes
 
     gate = Middleware(OnlyJudgedRoutes, has_room_for=service.sessions.has_room_for)
-    return {"routes": [_health(service, page)], "middleware": [gate]}
+    return {"routes": [_health(service, demo), _goodbye(demo.visitors)], "middleware": [gate]}
 
 
 def _head() -> str:
@@ -125,13 +172,31 @@ def _login(given: str | None) -> tuple[str, str] | None:
     return user, password
 
 
-def _health(service, page):
+def _goodbye(visitors):
+    """`/goodbye`: a browser says that its visitor leaves, so that the files need not wait for a phone that only sleeps."""
+    from starlette.responses import Response
+    from starlette.routing import Route
+
+    async def goodbye(request):
+        said = b""
+        async for part in request.stream():
+            said += part
+            if len(said) > LONGEST_SECRET:
+                return Response(status_code=413)
+        visitors.say_goodbye(said.decode("ascii", "replace"))
+        return Response(status_code=204)
+
+    return Route("/goodbye", goodbye, methods=["POST"])
+
+
+def _health(service, demo):
     """`/health`: whether the networks are loaded, and how many requests wait. Nothing about anybody."""
     from starlette.responses import JSONResponse
     from starlette.routing import Route
 
     def health(request):
-        return JSONResponse({"status": service.state, "version": __version__, "waiting": len(page._queue)})
+        waiting = len(demo.blocks._queue) + demo.work.waiting
+        return JSONResponse({"status": service.state, "version": __version__, "waiting": waiting})
 
     return Route("/health", health)
 

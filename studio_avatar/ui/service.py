@@ -1,34 +1,32 @@
 """What the page's buttons and the API calls do, free of layout."""
 
-import logging
 import re
 import threading
 import time
-import traceback
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from studio_avatar.errors import InvalidInputError, StudioAvatarError
+from studio_avatar.errors import InvalidInputError
 from studio_avatar.imaging.files import write_atomically
 from studio_avatar.imaging.image_io import encode_png, unit_to_uint8
 from studio_avatar.pipeline.skin_tone import SkinTone
+from studio_avatar.results.exports import ExportSettings, write_exports
 from studio_avatar.results.folder import ResultFiles, save_results
 from studio_avatar.results.settings import CreationSettings, capture_arguments, create_avatar, load_pipeline
 from studio_avatar.results.summary import seen_by_region, what_was_invented
 from studio_avatar.weights.locate import weights_revision
 
-from .presentation import provenance_overlay
+from .presentation import light_picture, provenance_overlay
 from .sessions import SessionFolders
 from .worker import Done, Ready, Report, StageProgress, Update, follow
 
-LOGGER = logging.getLogger(__name__)
-UNEXPECTED = "Something went wrong here that is not your fault; the server's log has the details."
 LONGEST_STEM = 40
 LARGEST_TEXTURE = 2048  # texels each way, as on the page; four times as many need 13 GB
+OVERLAY_QUALITY = 88
 MOST_STEPS, MOST_INVERSION_STEPS = 8, 300  # the ends of the page's sliders
 
 
@@ -57,23 +55,36 @@ class CaptureCheck:
 class AvatarResult:
     """One finished avatar as the page shows it.
 
+    paths, settings: what it was made of, and how.
     files: the result folder's files; archive: all of them in one ZIP.
-    overlay: PNG of the texture with the completed texels tinted.
+    overlays: pictures of what relighting did, JPEG at half the size: "completed" and "kept", the texture with what was never
+    seen, or not kept, tinted; "light", the light that was taken off; "repair", what stands where nothing was kept.
     phone_head: PNG of the phone texture as the head wears it, eyes and mouth painted like the studio texture's.
+    inversion: to go on from with another tone of the skin. avatar: the `Avatar` without its head model, which is the
+        pipeline's, for more files.
     findings: `CaptureReport.to_dict()`.
-    timings: stage -> seconds; "capture" is the check's where it went on from one.
+    timings: stage -> seconds; "capture" is the check's where it went on from one. What was taken over from an earlier result
+    is not in it.
     tones: "phone" and "studio" -> tone of the skin.
     invented: what the model completed, in words.
     """
 
+    paths: tuple[str, ...]
+    settings: CreationSettings
     files: ResultFiles
     archive: Path
-    overlay: Path
+    overlays: dict[str, Path]
     phone_head: Path
+    inversion: object
+    avatar: object
     findings: dict
     timings: dict[str, float]
     tones: dict[str, SkinTone]
     invented: str
+
+    def differs_in_tone_alone(self, paths: Sequence[str], settings: CreationSettings) -> bool:
+        """Whether what is asked for now is this avatar in another tone of the skin."""
+        return self.paths == tuple(paths) and replace(self.settings, skin_tone=settings.skin_tone) == settings
 
 
 class AvatarService:
@@ -117,18 +128,27 @@ class AvatarService:
         settings: CreationSettings,
         session: str,
         check: CaptureCheck | None = None,
+        earlier: AvatarResult | None = None,
     ) -> Iterator[Update | Done[AvatarResult]]:
         """Yield progress and previews while an avatar is made, then `Done(AvatarResult)`; closing stops it.
 
         Args:
             paths: one video, or one or more photos; their name goes into those of the files.
             check: to go on from; without one, or with one of other files or another size, `paths` are captured anew.
+            earlier: a result of the same files; if its settings differ in the tone of the skin alone, what does not depend
+                on tone is taken over.
         Raises:
             StudioAvatarError: the input cannot become an avatar; the message is for the user.
         """
         capture_arguments(paths)
         _check_limits(settings)
-        yield from follow(lambda report: self._create(paths, settings, session, check, report))
+        yield from follow(lambda report: self._create(paths, settings, session, check, earlier, report))
+
+    def export(
+        self, result: AvatarResult, settings: ExportSettings, session: str
+    ) -> Iterator[Update | Done[Path]]:
+        """Yield progress, then `Done` with a ZIP of the result's files and of what else the settings say."""
+        yield from follow(lambda report: self._export(result, settings, session, report))
 
     def texture(
         self, phone_texture: str, seen: str, settings: CreationSettings, session: str
@@ -174,12 +194,15 @@ class AvatarService:
         settings: CreationSettings,
         session: str,
         check: CaptureCheck | None,
+        earlier: AvatarResult | None,
         report: Report,
     ) -> AvatarResult:
         report(StageProgress("load", 0.0))
         pipeline = self._ready_pipeline()
         if check is not None and (check.paths, len(check.phone.rgb)) != (tuple(paths), settings.size):
             check = None
+        if earlier is not None and not earlier.differs_in_tone_alone(paths, settings):
+            earlier = None
         folder = self.sessions.new(session)
 
         def preview(name: str, texture: np.ndarray) -> None:
@@ -187,11 +210,12 @@ class AvatarService:
 
         with self._busy:
             output = create_avatar(
-                pipeline, paths, settings, _stages(report), preview, check.phone if check else None
-            )
-        if check is not None:
+                pipeline, paths, settings, _stages(report), preview,
+                check.phone if check else None, earlier.inversion if earlier else None,
+            )  # fmt: skip
+        if check is not None and earlier is None:
             output.timings["capture"] = check.seconds
-        return self._save(output, paths, settings, folder, report)
+        return self._save(output, paths, settings, folder, earlier, report)
 
     def _texture(self, pictures: dict, settings: CreationSettings, session: str, report: Report) -> Path:
         report(StageProgress("load", 0.0))
@@ -199,6 +223,16 @@ class AvatarService:
         with self._busy:
             output = pipeline(**pictures, **settings.pipeline_arguments(), progress_callback=_stages(report))
         return _write_png(self.sessions.new(session) / "texture.png", output.texture)
+
+    def _export(self, result: AvatarResult, settings: ExportSettings, session: str, report: Report) -> Path:
+        report(StageProgress("export", 0.0))
+        folder, prefix = self.sessions.new(session), file_stem(result.paths[0])
+        avatar = replace(result.avatar, head=self._ready_pipeline().head)
+        write_exports(avatar, folder, settings, f"{prefix}_")
+        report(StageProgress("export", 0.9))
+        written = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
+        others = {path.name: path for path in result.files.paths()}
+        return _pack({**others, **written}, folder / f"{prefix}_everything.zip")
 
     def _ready_pipeline(self):
         with self._loading:
@@ -208,7 +242,13 @@ class AvatarService:
         return self._pipeline
 
     def _save(
-        self, output, paths: Sequence[str], settings: CreationSettings, folder: Path, report: Report
+        self,
+        output,
+        paths: Sequence[str],
+        settings: CreationSettings,
+        folder: Path,
+        earlier: AvatarResult | None,
+        report: Report,
     ) -> AvatarResult:
         prefix = f"{file_stem(paths[0])}_"
         files = ResultFiles.in_folder(folder, prefix)
@@ -218,38 +258,24 @@ class AvatarService:
             output, folder, settings, self._revision, prefix, lambda path: report(Ready(names[path], path))
         )
         report(StageProgress("save", 0.6))
-        worn = self._pipeline.build_avatar(output.capture, output.capture.rgb)
-        overlay = provenance_overlay(output.avatar.texture, output.provenance)
         return AvatarResult(
+            paths=tuple(paths),
+            settings=settings,
             files=files,
-            archive=_pack(files, folder / f"{prefix}all.zip"),
-            overlay=_write_png(folder / "completed.png", overlay),
-            phone_head=_write_png(folder / "phone_head.png", worn.texture),
+            archive=_pack({path.name: path for path in files.paths()}, folder / f"{prefix}all.zip"),
+            overlays=_overlays(output, folder),
+            phone_head=earlier.phone_head if earlier else self._phone_head(output.capture, folder),
+            inversion=output.inversion.to("cpu"),
+            avatar=replace(output.avatar, head=None),
             findings=output.capture.report.to_dict(),
             timings=dict(output.timings),
             tones={"phone": output.phone_skin_tone, "studio": output.skin_tone},
             invented=what_was_invented(seen_by_region(output.avatar.head, output.provenance)),
         )
 
-
-def user_sentence(error: Exception) -> str:
-    """The one sentence that the browser may see; anything unexpected goes to the log instead."""
-    if isinstance(error, StudioAvatarError):
-        return str(error)
-    LOGGER.error("A request failed: %s", where_it_failed(error))
-    return UNEXPECTED
-
-
-def where_it_failed(error: BaseException) -> str:
-    """Kind and places of an error, and of what caused it, without its text, which may name a visitor's file."""
-    frames = traceback.extract_tb(error.__traceback__)
-    places = " < ".join(
-        f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in reversed(frames)
-    )
-    cause = error.__cause__ or error.__context__
-    return f"{type(error).__name__} in {places or 'no code'}" + (
-        f"; after {where_it_failed(cause)}" if cause else ""
-    )
+    def _phone_head(self, capture, folder: Path) -> Path:
+        worn = self._pipeline.build_avatar(capture, capture.rgb)
+        return _write_png(folder / "phone_head.png", worn.texture)
 
 
 def file_stem(path: str) -> str:
@@ -278,6 +304,23 @@ def _write_png(path: Path, picture) -> Path:
     return write_atomically(path, encode_png(picture))
 
 
+def _overlays(output, folder: Path) -> dict[str, Path]:
+    """What relighting did, as pictures; see `AvatarResult.overlays`."""
+    from PIL import Image
+
+    worn = output.avatar.texture
+    pictures = {
+        "completed": provenance_overlay(worn, output.provenance),
+        "kept": provenance_overlay(worn, output.keep),
+        "light": Image.fromarray(unit_to_uint8(light_picture(output.gain))),
+        "repair": output.repair,
+    }
+    paths = {name: folder / f"overlay_{name}.jpg" for name in pictures}
+    for name, picture in pictures.items():
+        picture.reduce(2).save(paths[name], quality=OVERLAY_QUALITY)
+    return paths
+
+
 def _read_picture(path: str, mode: str) -> np.ndarray:
     """A PNG or JPEG as float32 in [0, 1], (H, W, 3) for "RGB", (H, W) for "L"."""
     from PIL import Image, UnidentifiedImageError
@@ -296,9 +339,10 @@ def _read_picture(path: str, mode: str) -> np.ndarray:
         raise InvalidInputError(f"'{Path(path).name}' is no readable picture: give a PNG or JPEG.") from error
 
 
-def _pack(files: ResultFiles, archive: Path) -> Path:
+def _pack(files: Mapping[str, Path], archive: Path) -> Path:
+    """A ZIP of files under the given names."""
     # PNG is compressed already; only the report and the mesh would gain
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as bundle:
-        for path in files.paths():
-            bundle.write(path, path.name)
+        for name, path in files.items():
+            bundle.write(path, name)
     return archive

@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -72,6 +72,11 @@ class HeldCaptures(Generic[Capture]):
         with self._lock:
             self._held.pop(session, None)
 
+    def welcome(self, session: str) -> None:
+        """Hold captures for a session again whose page was closed before."""
+        with self._lock:
+            self._left.pop(session, None)
+
     def leave(self, session: str) -> None:
         """The session's page was closed: free its capture, and hold none for it any more."""
         with self._lock:
@@ -95,6 +100,9 @@ class SessionFolders:
     def __init__(self):
         self._uploads: defaultdict[str, set[Path]] = defaultdict(set)
         self.captures: HeldCaptures = HeldCaptures()
+        self.also_sweep: list[
+            Callable[[float], None]
+        ] = []  # called with the time [s since 1970] from which on to keep
         remove_orphans(Path(tempfile.gettempdir()))
         self.root = Path(tempfile.mkdtemp(prefix=PREFIX))  # mode 0700
         self._in_use = _locked_file(self.root)
@@ -137,7 +145,8 @@ class SessionFolders:
     def sweep(self) -> None:
         """Delete what nobody needs any more: after an hour what belongs to a session, other uploads earlier."""
         now = time.time()
-        self.captures.drop_older_than(now - KEEP_SECONDS)
+        for drop_older_than in (self.captures.drop_older_than, *self.also_sweep):
+            drop_older_than(now - KEEP_SECONDS)
         asked_for = {upload.parent for mine in list(self._uploads.values()) for upload in list(mine)}
         for path in self.root.iterdir():
             if path.name == LOCK_FILE:

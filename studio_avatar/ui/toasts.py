@@ -5,7 +5,7 @@ from contextlib import closing
 
 import gradio as gr
 
-from .service import user_sentence
+from .sentences import user_sentence
 
 
 def with_toasts(run: Callable[..., Iterator], *arguments) -> Iterator:

@@ -4,6 +4,7 @@ import gc
 import json
 import os
 import re
+import ssl
 import subprocess
 import sys
 import threading
@@ -24,9 +25,10 @@ from studio_avatar.pipeline.skin_tone import SkinTone
 from studio_avatar.results.settings import PRESETS, SETTINGS, CreationSettings
 from studio_avatar.results.summary import what_was_invented
 from studio_avatar.ui import presentation
-from studio_avatar.ui.progress import RunProgress, expected_seconds
-from studio_avatar.ui.server import ServerOptions, launch
-from studio_avatar.ui.service import UNEXPECTED, AvatarService, file_stem, user_sentence
+from studio_avatar.ui.progress import SHARED, RunProgress, expected_seconds
+from studio_avatar.ui.sentences import UNEXPECTED, user_sentence
+from studio_avatar.ui.server import ServerOptions, launch, secured
+from studio_avatar.ui.service import AvatarService, file_stem
 from studio_avatar.ui.sessions import (
     BROKEN_SECONDS,
     KEEP_SECONDS,
@@ -314,6 +316,24 @@ def test_bad_options_are_refused_before_anything_starts(options, sentence):
         launch(options=options)
 
 
+def test_the_time_left_runs_down_and_rises_with_a_reason_only():
+    now, shared = [0.0], [False]
+    progress = RunProgress({"invert": 10.0}, clock=lambda: now[0], shared=lambda: shared[0])
+    told = []
+    for seconds, fraction in ((0, 0.0), (4, 0.4), (5, 0.48), (6, 0.7), (30, 0.72), (31, 0.75)):
+        now[0] = seconds
+        progress.add(StageProgress("invert", fraction))
+        told.append(progress.time_left())
+        shared[0] = seconds >= 6
+    assert told[0] is None and told[1] == (pytest.approx(6), "")
+    assert told[2] == (pytest.approx(5), "")  # the estimate is a little longer: the clock just runs down
+    assert told[3][0] < 4
+    assert told[4] == (pytest.approx(0.28 * 30 / 0.72), SHARED) and told[5][0] < told[4][0]
+    progress.wait()
+    now[0] += 100  # waiting for its turn is not its own time
+    assert progress.elapsed == 31
+
+
 def test_progress_knows_step_and_time_left():
     now = [100.0]
     progress = RunProgress({"invert": 10.0, "upscale": 10.0}, {"invert": 100}, clock=lambda: now[0])
@@ -326,7 +346,7 @@ def test_progress_knows_step_and_time_left():
     assert progress.step() == (30, 100) and progress.seconds_left() == pytest.approx(17 * 6 / 3)
     progress.add(StageProgress("upscale", 1.0))
     assert progress.step() is None and progress.seconds_left() == 0.0
-    html = presentation.run_progress(progress)
+    html = presentation.run_progress(progress, 1)
     assert '<li class="done">Inverting</li>' in html and 'aria-valuenow="100"' in html
 
 
@@ -337,40 +357,42 @@ def test_more_work_is_expected_to_take_longer():
     assert sum(expected_seconds(CreationSettings(), captured=False).values()) > standard
 
 
-def test_the_card_escapes_what_it_shows_and_advises_only_where_there_is_advice():
+def test_the_card_escapes_what_it_shows_and_its_counts_add_up():
     finding = {"name": "sharp<ness", "value": 0.123456, "unit": "%", "threshold": 0.5}
-    html = presentation.capture_card(
-        {
-            "verdict": "poor",
-            "frames_used": 2,
-            "frames_sampled": 9,
-            "frames_rejected": {"too_small": 3, "cut": 0},
-            "findings": [
-                finding | {"verdict": "poor", "advice": "Hold <still>."},
-                finding | {"verdict": "good", "advice": ""},
-            ],
-        }
-    )
-    assert "Weak capture" in html and "2 of 9 pictures used, 3 left out: too small<" in html
-    assert "Sharp&lt;ness" in html and "0.12 %" in html
-    assert html.count("<li") == 1 and "Hold &lt;still&gt;." in html
+    report = {
+        "verdict": "poor",
+        "advice": ["Hold <still>."],
+        "frames_used": 2,
+        "frames_sampled": 9,
+        "frames_rejected": {"too_small": 3, "cut": 0},
+        "findings": [
+            finding | {"verdict": "poor", "advice": "Hold <still>."},
+            finding | {"name": "skin_tone_ita", "verdict": "good", "advice": ""},
+        ],
+    }
+    html = presentation.capture_card(report)
+    assert "Weak capture" in html and html.count("<li") == 1 and "Hold &lt;still&gt;." in html
+    assert "9 pictures looked at: 2 used, 4 much like these, 3 left out (face too small)." in html
+    assert "Sharp&lt;ness" in html and "0.12 %" in html and "ita" not in html
 
 
 def test_what_was_invented_is_said_in_words():
     sentence = what_was_invented({"face": 0.98, "ears": 0.5, "scalp": 0.02})
     assert "98% of the face" in sentence and "part of the ears and all of the scalp" in sentence
     assert "filled in" not in what_was_invented({"face": 1.0})
+    assert "a guess" in what_was_invented({"face": 0.6}) and "a guess" not in sentence
 
 
 @pytest.mark.parametrize(
     ("ita", "name"), [(60, "very light"), (30, "intermediate"), (0, "brown"), (-40, "dark")]
 )
-def test_skin_tone_classes(ita, name):
+def test_skin_tone_is_one_figure_with_its_meaning(ita, name):
     lightness = 50 + 20 * np.tan(np.radians(ita))
     tone = SkinTone((lightness, 10.0, 20.0), (2.0, 1.0, 1.0))
     assert tone.ita == pytest.approx(ita) and tone.name == name
-    html = presentation.skin_tone_rows({"phone": tone})
-    assert f"rgb{tone.rgb}" in html and f"± {tone.ita_std:.0f}°" in html
+    html = presentation.skin_tone_rows({"phone": SkinTone((30.0, 5.0, 5.0)), "studio": tone})
+    assert f"rgb{tone.rgb}" in html and html.count(" on the scale ") == 1
+    assert f"{name}: {ita:.0f} on the scale" in html and f"give or take {tone.ita_std:.0f}" in html
 
 
 def test_the_overlay_tints_only_what_was_completed():
@@ -380,6 +402,22 @@ def test_the_overlay_tints_only_what_was_completed():
     overlay = np.asarray(presentation.provenance_overlay(texture, seen))
     assert (overlay[:2] == 100).all()
     assert (overlay[2:, :, 0] > 150).all() and (overlay[2:, :, 2] < 100).all()
+
+
+def test_the_light_that_was_taken_off_is_bright_where_the_gain_is_low():
+    gain = np.zeros((10, 10, 3), np.float32)
+    gain[:5] = np.log(4.0)  # the shadow: brightened by four
+    gain[5:, :, 2] += np.log(2.0)  # blue was missing in the light
+    light = presentation.light_picture(gain)
+    assert light[7, 3, 0] == pytest.approx(1.0) and light[2, 3, 0] < 0.6
+    assert light[7, 3, 2] < light[7, 3, 0] - 0.2
+
+
+def test_https_has_a_certificate_for_this_machine(tmp_path):
+    arguments = secured(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(arguments["ssl_certfile"], arguments["ssl_keyfile"])
+    assert (tmp_path / "key.pem").stat().st_mode & 0o077 == 0
 
 
 # ---------------------------------------------------------------------------------------------- the endpoints

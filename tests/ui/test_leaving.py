@@ -15,7 +15,14 @@ from studio_avatar.ui.worker import Done
 
 gradio = pytest.importorskip("gradio")
 VISITORS = 6
-FINDINGS = {"verdict": "good", "frames_used": 1, "frames_sampled": 1, "frames_rejected": {}, "findings": []}
+FINDINGS = {
+    "verdict": "good",
+    "frames_used": 1,
+    "frames_sampled": 1,
+    "frames_rejected": {},
+    "findings": [],
+    "advice": [],
+}
 
 
 class Phone:
@@ -50,10 +57,11 @@ def served(monkeypatch):
     sessions = SessionFolders()
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(sessions.root))
     service = QuickService(sessions)
-    page = build_app(service, lambda function: function)
+    demo = build_app(service, lambda function: function)
+    page = demo.blocks
     page.queue(max_size=20)
     page.launch(
-        prevent_thread_lock=True, quiet=True, ssr_mode=False, app_kwargs=app_arguments(service, page),
+        prevent_thread_lock=True, quiet=True, ssr_mode=False, app_kwargs=app_arguments(service, demo),
         server_name="127.0.0.1",
     )  # fmt: skip
     yield service, page.local_url.rstrip("/")

@@ -27,12 +27,13 @@ def application(monkeypatch, **options):
     sessions = SessionFolders()
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(sessions.root))
     service = AvatarService("nowhere", sessions, lambda weights: None)
-    page = build_app(service, lambda function: function)
+    demo = build_app(service, lambda function: function)
+    page = demo.blocks
     page.queue(max_size=2)
     page.max_file_size = None  # which `launch` sets
     for name, value in options.items():
         setattr(page, name, value)
-    return gradio.routes.App.create_app(page, app_kwargs=app_arguments(service, page))
+    return gradio.routes.App.create_app(page, app_kwargs=app_arguments(service, demo))
 
 
 @pytest.fixture(scope="module")

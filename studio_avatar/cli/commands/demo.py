@@ -18,6 +18,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--port", type=int, help="port to listen on (default: 7860, or GRADIO_SERVER_PORT)")
     add("--login", metavar="USER:PASSWORD", help=f"ask visitors for it (default: none, or {LOGIN_VARIABLE})")
     add(
+        "--https",
+        action="store_true",
+        help="with a certificate made on the spot: phones in the network get their camera with it, too",
+    )
+    add(
         "--share",
         action="store_true",
         help="tunnel the page to a public address: faces then leave this machine",
@@ -40,6 +45,7 @@ def run(options: argparse.Namespace) -> int:
             host=options.host,
             port=options.port,
             login=options.login,
+            https=options.https,
             share=options.share,
             longest_queue=options.longest_queue,
             largest_upload=options.largest_upload,

@@ -18,31 +18,43 @@ const EXPRESSIONS = {
   "Eyes shut": both("eyeBlink", 1.0),
 };
 const YOURS = "As filmed";  // the capture's own expressions, one key frame after the other
+const CLIP_TYPES = ["video/mp4;codecs=avc1.42E01E", "video/mp4", "video/webm;codecs=vp9", "video/webm"];
+const LOOKS = ["Textures", "Clay", "Normals"];
+const LEAST_ZOOM = 0.7, MOST_ZOOM = 4, FARTHEST = 0.15;  // pan [m]
+const CLIP_PIXELS = 720;  // a turning clip is at least that wide and high
 const SWAY_DEGREES = 24, SWAY_SECONDS = 9, TURN_SECONDS = 12, FRAME_SECONDS = 0.6, CLIP_SECONDS = 4;
 
 const options = (names) => names.map((name) => `<option>${name}</option>`).join("");
 const CONTROLS = `
   <div class="stage">
     <canvas tabindex="0" role="img" aria-label="Your head in three dimensions, left of the divider with the phone's
-      texture, right of it with the studio texture. Arrow keys turn it, plus and minus zoom."></canvas>
+      texture, right of it with the studio texture. Arrow keys turn it, with Shift they move it, plus and minus zoom, 0
+      puts it back."></canvas>
     <span class="tag before" aria-hidden="true">Phone</span><span class="tag after" aria-hidden="true">Studio</span>
     <input class="divider" type="range" min="0" max="1000" value="500" aria-label="Divider of phone and studio texture">
     <p class="notice" role="status">Loading the head …</p>
+    <div class="corner"><button class="reset" type="button" title="Put the head back">Reset</button>
+      <button class="whole" type="button" title="The head on the whole screen">Full screen</button></div>
   </div>
   <div class="controls">
     <label>Light <select class="light">${options(Object.keys(LIGHTS))}</select></label>
     <label class="wide">Light from <input class="azimuth" type="range" min="-180" max="180" value="-35"></label>
     <label><input class="turning" type="checkbox"> Turn the light</label>
     <label>Face <select class="face">${options(Object.keys(EXPRESSIONS))}</select></label>
+    <label>Show <select class="look">${options(LOOKS)}</select></label>
     <label><input class="completed" type="checkbox"> Mark what was completed</label>
     <button class="clip" type="button">Save a turning clip</button>
-  </div>`;
+    <label><input class="split" type="checkbox"> with the divider</label>
+  </div>
+  <details class="sliders"><summary>All 52 expressions</summary><div></div></details>`;
+const RESTING = { yaw: 0, pitch: 4, zoom: 1, pan: [0, 0] };
+const between = (low, high, value) => Math.max(low, Math.min(high, value));
 
 class StudioHead extends HTMLElement {
   async connectedCallback() {
     this.innerHTML = CONTROLS;
     this.find = (name) => this.querySelector(name);
-    this.state = { yaw: 0, pitch: 4, zoom: 1, light: LIGHTS["Window"], azimuth: -35, divider: 0.5, tint: 0 };
+    this.state = { ...RESTING, light: LIGHTS["Window"], azimuth: -35, divider: 0.5, tint: 0, look: 0 };
     this.resting = matchMedia("(prefers-reduced-motion: reduce)").matches;  // until touched, the head sways
     this.find(".turning").checked = !this.resting;
     try {
@@ -51,6 +63,9 @@ class StudioHead extends HTMLElement {
       this.listen();
       this.start();
     } catch (error) {
+      // Without the head its controls would do nothing.
+      this.querySelectorAll(".controls, .sliders, .corner, .divider, .tag, canvas").forEach((part) => part.remove());
+      this.classList.add("without-head");
       if (this.find(".notice")) this.find(".notice").textContent = error.message;
     }
   }
@@ -73,38 +88,48 @@ class StudioHead extends HTMLElement {
     scene.phone = scene.texture(await pictureAt(this.getAttribute("phone")));
     scene.seen = scene.texture(await pictureAt(this.getAttribute("seen")), scene.gl.RGBA8);
     this.scene = scene;
+    this.makeSliders(scene.mesh.names);
     if (scene.mesh.filmed.length > 1) this.find(".face").insertAdjacentHTML("beforeend", options([YOURS]));
   }
 
+  // One slider an expression; the faces to choose from set them, too.
+  makeSliders(names) {
+    this.find(".sliders div").innerHTML = names.map((name) =>
+      `<label>${name} <input type="range" min="0" max="1" step="0.01" value="0" data-name="${name}"></label>`).join("");
+    this.find(".sliders").addEventListener("input", () => {
+      this.filmedAt = null;
+      this.pose(Object.fromEntries([...this.querySelectorAll(".sliders input")].map((one) =>
+        [one.dataset.name, Number(one.value)])));
+    });
+  }
+
   listen() {
-    const { state } = this, canvas = this.find("canvas"), stop = () => { this.resting = true; };
-    const turn = (yaw, pitch) => {
-      state.yaw += yaw;
-      state.pitch = Math.max(-50, Math.min(50, state.pitch + pitch));
-    };
+    const { state } = this, canvas = this.find("canvas");
     this.sizes = new ResizeObserver(() => this.resize());
     this.sizes.observe(canvas);
-    let held = null;  // where the pointer was
-    canvas.addEventListener("pointerdown", (event) => {
-      stop();
-      held = [event.clientX, event.clientY];
-      canvas.setPointerCapture(event.pointerId);
-    });
-    canvas.addEventListener("pointermove", (event) => {
-      if (!held || !event.buttons) return;
-      turn(0.4 * (event.clientX - held[0]), 0.3 * (event.clientY - held[1]));
-      held = [event.clientX, event.clientY];
-    });
+    this.listenToPointers(canvas);
+    canvas.addEventListener("wheel", (event) => {
+      event.preventDefault();
+      this.zoom(Math.exp(-0.0015 * event.deltaY));
+    }, { passive: false });
     canvas.addEventListener("keydown", (event) => {
-      const moves = { ArrowLeft: [-5, 0, 1], ArrowRight: [5, 0, 1], ArrowUp: [0, -5, 1], ArrowDown: [0, 5, 1],
-        "+": [0, 0, 1.1], "-": [0, 0, 1 / 1.1] };
-      if (!(event.key in moves)) return;
-      const [yaw, pitch, zoom] = moves[event.key];
-      stop();
-      turn(yaw, pitch);
-      state.zoom = Math.max(0.7, Math.min(2.5, state.zoom * zoom));
+      const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+      if (event.key in moves) {
+        const [right, down] = moves[event.key];
+        if (event.shiftKey) this.shift(0.01 * right, -0.01 * down);
+        else this.turn(5 * right, 5 * down);
+      } else if (event.key === "+" || event.key === "-") this.zoom(event.key === "+" ? 1.1 : 1 / 1.1);
+      else if (event.key === "0") this.reset();
+      else return;
       event.preventDefault();
     });
+    this.find(".reset").addEventListener("click", () => this.reset());
+    this.find(".whole").addEventListener("click", () => {
+      if (document.fullscreenElement) document.exitFullscreen();
+      else if (this.requestFullscreen) this.requestFullscreen();
+      else this.classList.toggle("whole-window");  // an iPhone has full screen for films alone
+    });
+    this.find(".look").addEventListener("change", (event) => { state.look = LOOKS.indexOf(event.target.value); });
     this.find(".divider").addEventListener("input", (event) => this.divide(event.target.value / 1000));
     this.find(".light").addEventListener("change", (event) => { state.light = LIGHTS[event.target.value]; });
     this.find(".azimuth").addEventListener("input", (event) => {
@@ -119,9 +144,63 @@ class StudioHead extends HTMLElement {
     this.find(".clip").addEventListener("click", () => this.saveClip());
   }
 
+  turn(yaw, pitch) {
+    this.resting = true;
+    this.state.yaw += yaw;
+    this.state.pitch = between(-50, 50, this.state.pitch + pitch);
+  }
+
+  zoom(factor) {
+    this.resting = true;
+    this.state.zoom = between(LEAST_ZOOM, MOST_ZOOM, this.state.zoom * factor);
+  }
+
+  shift(right, up) {
+    this.resting = true;
+    this.state.pan = [right, up].map((metres, axis) => between(-FARTHEST, FARTHEST, this.state.pan[axis] + metres));
+  }
+
+  reset() {
+    this.resting = true;
+    Object.assign(this.state, RESTING);
+  }
+
+  // One finger or the mouse turns the head; two fingers move and zoom it, and so does the mouse with Shift or its right button.
+  listenToPointers(canvas) {
+    const held = new Map();  // pointer → where it was
+    const spread = (points) => Math.hypot(points[0][0] - points[1][0], points[0][1] - points[1][1]);
+    canvas.addEventListener("pointerdown", (event) => {
+      this.resting = true;
+      held.set(event.pointerId, [event.clientX, event.clientY]);
+      canvas.setPointerCapture(event.pointerId);
+    });
+    canvas.addEventListener("pointermove", (event) => {
+      const was = held.get(event.pointerId);
+      if (!was) return;
+      const before = [...held.values()], moved = [event.clientX - was[0], event.clientY - was[1]];
+      held.set(event.pointerId, [event.clientX, event.clientY]);
+      const metres = 0.35 / canvas.clientHeight / this.state.zoom;  // a pixel in the plane of the head
+      if (before.length > 1) {
+        this.zoom(spread([...held.values()]) / Math.max(spread(before), 1));
+        this.shift(0.5 * metres * moved[0], -0.5 * metres * moved[1]);  // each of two fingers brings half
+      } else if (event.shiftKey || event.buttons & 2) this.shift(metres * moved[0], -metres * moved[1]);
+      else this.turn(0.4 * moved[0], 0.3 * moved[1]);
+    });
+    const release = (event) => held.delete(event.pointerId);
+    for (const name of ["pointerup", "pointercancel"]) canvas.addEventListener(name, release);
+    canvas.addEventListener("contextmenu", (event) => event.preventDefault());
+    // Two fingers are the head's; one that moves up or down scrolls the page, as `touch-action` says.
+    const two = (event) => { if (event.touches.length > 1) event.preventDefault(); };
+    canvas.addEventListener("touchmove", two, { passive: false });
+  }
+
   // One full turn of the head as it is now lit and split, recorded from the canvas: the clip is made on this machine too.
   async saveClip() {
-    const button = this.find(".clip"), recorder = new MediaRecorder(this.find("canvas").captureStream(30)), parts = [];
+    const button = this.find(".clip"), canvas = this.find("canvas"), parts = [], before = this.state.divider;
+    const type = CLIP_TYPES.find((name) => MediaRecorder.isTypeSupported(name));
+    if (!this.find(".split").checked) this.state.divider = 0;
+    this.resize(CLIP_PIXELS / Math.min(canvas.clientWidth, canvas.clientHeight));
+    const recorder = new MediaRecorder(canvas.captureStream(30), { mimeType: type, videoBitsPerSecond: 8e6 });
     recorder.ondataavailable = (event) => parts.push(event.data);
     const stopped = new Promise((resolve) => { recorder.onstop = resolve; });
     button.disabled = this.resting = true;
@@ -129,6 +208,8 @@ class StudioHead extends HTMLElement {
     this.clip = { from: this.state.yaw, turned: 0, done: () => recorder.stop() };
     await stopped;
     button.disabled = false;
+    this.state.divider = before;
+    this.resize();
     const link = document.createElement("a"), name = this.getAttribute("glb").split("/").pop().replace("avatar.glb", "");
     link.href = URL.createObjectURL(new Blob(parts, { type: recorder.mimeType }));
     link.download = `${name}turntable.${recorder.mimeType.includes("mp4") ? "mp4" : "webm"}`;
@@ -154,8 +235,8 @@ class StudioHead extends HTMLElement {
     this.drawn = null;
   }
 
-  resize() {
-    const canvas = this.find("canvas"), scale = Math.min(devicePixelRatio || 1, 2);
+  resize(least = 0) {
+    const canvas = this.find("canvas"), scale = Math.max(Math.min(devicePixelRatio || 1, 2), least);
     canvas.width = Math.max(1, Math.round(canvas.clientWidth * scale));
     canvas.height = Math.max(1, Math.round(canvas.clientHeight * scale));
     this.drawn = null;

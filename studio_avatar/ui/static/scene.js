@@ -25,6 +25,7 @@ const SKIN_SHADER = `#version 300 es
   in vec3 worldPosition, worldNormal; in vec4 worldTangent, lit; in vec2 texel;
   uniform sampler2D studio, phone, seen, relief, gloss; uniform sampler2DShadow shadowMap;
   uniform vec3 eye, toLight, lightColour, sky, ground; uniform float divider, tint; uniform bool flat_;
+  uniform int look;  // 0: textures, 1: clay, 2: normals
   out vec4 colour;
   float visibility() {
     vec3 p = lit.xyz / lit.w * 0.5 + 0.5;
@@ -40,10 +41,13 @@ const SKIN_SHADER = `#version 300 es
   void main() {
     vec3 n = normalize(worldNormal), t = normalize(worldTangent.xyz), v = normalize(eye - worldPosition);
     n = normalize(mat3(t, cross(n, t) * worldTangent.w, n) * (texture(relief, texel).xyz * 2.0 - 1.0));
+    if (look == 1) n = normalize(worldNormal);
     if (!gl_FrontFacing) n = -n;
+    if (look == 2) { colour = vec4(n * 0.5 + 0.5, 1.0); return; }
     float roughness = max(texture(gloss, texel).g, 0.1);
     bool before = gl_FragCoord.x < divider;
     vec3 skin = before ? texture(phone, texel).rgb : texture(studio, texel).rgb;
+    if (look == 1) { skin = vec3(0.36, 0.33, 0.30); roughness = 0.6; }
     skin = mix(skin, vec3(0.80, 0.17, 0.02), tint * (1.0 - texture(seen, texel).r));
     if (flat_) { colour = vec4(encode(skin), 1.0); return; }
     float facing = dot(n, toLight), open = visibility();
@@ -190,7 +194,8 @@ class Scene {
     }
   }
 
-  // state: yaw, pitch [degrees], zoom, light (one of LIGHTS), azimuth [degrees], divider and tint in [0, 1].
+  // state: yaw, pitch [degrees], zoom, pan [metres, right and up], light (one of LIGHTS), azimuth [degrees], divider and
+  // tint in [0, 1], look (0: textures, 1: clay, 2: normals).
   draw(state) {
     const { gl, canvas } = this, { light } = state;
     const [azimuth, height] = [radians(state.azimuth), radians(light.height)];
@@ -208,9 +213,10 @@ class Scene {
     gl.clearColor(0, 0, 0, 0);
     gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
     gl.useProgram(this.skin.program);
-    const { place } = this.skin, aspect = canvas.width / canvas.height, eye = [0, 0.01, DISTANCE / state.zoom];
+    const { place } = this.skin, aspect = canvas.width / canvas.height, [right, up] = state.pan;
+    const eye = [-right, 0.01 - up, DISTANCE / state.zoom];
     const field = aspect < 0.8 ? 2 * Math.atan(Math.tan(FIELD / 2) * 0.8 / aspect) : FIELD;
-    const camera = times(perspective(field, aspect, 0.05, 5), lookAt(eye, [0, CENTRE, 0]));
+    const camera = times(perspective(field, aspect, 0.05, 5), lookAt(eye, [-right, CENTRE - up, 0]));
     gl.uniformMatrix4fv(place("camera"), false, camera);
     gl.uniformMatrix4fv(place("model"), false, model);
     gl.uniformMatrix4fv(place("shadow"), false, shadow);
@@ -222,6 +228,7 @@ class Scene {
     gl.uniform1f(place("divider"), state.divider * canvas.width);
     gl.uniform1f(place("tint"), 0.6 * state.tint);
     gl.uniform1i(place("flat_"), light.flat ? 1 : 0);
+    gl.uniform1i(place("look"), state.look);
     this.bind(place("shadowMap"), 3, this.shadowMap);
     this.bind(place("phone"), 1, this.phone);
     this.bind(place("seen"), 2, this.seen);

@@ -1,0 +1,130 @@
+// What the page does by itself: it brings into view what happens, asks before work is lost, takes Back for "up", and
+// notices when the server is gone.
+
+const WATCH_SECONDS = 5, LOST_AFTER = 3, SLEPT_SECONDS = 20;
+const status = () => document.getElementById("status");
+const running = () => document.querySelector("#status [data-phase=work]");
+
+// ---- into view: the status at the click, later what came of it
+
+const STARTERS = "#create, #cancel, #correct-tone, #pack, #examples button";
+const PLACES = { work: "status", failed: "status", check: "check", result: "head", files: "more" };
+
+function show(id, behavior = "smooth") {
+  const element = document.getElementById(id);
+  if (!element || !element.offsetParent) return false;
+  const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  element.scrollIntoView({ block: "start", behavior: calm ? "auto" : behavior });
+  return true;
+}
+
+function inView(element) {
+  const { top, bottom } = element.getBoundingClientRect();
+  return top >= 0 && bottom <= innerHeight;
+}
+
+document.addEventListener("click", (event) => {
+  if (event.target.closest("#status .stop")) document.getElementById("cancel").click();
+  if (!event.target.closest(STARTERS)) return;
+  if (!inView(status())) show("status", "auto");
+  stayHere();
+});
+
+let shownPhase = "";
+new MutationObserver(() => {
+  const said = document.querySelector("#status [data-phase]");
+  const phase = said ? `${said.dataset.run} ${said.dataset.phase}` : "";
+  if (phase === shownPhase) return;
+  shownPhase = phase;
+  if (!said) return;
+  const place = PLACES[said.dataset.phase];
+  if (place === "status" ? inView(status()) : document.getElementById(place) && inView(status()) && innerWidth > 900) return;
+  const tries = [0, 150, 500, 1500];  // what is to be shown may come a little after the status
+  const attempt = () => {
+    if (!show(place, place === "status" ? "auto" : "smooth") && tries.length) setTimeout(attempt, tries.shift());
+  };
+  attempt();
+}).observe(document.body, { childList: true, subtree: true });
+
+// ---- nothing is lost by leaving
+
+addEventListener("beforeunload", (event) => { if (running() && !mayLeave) event.preventDefault(); });
+
+// The tab's secret comes back after a reload; the server deletes what it holds some seconds after a goodbye.
+addEventListener("pagehide", () => {
+  try {
+    const secret = sessionStorage.getItem("studio-avatar");
+    if (secret) navigator.sendBeacon(new URL("goodbye", document.baseURI), secret);
+  } catch { /* a browser that keeps nothing has nothing to say */ }
+});
+
+// One step of history for work and result, so that Back leads from them up to the form and not away.
+function stayHere() {
+  if (!history.state?.studio) history.pushState({ ...history.state, studio: true }, "");
+}
+history.scrollRestoration = "manual";
+addEventListener("popstate", () => scrollTo(0, 0));
+
+// ---- no camera: browsers give one to this machine and to secure addresses only, and visitors may say no
+
+const REASONS = {
+  NotAllowedError: "This page may not use the camera: allow it in the browser's address bar, or use the camera app.",
+  NotFoundError: "This device has no camera that the browser can use: bring a video instead.",
+  NotReadableError: "Another program is using the camera: close it, or bring a video instead.",
+  insecure: "Browsers give the camera to secure addresses (https) alone. The phone's own camera app is as good.",
+};
+function withoutCamera(reason) {
+  const place = document.querySelector("#no-camera");
+  if (!place) return setTimeout(() => withoutCamera(reason), 300);  // the page is still being built
+  place.querySelector("p").textContent = REASONS[reason] || REASONS.NotFoundError;
+  place.classList.add("needed");
+}
+if (!navigator.mediaDevices?.getUserMedia) withoutCamera("insecure");
+else {
+  const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+  navigator.mediaDevices.getUserMedia = (wanted) => ask(wanted).catch((error) => {
+    withoutCamera(error.name);
+    throw error;
+  });
+}
+// The Video tab's own input, which on a phone opens the camera app when it is asked with `capture`.
+document.addEventListener("click", async (event) => {
+  if (!event.target.closest("#no-camera button")) return;
+  [...document.querySelectorAll("#capture [role=tab]")].find((tab) => tab.textContent.trim() === "Video").click();
+  for (let tries = 0; tries < 20 && !document.querySelector("#video input[type=file]"); tries++) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  const input = document.querySelector("#video input[type=file]");
+  input.setAttribute("capture", "user");
+  input.click();
+  setTimeout(() => input.removeAttribute("capture"), 1000);
+});
+
+// ---- a server that is gone, a phone that slept: the page loads itself again and comes back to its run or result
+
+const LOST = `<p id="server-lost" role="alert" style="position: fixed; inset: auto 0 0; margin: 0; padding: .7rem 1rem;
+  text-align: center; font: 600 1rem system-ui, sans-serif; color: white; background: #8a2f1c; z-index: 1000">The server does not
+  answer. This page comes back to your work as soon as it does.</p>`;
+let mayLeave = false, failures = 0, hiddenSince = null;
+function again() {
+  mayLeave = true;
+  location.reload();
+}
+async function watchServer() {
+  try {
+    const answer = await fetch(new URL("health", document.baseURI), { cache: "no-store" });
+    if (!answer.ok) throw new Error("not well");
+    if (failures >= LOST_AFTER) return again();
+    failures = 0;
+  } catch { failures += 1; }
+  if (failures >= LOST_AFTER && !document.getElementById("server-lost")) document.body.insertAdjacentHTML("beforeend", LOST);
+}
+setInterval(() => { if (!document.hidden) watchServer(); }, 1000 * WATCH_SECONDS);
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) {
+    hiddenSince = performance.now();
+  } else if (running() && performance.now() - hiddenSince > 1000 * SLEPT_SECONDS) {
+    const before = status().innerHTML;
+    setTimeout(() => { if (running() && status().innerHTML === before) again(); }, 1000 * WATCH_SECONDS);
+  }
+});

@@ -1,0 +1,124 @@
+"""What a visitor asks for, as one run: look at the capture where that is to do, then make the avatar if it is wanted."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from studio_avatar.results.exports import ExportSettings
+from studio_avatar.results.settings import CreationSettings
+
+from .jobs import Job, Lane
+from .progress import CAPTURE_SECONDS, EXPORT_SECONDS, FILM_SECONDS, Pace, RunProgress, expected_seconds
+from .service import AvatarResult, AvatarService, CaptureCheck
+from .visitors import Visitor
+from .worker import Done, Ready
+
+
+class Work:
+    """The machine's two places of work, and who is at them: one capture is looked at, one avatar is made at a time."""
+
+    def __init__(
+        self, service: AvatarService, make: Callable[..., Iterator] | None = None, longest_queue: int = 20
+    ):
+        """make: `service.create`, perhaps on a borrowed GPU. longest_queue: how many may wait at each place."""
+        self._service = service
+        self._make = make or service.create
+        self._pace = Pace()
+        self.check, self.avatar = (Lane(self._pace, longest_queue) for _ in range(2))
+
+    @property
+    def waiting(self) -> int:
+        """How many wait at both places."""
+        return self.check.waiting + self.avatar.waiting
+
+    def look_at(self, visitor: Visitor, paths: list[str], size: int) -> Job:
+        """Look at a new capture."""
+        return self._start(visitor, paths, size, None)
+
+    def create(self, visitor: Visitor, paths: list[str], settings: CreationSettings) -> Job:
+        """Make the avatar, going on from the check of this capture where there is one."""
+        return self._start(visitor, paths, settings.size, settings)
+
+    def correct_tone(self, visitor: Visitor, skin_tone: float) -> Job:
+        """Make the visitor's avatar again with another tone of the skin."""
+        result = visitor.result
+        settings = replace(result.settings, skin_tone=skin_tone)
+        return self._start(visitor, list(result.paths), settings.size, settings)
+
+    def export(self, visitor: Visitor, settings: ExportSettings) -> Job:
+        """Write more files of the visitor's avatar."""
+        if visitor.job is not None:
+            visitor.job.stop()
+        result, visitor.previews, visitor.since = visitor.result, {}, time.time()
+        expected = {"export": EXPORT_SECONDS["export"] + FILM_SECONDS * settings.turntable}
+
+        def run(job: Job) -> Iterator:
+            write = lambda: self._service.export(result, settings, visitor.key)  # noqa: E731
+            for update in self.avatar.in_turn(sum(expected.values()), write):
+                if isinstance(update, Done) and not job.over:
+                    visitor.pack = update.value
+                yield update
+
+        visitor.job = Job("files", run, RunProgress(expected))
+        return visitor.job.start()
+
+    def _start(self, visitor: Visitor, paths: list[str], size: int, settings: CreationSettings | None) -> Job:
+        if visitor.job is not None:
+            visitor.job.stop()
+        self._service.sessions.adopt(visitor.key, paths)
+        check = self._finished_check(visitor, paths, size)
+        if check is None:
+            visitor.check = None
+        visitor.paths, visitor.previews, visitor.since = paths, {}, time.time()
+        earlier = visitor.result
+        if settings is None or earlier is None or not earlier.differs_in_tone_alone(paths, settings):
+            earlier = None
+        if settings is None:
+            expected = dict(CAPTURE_SECONDS)
+        else:
+            expected = expected_seconds(settings, check is not None, earlier is not None)
+        steps = {"invert": settings.inversion_steps, "upscale": settings.steps} if settings else {}
+        progress = RunProgress(expected, steps, shared=lambda: self.check.busy and self.avatar.busy)
+
+        def run(job: Job) -> Iterator:
+            finished = check
+            if finished is None:
+                yield from self._looking(visitor, job, paths, size)
+                finished = self._finished_check(visitor, paths, size)
+            if settings is not None:
+                yield from self._making(visitor, job, paths, settings, finished, earlier)
+            self._pace.note(progress.total, progress.elapsed)
+
+        visitor.job = Job("check" if settings is None else "avatar", run, progress)
+        return visitor.job.start()
+
+    def _finished_check(self, visitor: Visitor, paths: list[str], size: int) -> CaptureCheck | None:
+        held = self._service.sessions.captures.of(visitor.key)
+        fits = held is not None and (held.paths, len(held.phone.rgb)) == (tuple(paths), size)
+        return held if fits else None
+
+    def _looking(self, visitor: Visitor, job: Job, paths: list[str], size: int) -> Iterator:
+        self._service.sessions.captures.drop(visitor.key)
+        look = lambda: self._service.check(paths, size, visitor.key)  # noqa: E731
+        for update in self.check.in_turn(sum(CAPTURE_SECONDS.values()), look):
+            if isinstance(update, Done) and not job.over:
+                visitor.take_check(update.value, self._service.sessions)
+            yield update
+
+    def _making(
+        self,
+        visitor: Visitor,
+        job: Job,
+        paths: list[str],
+        settings: CreationSettings,
+        check: CaptureCheck | None,
+        earlier: AvatarResult | None,
+    ) -> Iterator:
+        make = lambda: self._make(paths, settings, visitor.key, check, earlier)  # noqa: E731
+        seconds = sum(expected_seconds(settings, check is not None, earlier is not None).values())
+        for update in self.avatar.in_turn(seconds, make):
+            if isinstance(update, Ready) and not job.over:
+                visitor.previews = {**visitor.previews, update.name: update.path}
+            elif isinstance(update, Done) and not job.over:
+                visitor.result, visitor.pack = update.value, None
+            yield update

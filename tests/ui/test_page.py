@@ -1,0 +1,300 @@
+"""What the page does while it works, waits, is loaded again and is left, on a desktop and on a phone.
+
+One server on a stand-in for the networks serves all tests; see `helpers/standin_demo.py`.
+"""
+
+import io
+import time
+import zipfile
+
+import numpy as np
+import pytest
+from helpers.demo_server import CHROMIUM, WEAK_CAPTURE, launch_chromium
+from helpers.standin_demo import stand_in_demo
+from PIL import Image
+
+if not CHROMIUM.exists():
+    pytest.skip(f"{CHROMIUM} is not installed: apt install chromium", allow_module_level=True)
+sync_api = pytest.importorskip(
+    "playwright.sync_api", reason="playwright is not installed: pip install -e .[dev]"
+)
+pytestmark = pytest.mark.browser
+
+PATIENCE_MS = 60_000  # a busy machine
+CALM = {"reduced_motion": "reduce"}  # a head that sways keeps a core busy
+DESKTOP = {"viewport": {"width": 1280, "height": 860}, **CALM}
+PHONE = {
+    "viewport": {"width": 390, "height": 844},
+    "has_touch": True,
+    "is_mobile": True,
+    **CALM,
+}
+
+
+@pytest.fixture(scope="module")
+def stand_in(tmp_path_factory):
+    with stand_in_demo(tmp_path_factory.mktemp("demo"), longest_queue=1) as demo:
+        yield demo
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with sync_api.sync_playwright() as playwright:
+        browser = launch_chromium(playwright)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium, stand_in):
+    """Opens the page as a visitor of their own."""
+    contexts, strangers = [], []
+
+    def open_page(without: str = "", **device):
+        """without: JavaScript that takes something away from the browser."""
+        context = chromium.new_context(**(device or DESKTOP), accept_downloads=True)
+        contexts.append(context)
+        page = context.new_page()
+        page.add_init_script(without)
+        page.set_default_timeout(PATIENCE_MS)
+        page.on("request", lambda request: strangers.append(request.url)
+                if not request.url.startswith((stand_in.url, "data:", "blob:")) else None)  # fmt: skip
+        page.goto(stand_in.url)
+        page.wait_for_selector("#create")
+        return page
+
+    yield open_page
+    stand_in.service.held = False
+    for context in contexts:
+        context.close()
+    assert strangers == []  # no request leaves the machine
+
+
+def top_and_bottom(page, selector: str) -> tuple[float, float]:
+    """Where an element is in the window [CSS pixels]."""
+    box = page.locator(selector).bounding_box()
+    return box["y"], box["y"] + box["height"]
+
+
+def press(page, selector: str) -> None:
+    """A tap or click, as the device has it."""
+    locator = page.locator(selector)
+    locator.scroll_into_view_if_needed()
+    locator.tap() if page.evaluate("navigator.maxTouchPoints > 0") else locator.click()
+
+
+def status_is_in_view(page) -> bool:
+    page.wait_for_timeout(500)
+    top, bottom = top_and_bottom(page, "#status")
+    return top >= 0 and bottom <= page.viewport_size["height"]
+
+
+def wait_for(page, text: str) -> None:
+    sync_api.expect(page.locator("#status")).to_contain_text(text, timeout=PATIENCE_MS)
+
+
+@pytest.mark.parametrize("device", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_what_happens_is_in_view_and_a_result_stays(visit, stand_in, device):
+    page = visit(**device)
+    height = page.viewport_size["height"]
+    press(page, "#example-weak")
+    assert status_is_in_view(page)
+    wait_for(page, "This capture is weak")
+    page.wait_for_timeout(1500)
+    assert 0 <= top_and_bottom(page, "#check-card")[0] < height / 2  # the verdict was brought into view
+    press(page, "#create")
+    assert status_is_in_view(page)
+    wait_for(page, "Done.")
+    page.wait_for_selector("studio-head[data-drawn]")
+    page.wait_for_timeout(1500)
+    assert top_and_bottom(page, "studio-head")[0] < height / 2
+    first = page.locator("studio-head").get_attribute("glb")
+
+    stand_in.service.held = True
+    press(page, "#correct-tone")
+    assert status_is_in_view(page)
+    assert page.locator("studio-head").is_visible() and page.locator("#downloads").is_visible()
+    press(page, "#cancel")
+    wait_for(page, "Your last avatar is still here")
+    assert page.locator("studio-head").get_attribute("glb") == first
+    page.go_back()  # leads up to the form
+    page.wait_for_function("scrollY === 0")
+    assert page.locator("studio-head").get_attribute("glb") == first
+
+    stand_in.service.held = False
+    press(page, "#correct-tone")
+    sync_api.expect(page.locator("studio-head")).not_to_have_attribute("glb", first, timeout=PATIENCE_MS)
+    assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
+
+
+def pinch(page, selector: str, spread: float) -> None:
+    """Two fingers on an element that go apart by `spread` pixels each."""
+    box = page.locator(selector).bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    touch = page.context.new_cdp_session(page)
+
+    def fingers(kind, apart):
+        places = [{"x": x - apart, "y": y, "id": 0}, {"x": x + apart, "y": y, "id": 1}]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": places if apart else []})
+
+    fingers("touchStart", 30)
+    for step in range(1, 5):
+        fingers("touchMove", 30 + spread * step / 4)
+    fingers("touchEnd", 0)
+
+
+def test_the_viewer_zooms_moves_resets_and_shows_clay_and_more_files_are_made(visit, tmp_path):
+    page = visit(**PHONE)
+    press(page, "#example-good")
+    page.wait_for_selector("studio-head[data-drawn]")
+    state = lambda name: page.evaluate(f"document.querySelector('studio-head').state.{name}")  # noqa: E731
+    canvas = page.locator("studio-head canvas")
+    canvas.scroll_into_view_if_needed()
+    pinch(page, "studio-head canvas", 60)
+    zoomed = state("zoom")
+    assert zoomed > 1.5 and abs(state("yaw")) < 3
+    page.locator("studio-head .reset").click()
+    assert state("zoom") == 1
+    canvas.hover()
+    page.mouse.wheel(0, -300)
+    page.wait_for_function("document.querySelector('studio-head').state.zoom > 1.2")
+    canvas.press("Shift+ArrowRight")
+    assert state("pan")[0] > 0
+    canvas.press("0")
+    assert state("pan") == [0, 0] and state("zoom") == 1
+
+    def changed(action) -> None:
+        before = picture_of(canvas)
+        action()
+        page.wait_for_timeout(400)
+        assert np.abs(picture_of(canvas) - before).mean() > 0.3
+
+    changed(lambda: page.locator("studio-head .look").select_option("Clay"))
+    changed(lambda: page.locator("studio-head .look").select_option("Normals"))
+    page.locator("studio-head .sliders summary").click()
+    assert page.locator("studio-head .sliders input").count() == 52
+    changed(lambda: page.locator("studio-head [data-name=jawOpen]").fill("1"))
+    more_files_are_made(page, tmp_path)
+    page.locator("studio-compare .view").select_option("completed")
+    assert "filled in by the model" in page.locator("studio-compare .said").inner_text()
+
+
+def more_files_are_made(page, folder):
+    page.get_by_text("More files").click()
+    page.get_by_label("Picture under three lights").uncheck()  # drawing is what takes long
+    page.get_by_label("OBJ with MTL").check()
+    press(page, "#pack")
+    assert status_is_in_view(page)
+    with page.expect_download() as download:
+        page.locator("#pack-file").click()
+    download.value.save_as(folder / "everything.zip")
+    with zipfile.ZipFile(folder / "everything.zip") as bundle:
+        names = bundle.namelist()
+    assert {"texture.png", "report.json", "selfie_avatar.glb", "selfie_avatar_light.glb"} <= set(names)
+    assert any(name.endswith(".obj") for name in names)
+
+
+def picture_of(locator) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(locator.screenshot())).convert("RGB"), np.float32)
+
+
+NO_WEBGL = """const get = HTMLCanvasElement.prototype.getContext;
+HTMLCanvasElement.prototype.getContext = function (kind, ...rest) {
+  return kind.startsWith("webgl") ? null : get.call(this, kind, ...rest); };"""
+NO_CAMERA = "Object.defineProperty(navigator, 'mediaDevices', { value: undefined });"
+
+
+def test_what_a_browser_lacks_is_a_sentence_and_no_dead_control(visit):
+    page = visit(NO_WEBGL + NO_CAMERA, **PHONE)
+    refusal = page.locator("#no-camera")
+    sync_api.expect(refusal).to_contain_text("secure addresses")
+    assert not page.locator("#camera").is_visible()
+    with page.expect_file_chooser():
+        refusal.get_by_role("button").click()
+    press(page, "#example-good")
+    sync_api.expect(page.locator("studio-head .notice")).to_contain_text("WebGL 2")
+    assert page.locator("studio-head :is(select, input, button)").count() == 0
+    assert page.locator("studio-compare .divider").is_visible()
+
+
+def test_a_reload_comes_back_to_the_run_and_to_the_result(visit, stand_in):
+    stand_in.service.held = True
+    page = visit(**PHONE)
+    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+    asked = []
+    press(page, "#example-good")
+    page.wait_for_selector("#status [data-phase=work]")
+    number = page.locator("#status [data-phase]").get_attribute("data-run")
+    page.reload()
+    assert asked == ["beforeunload"]  # it asks while it works
+    page.wait_for_selector(f"#status [data-phase=work][data-run='{number}']")
+    stand_in.service.held = False
+    wait_for(page, "Done.")
+    glb = page.locator("studio-head").get_attribute("glb")
+    assert len(stand_in.service.created) and asked == ["beforeunload"]
+    page.reload()
+    wait_for(page, "Done.")
+    assert page.locator("studio-head").get_attribute("glb") == glb and asked == ["beforeunload"]
+    stranger = visit()  # somebody else has another secret
+    stranger.wait_for_timeout(1000)
+    assert stranger.locator("studio-head").count() == 0
+    stand_in.service.held = True
+    press(page, "#create")  # the capture is known, although the form is empty
+    page.wait_for_selector("#status [data-phase=work]")
+    press(page, "#cancel")
+
+
+def test_who_waits_is_told_how_long_and_may_leave(visit, stand_in):
+    stand_in.service.held = True
+    first, second, third = visit(), visit(**PHONE), visit()
+    press(first, "#example-weak")
+    first.wait_for_selector("#status .bar")
+    press(second, "#example-weak")
+    wait_for(second, "1 before you, about")
+    assert status_is_in_view(second)
+    assert not second.locator("#check-card").is_visible()
+    press(third, "#example-weak")
+    wait_for(third, "Too many people are waiting")
+    second.locator("#status .stop").tap()
+    wait_for(second, "Stopped")
+    press(third, "#example-weak")
+    wait_for(third, "1 before you, about")
+    press(first, "#cancel")
+    third.wait_for_selector("#status .bar")
+    press(third, "#cancel")
+    wait_for(third, "Stopped")
+
+
+def test_a_server_that_is_gone_is_noticed_and_its_return_too(visit):
+    page = visit()
+    page.route("**/health", lambda route: route.abort())
+    page.locator("#server-lost").wait_for()
+    page.unroute("**/health")
+    page.locator("#server-lost").wait_for(state="detached")  # the page has loaded itself again
+
+
+def test_who_closes_the_page_leaves_nothing(visit, stand_in):
+    import httpx
+
+    page = visit()
+    press(page, "#example-weak")
+    page.wait_for_selector("#check-pictures img")
+    picture = page.locator("#check-pictures img").get_attribute("src")
+    assert httpx.get(f"{stand_in.url}/{picture}").status_code == 200
+    page.close()
+    left = time.monotonic()
+    while httpx.get(f"{stand_in.url}/{picture}").status_code == 200 and time.monotonic() - left < 25:
+        time.sleep(0.5)
+    assert httpx.get(f"{stand_in.url}/{picture}").status_code == 403
+
+
+def test_an_error_is_one_toast_and_stays_in_the_panel(visit, tmp_path):
+    page = visit()
+    film = tmp_path / "nobody.mp4"
+    film.write_bytes(WEAK_CAPTURE.read_bytes())
+    page.get_by_role("tab", name="Video").click()
+    page.locator("#video input[type=file]").set_input_files(film)
+    wait_for(page, "There is no face in the video.")
+    page.locator(".toast-body.error").wait_for()
+    assert page.locator(".toast-body").count() == 1
+    assert status_is_in_view(page)

@@ -1,0 +1,131 @@
+"""Runs that wait for their turn, and visitors that leave and come back; without gradio, networks and a browser."""
+
+import threading
+import time
+from contextlib import closing
+
+import pytest
+
+from studio_avatar.ui import visitors as visitors_module
+from studio_avatar.ui.jobs import Job, Lane, QueueFullError, Waiting
+from studio_avatar.ui.progress import Pace, RunProgress
+from studio_avatar.ui.sessions import KEEP_SECONDS, SessionFolders
+from studio_avatar.ui.visitors import Visitors
+from studio_avatar.ui.worker import Done, StageProgress
+
+SECRET = "0123456789abcdef" * 2
+
+
+def test_a_lane_lets_one_in_tells_the_others_and_refuses_more_than_may_wait():
+    lane = Lane(Pace(), longest=1)
+    lane.pace.note(10.0, 30.0)  # this machine has been half as fast as the reference until now
+    with closing(lane.in_turn(10.0, lambda: (one for one in [1, 2]))) as first:
+        assert next(first) == 1 and lane.busy and lane.waiting == 0
+        second = lane.in_turn(5.0, lambda: (one for one in [3]))
+        waiting = next(second)
+        assert isinstance(waiting, Waiting) and waiting.before == 1
+        assert waiting.seconds == pytest.approx(20.0, abs=1.0)
+        with pytest.raises(QueueFullError, match="try again in a few minutes."):
+            next(lane.in_turn(5.0, lambda: (one for one in [4])))
+    assert next(second) == 3
+    second.close()
+    assert not lane.busy
+
+
+def test_who_stops_waiting_makes_room():
+    lane = Lane(Pace())
+    first, second, third = (lane.in_turn(1.0, lambda: (one for one in "xy")) for _ in range(3))
+    next(first)
+    next(second)
+    assert next(third).before == 2
+    second.close()
+    assert next(third).before == 1
+    first.close()
+    assert next(third) == "x"
+
+
+def test_a_job_goes_on_unwatched_and_a_stopped_one_is_over_at_once():
+    release = threading.Event()
+
+    def run(job):
+        yield StageProgress("fit", 0.5)
+        release.wait(10)
+        yield Done(1)
+
+    job = Job("check", run, RunProgress({"fit": 1.0})).start()
+    with closing(job.watch()) as watching:
+        next(watching)
+    release.set()
+    assert [None for _ in job.watch()] and job.state == "done"
+    release.clear()
+    stopped = Job("check", run, RunProgress({"fit": 1.0})).start()
+    stopped.stop()
+    assert stopped.over and stopped.state == "stopped" and len(list(stopped.watch())) == 1
+    release.set()
+
+
+@pytest.fixture
+def visitors(monkeypatch):
+    monkeypatch.setattr(visitors_module, "LEAVING_SECONDS", 0.2)
+    monkeypatch.setattr(visitors_module, "LOST_SECONDS", 0.6)
+    return Visitors(SessionFolders())
+
+
+def folder_of(visitors, visitor):
+    file = visitors._sessions.new(visitor.key) / "face.png"
+    file.write_bytes(b"1")
+    return file
+
+
+def wait_until_gone(file) -> float:
+    began = time.monotonic()
+    while file.exists() and time.monotonic() - began < 10:
+        time.sleep(0.02)
+    return time.monotonic() - began
+
+
+def test_a_reload_comes_back_and_a_closed_page_is_forgotten(visitors):
+    visitor = visitors.enter("page1", SECRET)
+    file = folder_of(visitors, visitor)
+    visitors.say_goodbye(SECRET)  # loading again says goodbye, too
+    visitors.close("page1")
+    assert visitors.enter("page2", SECRET) is visitor
+    time.sleep(0.4)
+    assert file.exists()
+    visitors.say_goodbye(SECRET)
+    visitors.close("page2")
+    assert wait_until_gone(file) < 0.5
+    assert visitors.enter("page3", SECRET) is not visitor
+
+
+def test_a_lost_connection_has_more_time_and_no_secret_none(visitors):
+    lost, nobody = visitors.enter("page1", SECRET), visitors.of("page2")
+    files = [folder_of(visitors, visitor) for visitor in (lost, nobody)]
+    visitors.close("page1")
+    visitors.close("page2")
+    assert not files[1].exists()
+    assert 0.3 < wait_until_gone(files[0]) < 5
+
+
+def test_a_page_that_stays_open_keeps_nothing_after_an_hour(visitors):
+    visitor = visitors.enter("page1", SECRET)
+    visitor.result = visitor.check = object()
+    visitors._sessions.sweep()
+    assert visitor.result is not None
+    visitor.since -= KEEP_SECONDS + 1
+    visitors._sessions.sweep()
+    assert visitor.result is None and visitor.check is None
+
+
+@pytest.mark.parametrize("secret", [None, "", "short", "../" * 11, SECRET.upper()])
+def test_what_is_no_secret_opens_nothing(visitors, secret):
+    mine = visitors.enter("page1", SECRET)
+    other = visitors.enter("page2", secret)
+    assert other is not mine and other.secret is None
+
+
+def test_an_api_clients_files_go_with_its_connection(visitors):
+    file = visitors._sessions.new("client") / "face.png"
+    file.write_bytes(b"1")
+    visitors.close("client")
+    assert not file.exists()
