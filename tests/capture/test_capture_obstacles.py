@@ -73,7 +73,7 @@ def test_glasses_are_found_and_named(head, scene, body, bare):
     worn = replace(scene, glasses=sample_glasses(np.random.default_rng(3), head, body))
     found = captured(head, worn).report.finding("glasses")
     assert bare.report.finding("glasses").verdict == "good"
-    assert found.verdict != "good" and found.advice == "Take off the glasses."
+    assert found.verdict != "good" and found.advice == "Take off glasses, if you wear any."
 
 
 def test_hair_across_the_face_is_found(head, scene, painting, body, bare):

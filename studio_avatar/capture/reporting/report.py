@@ -26,15 +26,19 @@ MOST_ADVICE = 3
 GROUPS = (
     ("too_dark", "too_bright", "uneven_light"),
     ("face_seen", "yaw_range", "ears_seen"),
-    ("glasses", "hair_on_face", "fit_error"),
+    ("fit_error",),
     ("face_height",),
     ("sharpness", "frames_usable"),
     ("pitch_range", "neck_seen", "scalp_seen"),
+    ("glasses", "hair_on_face"),
     ("skin_tone_known",),
 )
-# What a good head does without: light is taken off, and neck, ears and scalp are completed where they were not seen. These
-# make a capture fair at most; a clip that never turned, or a face in the dark, makes it poor.
-NICE_TO_HAVE = {"uneven_light", "ears_seen", "neck_seen", "scalp_seen", "pitch_range"}
+# What a good head does without: light is taken off, and neck, ears and scalp are completed where they were not seen. Glasses
+# and strands are told by colour and thinness, which wrinkles around the eyes have, too. These make a capture fair at most; a
+# clip that never turned, or a face in the dark, makes it poor.
+NICE_TO_HAVE = {
+    "uneven_light", "ears_seen", "neck_seen", "scalp_seen", "pitch_range", "glasses", "hair_on_face",
+}  # fmt: skip
 PHOTO_ADVICE = {
     "face_seen": "Add a photo from the left and one from the right.",
     "yaw_range": "Add a photo from the left and one from the right.",
@@ -260,8 +264,10 @@ def _cover(head: HeadModel, fused: Fused) -> list[Finding]:
         area = skin & _polygons(place, outline, fused.seen.shape)
         shares.append(100 * unlike[area].mean() if area.any() else 0.0)
     return [
-        _at_most("glasses", shares[0], "%", 5, 25, "Take off the glasses."),
-        _at_most("hair_on_face", shares[1], "%", 10, 25, "Hold the hair back from the forehead."),
+        _at_most("glasses", shares[0], "%", 5, 25, "Take off glasses, if you wear any."),
+        _at_most(
+            "hair_on_face", shares[1], "%", 10, 25, "Hold the hair back, if it hangs into the forehead."
+        ),
     ]
 
 
