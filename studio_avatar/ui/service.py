@@ -211,7 +211,7 @@ class AvatarService:
         with self._busy:
             output = create_avatar(
                 pipeline, paths, settings, _stages(report), preview,
-                check.phone if check else None, earlier.inversion if earlier else None,
+                capture=check.phone if check else None, inversion=earlier.inversion if earlier else None,
             )  # fmt: skip
         if check is not None and earlier is None:
             output.timings["capture"] = check.seconds
