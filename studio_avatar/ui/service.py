@@ -154,7 +154,12 @@ class AvatarService:
         pipe = self._ready_pipeline()
         began = time.monotonic()
         observation = observe(
-            source, pipe.head, size=size, progress=_stages(report), registrar=pipe.registrar
+            source,
+            pipe.head,
+            size=size,
+            progress=_stages(report),
+            registrar=pipe.registrar,
+            hair_segmenter=pipe.hair_segmenter,
         )
         seconds, phone = time.monotonic() - began, observation.texture
         folder = self.sessions.new(session)
@@ -218,17 +223,18 @@ class AvatarService:
             output, folder, settings, self._revision, prefix, lambda path: report(Ready(names[path], path))
         )
         report(StageProgress("save", 0.6))
-        worn = self._pipeline.build_avatar(output.capture, output.capture.rgb)
+        bare = self._pipeline.build_avatar(output.capture, output.capture.rgb, hair="none")
+        seen = seen_by_region(output.avatar.head, output.provenance)
         overlay = provenance_overlay(output.avatar.texture, output.provenance)
         return AvatarResult(
             files=files,
             archive=_pack(files, folder / f"{prefix}all.zip"),
             overlay=_write_png(folder / "completed.png", overlay),
-            phone_head=_write_png(folder / "phone_head.png", worn.texture),
+            phone_head=_write_png(folder / "phone_head.png", output.avatar.under_hair(bare.texture)),
             findings=output.capture.report.to_dict(),
             timings=dict(output.timings),
             tones={"phone": output.phone_skin_tone, "studio": output.skin_tone},
-            invented=what_was_invented(seen_by_region(output.avatar.head, output.provenance)),
+            invented=f"{what_was_invented(seen)} Hair: {output.avatar.worn.reason}",
         )
 
 
