@@ -24,7 +24,7 @@ from studio_avatar.head.model import HeadModel
 from studio_avatar.imaging.color import linear_to_srgb
 
 ROOT = Path(__file__).parents[2]
-STYLES = ("afro01", "bob01", "long01", "short03")
+STYLES = ("afro01", "long01", "short03")
 SIDE = 128
 BROWN = np.float32([0.12, 0.06, 0.03])  # linear
 
@@ -132,7 +132,7 @@ def worn(head, styles, texture):
     """An avatar with the style that its capture shows."""
     style, neutral = load_style(head, styles, "bob01"), person(head, 5)
     capture = capture_of(head, 5, style.points(style.on(head, neutral)))
-    capture.rgb, capture.seen = texture * 0.5, np.ones(texture.shape[:2], np.float32)
+    capture.rgb, capture.seen = texture, np.ones(texture.shape[:2], np.float32)
     return build_avatar(head, capture, texture, styles)
 
 
@@ -176,7 +176,7 @@ def test_pictures_show_hair(worn):
     with_hair, without = (avatar.render("even", size=(96, 120)) for avatar in (worn, bare))
     hair = np.abs(with_hair.astype(int) - without).max(-1) > 25
     assert hair[:45].mean() > 0.15  # the crown
-    assert hair[55:75, 40:56].mean() < 0.05  # the middle of the face
+    assert hair[74:84, 42:54].mean() < 0.05  # the mouth
 
 
 def test_hair_is_looked_for_around_the_head_in_few_frames():
@@ -184,13 +184,13 @@ def test_hair_is_looked_for_around_the_head_in_few_frames():
     yaws = np.radians([20.0, -35.0, 2.0, 10.0, 40.0])
     turns = np.stack([[[np.cos(a), 0, np.sin(a)], [0, -1, 0], [np.sin(a), 0, -np.cos(a)]] for a in yaws])
     frame = np.zeros((400, 300, 3), np.uint8)
-    frame[40:60, 140:160] = 255
-    points = np.tile(np.float32([150, 150]), (478, 1))
-    points[[FOREHEAD, CHIN]] = [150, 100], [150, 200]
+    frame[40:60, 50:70] = 255
+    points = np.tile(np.float32([60, 150]), (478, 1))
+    points[[FOREHEAD, CHIN]] = [60, 100], [60, 200]
     segmenter = SimpleNamespace(segment=lambda picture: picture[..., 0].astype(np.float32) / 255)
     views = find_hair([frame] * 5, [points] * 5, turns, segmenter)
     assert views.keyframe.tolist() == [2, 1, 4] or views.keyframe.tolist() == [2, 4, 1]
     row, column = np.nonzero(views.hair[0] > 127)
     middle = (np.array([column.mean(), row.mean()]) + 0.5) / views.scale[0] + views.corner[0]
-    np.testing.assert_allclose(middle, [150, 50], atol=1.5)
+    np.testing.assert_allclose(middle, [60, 50], atol=1.5)
     assert not views.inside[0][:, 0].any() and views.inside[0][64, 64]

@@ -152,7 +152,7 @@ class HairSegmenter(ModelMixin, ConfigMixin):
         """
         height, width = picture.shape[:2]
         parameter = next(self.parameters())
-        rgb = torch.from_numpy(np.ascontiguousarray(picture)).to(parameter.device).permute(2, 0, 1)[None]
+        rgb = torch.from_numpy(np.array(picture)).to(parameter.device).permute(2, 0, 1)[None]
         side = self.config.resolution
         rgb = F.interpolate(
             rgb.float() / 255, (side, side), mode="bilinear", antialias=True, align_corners=False

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from studio_avatar.head.layout import region_mask, texel_map, texel_positions
+from studio_avatar.head.layout import region_mask, texel_map, texel_normals, texel_positions
 from studio_avatar.imaging.color import linear_to_srgb
 from studio_avatar.imaging.ramps import smoothstep
 
@@ -14,7 +14,14 @@ if TYPE_CHECKING:
     from studio_avatar.head.model import HeadModel
 
 SIZE = 256  # texels at which it is measured; it is smooth
-COVERED_M = (0.010, 0.004)  # distance to hair at which skin is bare, and fully covered
+ABOVE_M, NEAR_POINTS = (
+    0.04,
+    24,
+)  # how high hair may be above skin that it covers; points of it that are looked at
+BESIDE_M = (
+    0.010,
+    0.004,
+)  # how far beside a point of skin the hair above it may be for it to be bare, and fully covered
 SHADE = 0.7  # of the hair's color
 
 
@@ -26,11 +33,17 @@ def hair_cover(head: HeadModel, neutral: np.ndarray, points: np.ndarray, size: i
     from scipy.ndimage import gaussian_filter
     from scipy.spatial import cKDTree
 
-    scalp = region_mask(head, SIZE, "scalp")
-    places = texel_positions(texel_map(head, SIZE), head, neutral[: len(head.neutral)])
-    distance, _ = cKDTree(points).query(places[scalp], distance_upper_bound=2 * COVERED_M[0])
+    scalp, texels = region_mask(head, SIZE, "scalp"), texel_map(head, SIZE)
+    skin = neutral[: len(head.neutral)]
+    places, normals = (of(texels, head, skin)[scalp] for of in (texel_positions, texel_normals))
+    distance, near = cKDTree(points).query(places, NEAR_POINTS, distance_upper_bound=ABOVE_M)
+    known = np.isfinite(distance)
+    offset = points[np.where(known, near, 0)] - places[:, None]
+    height = (offset * normals[:, None]).sum(-1)
+    beside = np.linalg.norm(offset - height[..., None] * normals[:, None], axis=-1)
+    beside = np.where(known & (height > -BESIDE_M[1]), beside, 1.0).min(1)
     cover = np.zeros((SIZE, SIZE), np.float32)
-    cover[scalp] = smoothstep(np.minimum(distance, 1.0), *COVERED_M)
+    cover[scalp] = smoothstep(beside, *BESIDE_M)
     # Soft on both sides of the scalp's border, but nothing far down on the forehead.
     cover = np.maximum(gaussian_filter(cover, 2.0), cover * gaussian_filter(cover, 4.0))
     return resized(cover, size)
