@@ -176,6 +176,9 @@ def main(arguments=None) -> int:
         "--preset", choices=list(PRESETS), default="standard", help="of the heads that are shown"
     )
     parser.add_argument("--shown", action="store_true", help="only those in the picture")
+    parser.add_argument(
+        "--no-example", action="store_true", help="leave the example out, whose capture takes longest"
+    )
     parser.add_argument("--picture", type=Path, default=Path("docs/heads.jpg"))
     options = parser.parse_args(arguments)
     try:
@@ -189,7 +192,8 @@ def main(arguments=None) -> int:
         captures = {
             name: lambda name=name: load_capture(paths[name], pipeline, options.cache) for name in names
         }
-        captures["example"] = lambda: example(pipeline)
+        if not options.no_example:
+            captures["example"] = lambda: example(pipeline)
         rows, shown = measure(pipeline, captures, options.preset, lambda line: print(line, flush=True))
     except StudioAvatarError as error:
         print(error, file=sys.stderr)
