@@ -101,11 +101,12 @@ class StudioTexturePipeline(DiffusionPipeline):
     Components: `phone_generator` and `studio_generator` (StyleGAN2, same W+), `encoder` (phone texture → W+),
     `tone_estimator` (phone texture → skin tone), `relight_network` (the phone texture in studio light), `unet` and
     `scheduler` (gradient-guided flow-matching upscaler), `head` (shape, expressions and texture layout), `registrar` (places
-    the face on the head, used by the capture).
+    the face on the head) and `hair_segmenter` (says where hair is), both used by the capture, `hair_styles` (cards).
     """
 
     model_cpu_offload_seq = (
-        "registrar->encoder->phone_generator->studio_generator->tone_estimator->relight_network->unet"
+        "registrar->hair_segmenter->encoder->phone_generator->studio_generator->tone_estimator->"
+        "relight_network->unet"
     )
     _callback_tensor_inputs = ["sample"]
 
@@ -120,6 +121,8 @@ class StudioTexturePipeline(DiffusionPipeline):
         scheduler,
         head,
         registrar,
+        hair_segmenter,
+        hair_styles,
     ):
         super().__init__()
         self.register_modules(
@@ -132,6 +135,8 @@ class StudioTexturePipeline(DiffusionPipeline):
             scheduler=scheduler,
             head=head,
             registrar=registrar,
+            hair_segmenter=hair_segmenter,
+            hair_styles=hair_styles,
         )
         for network in (
             phone_generator,
@@ -141,6 +146,7 @@ class StudioTexturePipeline(DiffusionPipeline):
             relight_network,
             unet,
             registrar,
+            hair_segmenter,
         ):
             _realign(network).eval().to(memory_format=torch.channels_last)
 
@@ -191,6 +197,7 @@ class StudioTexturePipeline(DiffusionPipeline):
         inversion_steps,
         guidance,
         skin_tone,
+        hair="auto",
     ):
         """Raises `InvalidInputError` with one sentence on the first argument that cannot work."""
         if sum(x is not None for x in (video, images, capture, phone_texture)) != 1:
@@ -211,6 +218,9 @@ class StudioTexturePipeline(DiffusionPipeline):
             raise InvalidInputError(
                 f"skin_tone is an individual typology angle from {low:.0f}° (dark) to {high:.0f}° (light), not {skin_tone}."
             )
+        known = ["auto", *self.hair_styles.config.names, "none"]
+        if hair not in known:
+            raise InvalidInputError(f"There is no hair '{hair}': use one of {', '.join(known)}.")
         if capture is not None:
             phone_texture, seen = capture.rgb, capture.seen
         if phone_texture is not None:
@@ -231,7 +241,8 @@ class StudioTexturePipeline(DiffusionPipeline):
                 "without it, pass phone_texture and seen."
             ) from error
         source = video if video is not None else images
-        return module.capture(source, self.head, size=size, progress=progress, registrar=self.registrar)
+        networks = {"registrar": self.registrar, "hair_segmenter": self.hair_segmenter}
+        return module.capture(source, self.head, size=size, progress=progress, **networks)
 
     def invert(self, rgb, seen, num_steps, progress):
         """Phone texture (1, 3, H, W) in [-1, 1] and seen (1, 1, H, W) → `Inversion` at the generators' resolution."""
@@ -275,10 +286,13 @@ class StudioTexturePipeline(DiffusionPipeline):
             base, self.tone_estimator.tone_weight.to(base), lab, self.tone_estimator.skin.to(base)
         )
 
-    def build_avatar(self, capture, texture):
-        """Capture and studio texture (H, W, 3) in [0, 1] → `Avatar` with painted eyes and mouth; needs the package."""
+    def build_avatar(self, capture, texture, hair="auto"):
+        """Capture and studio texture (H, W, 3) in [0, 1] → `Avatar`, eyes and mouth painted, with hair; needs the package.
+
+        Another `hair` needs neither a new capture nor a new texture.
+        """
         avatar = importlib.import_module("studio_avatar.avatar")
-        return avatar.build_avatar(self.head, capture, texture)
+        return avatar.build_avatar(self.head, capture, texture, self.hair_styles, hair)
 
     @torch.no_grad()
     def __call__(
@@ -294,6 +308,7 @@ class StudioTexturePipeline(DiffusionPipeline):
         num_inference_steps: int = 4,
         gradient_guidance_scale: float = 0.0,
         skin_tone: float | None = None,
+        hair: str = "auto",
         output_size: int | None = None,
         scene=None,
         inversion=None,
@@ -318,6 +333,7 @@ class StudioTexturePipeline(DiffusionPipeline):
             gradient_guidance_scale: pull of the phone's image gradients at sampling, 0 to 1.
             skin_tone: individual typology angle of the skin in degrees, −60 (dark) to 65 (light), where the user knows
                 better than the estimate.
+            hair: "auto" for the style that agrees best with the hair in the frames, the name of a style, or "none".
             output_size: side of the texture in texels; None: that of the given phone texture or capture, else 1024.
             scene: `SceneStatistics` of the frames that a given phone texture was made of, or None; captures have one.
             inversion: that of an earlier output for the same capture, such as to change the skin tone alone; the optimiser's
@@ -340,7 +356,7 @@ class StudioTexturePipeline(DiffusionPipeline):
             output_size = DEFAULT_SIZE if given is None else len(given)
         self.check_inputs(
             video, images, capture, phone_texture, seen, output_size,
-            num_inference_steps, num_inversion_steps, gradient_guidance_scale, skin_tone,
+            num_inference_steps, num_inversion_steps, gradient_guidance_scale, skin_tone, hair,
         )  # fmt: skip
         progress = progress_callback or (lambda stage, fraction: None)
         preview = preview_callback or (lambda name, texture: None)
@@ -405,7 +421,7 @@ class StudioTexturePipeline(DiffusionPipeline):
         with _timed(timings, "avatar"):
             if capture is not None:
                 progress("avatar", 0.0)
-                avatar = self.build_avatar(capture, texture)
+                avatar = self.build_avatar(capture, texture, hair)
                 progress("avatar", 1.0)
 
         # 8. Return.

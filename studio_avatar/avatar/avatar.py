@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,9 @@ from studio_avatar.avatar.export.folder import write_obj_folder, write_plain_fol
 from studio_avatar.avatar.export.glb import write_glb
 from studio_avatar.avatar.export.lod import light_mesh
 from studio_avatar.avatar.export.motion import Motion, captured_motion
+from studio_avatar.avatar.hair.cards import Hair
+from studio_avatar.avatar.hair.scalp import shaded
+from studio_avatar.avatar.hair.wear import Worn, wear_hair
 from studio_avatar.avatar.material.eyes import paint_eyes_and_mouth
 from studio_avatar.avatar.material.iris import captured_iris
 from studio_avatar.avatar.material.seams import level_seams
@@ -30,10 +33,11 @@ from studio_avatar.imaging.files import write_atomically
 from studio_avatar.imaging.image_io import encode_png, unit_to_uint8
 
 if TYPE_CHECKING:
+    from studio_avatar.head.hair_styles import HairStyles
     from studio_avatar.head.model import HeadModel
 
 LEVELS = ("full", "light")
-LIGHT_TEXTURE_SIZE = 512
+LIGHT_TEXTURE_SIZE, LIGHT_HAIR_SIZE = 512, 256
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class Avatar:
             the receiver of the file: the exported mesh itself is neutral.
         phone_texture: what the phone saw, (H, W, 3) uint8 sRGB in the same layout, for comparison; or None.
         motion: the capture's expressions and head pose over time, for the animation track; or None.
+        worn: what was decided about hair, or None where nobody asked; `hair` is its cards.
     """
 
     head: object
@@ -57,6 +62,12 @@ class Avatar:
     expression: np.ndarray | None = None
     phone_texture: np.ndarray | None = None
     motion: Motion | None = None
+    worn: Worn | None = None
+
+    @property
+    def hair(self) -> Hair | None:
+        """The hair's cards on the neutral head, or None."""
+        return None if self.worn is None else self.worn.hair
 
     @cached_property
     def full_mesh(self) -> AvatarMesh:
@@ -71,7 +82,11 @@ class Avatar:
     @cached_property
     def material(self) -> Material:
         """Color, relief and roughness as PNGs, at the texture's own size."""
-        return skin_material(self.texture, self.head)
+        return skin_material(self.under_hair(self.texture), self.head)
+
+    def under_hair(self, texture: np.ndarray) -> np.ndarray:
+        """A texture (H, H, 3) uint8 with the scalp under the hair as dark as hair; as it is without hair."""
+        return texture if self.hair is None else shaded(texture, self.worn.cover, self.worn.color)
 
     def mesh(self, expression: Mapping[str, float] | None = None) -> np.ndarray:
         """Vertices (V, 3) float32 in meters, +Y up, +Z out of the face, in the order of the head's own.
@@ -101,7 +116,7 @@ class Avatar:
         Args:
             path: `.glb` for binary glTF; `.obj` for a folder of that name without the suffix, with OBJ, MTL and PNGs;
                 no suffix for a plain folder with `mesh.npz`, `expressions.json` and PNGs.
-            level: "full", or "light" with at most 5,000 triangles and textures of at most 512².
+            level: "full", or "light" with at most 5,000 triangles, the hair's own aside, and textures of at most 512².
             animation: add the capture's expressions and head pose as an animation; GLB only.
         Returns:
             the file or folder.
@@ -121,13 +136,14 @@ class Avatar:
             raise InvalidInputError(
                 "Only a GLB file of a capture with several keyframes can have an animation."
             )
-        mesh = self.full_mesh
+        mesh, hair = self.full_mesh, self.hair
         if level == "full":
             material = self.material
         else:
             mesh = light_mesh(mesh)
-            material = skin_material(shrunk(self.texture, LIGHT_TEXTURE_SIZE), self.head)
-        return writers[path.suffix.lower()](path, mesh, material, animation)
+            hair = hair and replace(hair, texture=shrunk(hair.texture, LIGHT_HAIR_SIZE))
+            material = skin_material(shrunk(self.under_hair(self.texture), LIGHT_TEXTURE_SIZE), self.head)
+        return writers[path.suffix.lower()](path, mesh, material, hair, animation)
 
     def render(
         self,
@@ -179,19 +195,21 @@ class Avatar:
             extras["captureExpressions"] = np.atleast_2d(self.expression).astype(float).round(6).tolist()
         return extras
 
-    def _write_glb(self, path, mesh, material, animation):
+    def _write_glb(self, path, mesh, material, hair, animation):
         motion = self.motion if animation else None
-        return write_glb(path, mesh, material, self._names, self._extras, motion)
+        return write_glb(path, mesh, material, self._names, self._extras, motion, hair)
 
-    def _write_obj(self, path, mesh, material, _animation):
-        return write_obj_folder(path.with_suffix(""), mesh, material)
+    def _write_obj(self, path, mesh, material, hair, _animation):
+        return write_obj_folder(path.with_suffix(""), mesh, material, hair)
 
-    def _write_folder(self, path, mesh, material, _animation):
+    def _write_folder(self, path, mesh, material, _hair, _animation):
         regions = list(self.head.config.region_names)
         return write_plain_folder(path, mesh, material, self._names, regions, self._extras)
 
 
-def build_avatar(head: HeadModel, capture, texture: np.ndarray) -> Avatar:
+def build_avatar(
+    head: HeadModel, capture, texture: np.ndarray, hair_styles: HairStyles | None = None, hair: str = "auto"
+) -> Avatar:
     """The captured person's head wearing a studio texture.
 
     Args:
@@ -199,10 +217,17 @@ def build_avatar(head: HeadModel, capture, texture: np.ndarray) -> Avatar:
         texture: (H, W, 3) float32 sRGB in [0, 1] in the head's layout. Its small eye and mouth charts, which a phone
             never sees well, are painted, the irises in the captured color; a step in color where its borders meet
             on the head is evened out.
+        hair_styles: the weights' `HairStyles`, or None for a bare head. hair: "auto", "none" or the name of a style.
+    Raises:
+        InvalidInputError: there is no such hair.
     """
     iris = captured_iris(head, capture, texture)
     studio = paint_eyes_and_mouth(level_seams(texture, head), head, iris_rgb=iris)
     phone = paint_eyes_and_mouth(capture.rgb, head, iris_rgb=iris)
+    worn = None
+    if hair_styles is not None:
+        neutral = avatar_mesh(head, np.asarray(capture.fit.identity)).vertices
+        worn = wear_hair(head, hair_styles, capture, texture, neutral, hair)
     return Avatar(
         head,
         np.asarray(capture.fit.identity),
@@ -210,6 +235,7 @@ def build_avatar(head: HeadModel, capture, texture: np.ndarray) -> Avatar:
         np.asarray(capture.fit.expression),
         unit_to_uint8(phone),
         captured_motion(capture.fit),
+        worn,
     )
 
 

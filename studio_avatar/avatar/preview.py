@@ -12,11 +12,22 @@ import numpy as np
 from studio_avatar.avatar.material.skin_material import ROUGHNESS, shrunk
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.imaging.image_io import unit_to_uint8
-from studio_avatar.rendering import Lamp, Light, Skin, TexturedMesh, ambient_occlusion, look_at, render_each
+from studio_avatar.rendering import (
+    Cards,
+    Lamp,
+    Light,
+    Skin,
+    TexturedMesh,
+    ambient_occlusion,
+    look_at,
+    render_each,
+    with_cards,
+)
 from studio_avatar.rendering.normals import vertex_normals
 
 FOCAL_SHARE = 2.1  # focal length over picture height: a portrait lens
 DISTANCE = 0.78  # meters from the camera to the middle of the head
+TALLEST = 0.165  # meters from the middle to the upper edge of the picture, and a little room
 MIDDLE = np.array([0.0, -0.018, 0.0])
 BACKGROUND = (0.93, 0.93, 0.94)
 PREVIEW_CELL = (320, 400)  # pixels
@@ -57,7 +68,11 @@ class Scene:
         rough = np.array([ROUGHNESS[name] for name in avatar.head.config.region_names])[mesh.region]
         gloss = np.clip(0.45 / rough, 0.6, 3.0).astype(np.float32)  # the renderer's gloss is relative to skin
         shape = TexturedMesh(vertices, mesh.faces, mesh.uv, mesh.uv_faces, normals, gloss=gloss)
-        self._mesh = replace(shape, occlusion=ambient_occlusion(shape))
+        self._avatar, self._cards = avatar, None if avatar.hair is None else hair_cards(avatar.hair, shape)
+        top = 0.0 if avatar.hair is None else float(avatar.hair.vertices[:, 1].max() - MIDDLE[1])
+        self._distance = DISTANCE * max(1.0, top / TALLEST)  # the same for every head but for tall hair
+        whole = shape if self._cards is None else with_cards(shape, self._cards)
+        self._mesh = replace(shape, occlusion=ambient_occlusion(whole)[: len(vertices)])
 
     def view(
         self,
@@ -86,18 +101,30 @@ class Scene:
         """What `view` shows, for each texture (all of one size) a list with one picture for each light."""
         width, height = size
         yaw = np.radians(-yaw_degrees)
-        eye = MIDDLE + DISTANCE * np.array([np.sin(yaw), 0.05, np.cos(yaw)])
+        eye = MIDDLE + self._distance * np.array([np.sin(yaw), 0.05, np.cos(yaw)])
         rows = render_each(
             self._mesh,
-            np.stack(textures).astype(np.float32) / 255.0,
+            np.stack([self._avatar.under_hair(texture) for texture in textures]).astype(np.float32) / 255.0,
             look_at(eye, MIDDLE, FOCAL_SHARE * height, size),
             [_turned(light, yaw) if turning else light for light in lights],
             Skin(specular=0.7),
             supersample=2,
             shadow_samples=1 if turning else 4,
             background=np.broadcast_to(np.float32(BACKGROUND), (height, width, 3)),
+            cards=self._cards,
         )
         return [[unit_to_uint8(picture.rgb) for picture in row] for row in rows]
+
+
+def hair_cards(hair, skin: TexturedMesh) -> Cards:
+    """The hair as the renderer takes it: skin takes light from it, other hair does not."""
+    bare = TexturedMesh(
+        np.concatenate([skin.vertices, hair.vertices]), skin.faces, skin.uv, skin.uv_faces,
+        np.concatenate([skin.normals, hair.normals]),
+    )  # fmt: skip
+    open_sky = ambient_occlusion(bare)[len(skin.vertices) :]
+    texture = hair.texture.astype(np.float32) / 255
+    return Cards(hair.vertices, hair.normals, hair.faces, hair.uv, hair.tint, texture, open_sky)
 
 
 def named_light(light: str | Light) -> Light:

@@ -19,6 +19,7 @@ from studio_avatar.capture.detection.people import FaceFrame, Sighting, follow_p
 from studio_avatar.capture.fitting.head_fit import HeadFit, Tracks, fit_head
 from studio_avatar.capture.fitting.registration import register_points
 from studio_avatar.capture.fitting.tracking import track_points
+from studio_avatar.capture.hair import HairViews, find_hair
 from studio_avatar.capture.io.video import MAX_SAMPLES, read_frames
 from studio_avatar.capture.reporting.contact_sheet import contact_sheet
 from studio_avatar.capture.reporting.report import CaptureReport, Finding, make_report
@@ -58,6 +59,7 @@ def capture(
     progress: Callable[[str, float], None] | None = None,
     mirrored: bool = False,
     registrar=None,
+    hair_segmenter=None,
 ) -> PhoneTexture:
     """Make the phone texture of one person.
 
@@ -68,10 +70,11 @@ def capture(
         stage's name and [0, 1].
     mirrored: the pictures are stored as in a mirror, which some selfie cameras do without saying so in the file.
     registrar: the weights' `Registrar`, which places the face more exactly than landmarks alone; None goes without.
+    hair_segmenter: the weights' `HairSegmenter`; None leaves out where hair is.
     Raises a `CaptureError` (no such file, unreadable, encrypted, coded in an unknown way, no face, several faces, too
     small, never frontal, nothing sharp), an `InvalidInputError` or a `MissingDependencyError`.
     """
-    return observe(source, head, size, max_keyframes, progress, mirrored, registrar).texture
+    return observe(source, head, size, max_keyframes, progress, mirrored, registrar, hair_segmenter).texture
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,7 @@ def observe(
     progress: Callable[[str, float], None] | None = None,
     mirrored: bool = False,
     registrar=None,
+    hair_segmenter=None,
 ) -> Observation:
     """`capture` that also hands over the key frames and views, for contact sheets and measurements."""
     if not MIN_SIZE <= size <= MAX_SIZE:
@@ -135,7 +139,8 @@ def observe(
     scene = scene_of(head, keyframes, fused)
     report = make_report(head, fused, keyframes, fit, sighting, scene.doubt)
     tell("fuse", 1.0)
-    texture = PhoneTexture(fused.rgb, fused.seen, fit, report, scene)
+    hair = None if hair_segmenter is None else hair_of(keyframes, fit, hair_segmenter)
+    texture = PhoneTexture(fused.rgb, fused.seen, fit, report, scene, hair)
     return Observation(texture, keyframes, fused.views, fused.best_view)
 
 
@@ -178,6 +183,12 @@ def scene_of(head, keyframes: list[FaceFrame], fused) -> SceneStatistics:
     face = region_mask(head, len(fused.seen), "face")
     pictures, points = [k.frame.rgb for k in keyframes], [k.face.points for k in keyframes]
     return measure_scene(pictures, points, fused.rgb, fused.seen, face)
+
+
+def hair_of(keyframes: list[FaceFrame], fit: HeadFit, segmenter) -> HairViews:
+    """Where hair is in a few of the key frames."""
+    pictures, points = [k.frame.rgb for k in keyframes], [k.face.points for k in keyframes]
+    return find_hair(pictures, points, fit.rotation, segmenter)
 
 
 def fit_frames(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from studio_avatar.capture.fitting.head_fit import HeadFit
+from studio_avatar.capture.hair import HairViews
 from studio_avatar.capture.reporting.report import CaptureReport
 from studio_avatar.capture.scene import SceneStatistics
 
@@ -18,6 +19,7 @@ class PhoneTexture:
     fit: the head in front of the camera in the keyframes.
     report: how good the capture is and what would make it better.
     scene: what the frames say about the light beside the face, for the skin tone; None where only a texture is known.
+    hair: where hair is in a few key frames; None where nobody looked.
     """
 
     rgb: np.ndarray
@@ -25,3 +27,4 @@ class PhoneTexture:
     fit: HeadFit
     report: CaptureReport
     scene: SceneStatistics | None = None
+    hair: HairViews | None = None

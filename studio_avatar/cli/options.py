@@ -36,6 +36,7 @@ def add_setting(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument(
         setting.option,
         type=setting.type,
+        choices=setting.choices if setting.type is str else None,
         default=setting.default,
         metavar=setting.metavar,
         help=f"{setting.help} (default: {default})",
@@ -57,7 +58,7 @@ def add_exports(parser: argparse.ArgumentParser) -> None:
         metavar="FORMATS",
         help=f"formats beside GLB, separated by commas: {', '.join(FORMATS)}",
     )
-    add("--light", action="store_true", help="also a GLB with at most 5,000 triangles")
+    add("--light", action="store_true", help="also a GLB with at most 5,000 triangles, and those of the hair")
     add("--animation", action="store_true", help="replay the capture's expressions and head pose in the GLB")
     add("--turntable", action="store_true", help="also a looping video of the head (about 15 s on one core)")
     add("--no-preview", action="store_true", help="no picture of the head under three lights")

@@ -108,6 +108,23 @@ def load_portrait(path: Path, pipeline, cache: Path | None) -> Portrait:
 
     from studio_avatar.head.layout import region_mask
 
+    parts, photo = captured_parts(path, pipeline, cache)
+    rgb, visibility = (parts[key].astype(np.float32) / 255 for key in ("rgb", "seen"))
+    shape = torch.from_numpy(parts["identity"]), torch.from_numpy(parts["expression"][0])
+    face = region_mask(pipeline.head, len(visibility), "face")
+    return Portrait(
+        path.stem, photo, rgb, visibility, pipeline.head.vertices(*shape).numpy(),
+        parts["rotation"][0].astype(np.float64), parts["translation"][0].astype(np.float64), float(parts["focal"]),
+        parts["points"], measure_scene([photo], [parts["points"]], rgb, visibility, face),
+    )  # fmt: skip
+
+
+def captured_parts(path: Path, pipeline, cache: Path | None) -> tuple[dict, np.ndarray]:
+    """What is kept of the capture of a photo, by name, and the photo (H, W, 3) uint8 as it was captured.
+
+    Raises:
+        CaptureError: the photo cannot be captured.
+    """
     stored = None if cache is None else cache / f"{path.stem}.npz"
     if stored is None or not stored.exists():
         parts = _captured(path, pipeline)
@@ -120,14 +137,7 @@ def load_portrait(path: Path, pipeline, cache: Path | None) -> Portrait:
     height, width = parts["frame_size"][:2]
     with Image.open(path) as image:
         photo = np.asarray(image.convert("RGB").resize((int(width), int(height)), Image.Resampling.LANCZOS))
-    rgb, visibility = (parts[key].astype(np.float32) / 255 for key in ("rgb", "seen"))
-    shape = torch.from_numpy(parts["identity"]), torch.from_numpy(parts["expression"][0])
-    face = region_mask(pipeline.head, len(visibility), "face")
-    return Portrait(
-        path.stem, photo, rgb, visibility, pipeline.head.vertices(*shape).numpy(),
-        parts["rotation"][0].astype(np.float64), parts["translation"][0].astype(np.float64), float(parts["focal"]),
-        parts["points"], measure_scene([photo], [parts["points"]], rgb, visibility, face),
-    )  # fmt: skip
+    return parts, photo
 
 
 def _captured(path: Path, pipeline) -> dict:

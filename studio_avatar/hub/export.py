@@ -20,6 +20,7 @@ from .repository import complete_repository, require_head
 
 NETWORKS = (
     "registrar",
+    "hair_segmenter",
     "phone_generator",
     "studio_generator",
     "encoder",
@@ -41,7 +42,7 @@ def export(runs: Path, folder: Path) -> None:
     """Writes all networks and the scheduler from the finished stages' folders under `runs`.
 
     The parameters are stored as float16 under the plain file names, which keeps the embedded repository small. The head is
-    baked straight into `folder/head` by `tools.bake_head` and is left alone.
+    baked straight into `folder/head` by `tools.bake_head` and is left alone, as are hair segmenter and styles.
 
     Raises:
         WeightsError: there is no head yet.
@@ -75,7 +76,7 @@ def write_variants(weights: Path, folder: Path) -> None:
         weights: a folder that `StudioTexturePipeline.from_pretrained` loads.
         folder: new, or empty.
     """
-    for name in ("head", "scheduler"):
+    for name in ("head", "hair_styles", "scheduler"):
         shutil.copytree(weights / name, folder / name, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     for name in NETWORKS:
         component = CLASSES[name].from_pretrained(weights, subfolder=name)

@@ -31,11 +31,15 @@ REMOTE_CODE = {
     "relight_network/relight_network.py": "models/relight_network.py",
     "tone_estimator/tone_estimator.py": "models/tone_estimator.py",
     "head/head_model.py": "head/model.py",
+    "hair_segmenter/hair_segmenter.py": "models/hair_segmenter.py",
+    "hair_styles/hair_styles.py": "head/hair_styles.py",
 }
 INDEX = {
     "_class_name": ["studio_texture_pipeline", "StudioTexturePipeline"],
     "_diffusers_version": diffusers_version,
     "encoder": ["inversion_encoder", "InversionEncoder"],
+    "hair_segmenter": ["hair_segmenter", "HairSegmenter"],
+    "hair_styles": ["hair_styles", "HairStyles"],
     "head": ["head_model", "HeadModel"],
     "phone_generator": ["stylegan2", "StyleGAN2Generator"],
     "registrar": ["registrar", "Registrar"],

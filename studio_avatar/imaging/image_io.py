@@ -12,7 +12,7 @@ def encode_png(image) -> bytes:
     """PNG of a picture, tagged sRGB so that every viewer shows the same colours.
 
     Args:
-        image: PIL image, or uint8 array (H, W, 3) RGB or (H, W) grey, sRGB-encoded.
+        image: PIL image, or uint8 array (H, W, 3) RGB, (H, W, 4) with alpha or (H, W) grey, sRGB-encoded.
     Returns:
         The file's bytes; the same picture always gives the same bytes.
     """

@@ -1,5 +1,6 @@
 """Headless ray-cast renderer on the mesh queries of NVIDIA Warp; it knows meshes and light, not the head."""
 
+from .cards import Cards
 from .normals import face_normals, vertex_normals
 from .renderer import (
     FLAT,
@@ -17,11 +18,13 @@ from .renderer import (
     render,
     render_each,
     render_texels,
+    with_cards,
 )
 
 __all__ = [
     "FLAT",
     "Camera",
+    "Cards",
     "Lamp",
     "Light",
     "Rendering",
@@ -37,4 +40,5 @@ __all__ = [
     "render_each",
     "render_texels",
     "vertex_normals",
+    "with_cards",
 ]

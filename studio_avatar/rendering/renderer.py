@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -22,6 +22,7 @@ from studio_avatar.errors import InvalidInputError, MissingDependencyError
 from studio_avatar.imaging.color import linear_to_srgb, srgb_to_linear
 from studio_avatar.imaging.native_logs import quiet_native_logs
 
+from .cards import VISIBLE, Cards, blend
 from .normals import vertex_normals
 
 
@@ -241,6 +242,7 @@ def render(
     srgb: bool = True,
     seed: int = 0,
     device: str = "cpu",
+    cards: Cards | None = None,
 ) -> Rendering:
     """Draw one textured mesh.
 
@@ -250,6 +252,7 @@ def render(
         shadow_samples: rays to each lamp a primary ray; penumbras are noisy when few.
         background: (H, W, 3) in the same encoding as the result, or None for black.
         srgb: encode the result as sRGB, clipped to [0, 1]; otherwise linear light.
+        cards: hair in front of the mesh, which casts its shadow on it; the geometry of the result is without it.
 
     Raises:
         InvalidInputError: the texture or the background has the wrong shape.
@@ -267,6 +270,7 @@ def render(
         srgb,
         seed,
         device,
+        cards,
     )
     return rows[0][0]
 
@@ -283,6 +287,7 @@ def render_each(
     srgb: bool = True,
     seed: int = 0,
     device: str = "cpu",
+    cards: Cards | None = None,
 ) -> list[list[Rendering]]:
     """What `render` draws, for each of `textures` (T, H, W, 3) a list with one `Rendering` for each of `lights`.
 
@@ -291,17 +296,25 @@ def render_each(
     _check(textures, camera, background)
     wp, kernels = _warp()
     shape = _build(wp, mesh, device)
-    window = _window(mesh, camera)
+    window = _window(mesh.vertices, camera)
+    if cards is not None:
+        window = _window(np.concatenate([mesh.vertices, cards.vertices]), camera)
     hits = _cast(wp, kernels, shape, camera, window, supersample, device)
+    shadows = shape if cards is None else _build(wp, with_cards(mesh, cards), device)
     centre_hits = hits if supersample == 1 else _cast(wp, kernels, shape, camera, window, 1, device)
     geometry, hit = _geometry(centre_hits, camera, window), hits[0].numpy() >= 0
     rows = [[] for _ in textures]
     for light in lights:
         colours = _shade(
-            wp, kernels, shape, mesh, textures, camera, light, skin, hits, shadow_samples, seed, device
+            wp, kernels, shadows, mesh, textures, camera, light, skin, hits, shadow_samples, seed, device
         )
         for row, colour in zip(rows, colours, strict=True):
-            rgb, alpha = _resolve(colour, hit, camera, window, supersample)
+            coverage = hit
+            if cards is not None:
+                colour, coverage = _behind_cards(
+                    wp, kernels, cards, camera, window, supersample, light, hits, colour, seed, device
+                )
+            rgb, alpha = _resolve(colour, coverage, camera, window, supersample)
             row.append(Rendering(_on_background(rgb, alpha, background, srgb), alpha, *geometry))
     return rows
 
@@ -380,12 +393,12 @@ def _check(textures, camera, background) -> None:
         )
 
 
-def _window(mesh: TexturedMesh, camera: Camera) -> _Window:
+def _window(vertices: np.ndarray, camera: Camera) -> _Window:
     width, height = camera.size
-    depth = (mesh.vertices @ np.asarray(camera.rotation).T + np.asarray(camera.translation))[:, 2]
+    depth = (vertices @ np.asarray(camera.rotation).T + np.asarray(camera.translation))[:, 2]
     if depth.min() <= 0.01:
         return _Window(0, 0, width, height)
-    pixels = camera.project(mesh.vertices)
+    pixels = camera.project(vertices)
     low = np.clip(np.floor(pixels.min(0)).astype(int) - 1, 0, (width, height))
     high = np.clip(np.ceil(pixels.max(0)).astype(int) + 1, 0, (width, height))
     return _Window(low[0], low[1], max(high[0] - low[0], 1), max(high[1] - low[1], 1))
@@ -400,6 +413,71 @@ def _build(wp, mesh: TexturedMesh, device: str):
     return wp.Mesh(_vectors(wp, mesh.vertices, device), wp.array(indices, dtype=wp.int32, device=device))
 
 
+def with_cards(mesh: TexturedMesh, cards: Cards) -> TexturedMesh:
+    """Both as one solid shape, the mesh first, for shadows."""
+    normals = mesh.normals if mesh.normals is not None else vertex_normals(mesh.vertices, mesh.faces)
+    return TexturedMesh(
+        np.concatenate([mesh.vertices, cards.vertices]),
+        np.concatenate([mesh.faces, cards.faces + len(mesh.vertices)]),
+        mesh.uv,
+        mesh.uv_faces,
+        np.concatenate([normals, cards.normals]),
+    )
+
+
+def _behind_cards(wp, kernels, cards, camera, window, supersample, light, hits, colour, seed, device):
+    """-> linear light and coverage of every ray with the cards blended in front."""
+    from .card_kernels import cast_through
+
+    shape = _build(wp, cards, device)
+    rays = _rays(wp, camera, window, supersample)
+    place = (
+        wp.array(np.ascontiguousarray(cards.uv, np.float32), dtype=wp.vec2, device=device),
+        wp.array(np.ascontiguousarray(cards.faces, np.int32), dtype=wp.int32, device=device),
+        wp.array(np.ascontiguousarray(cards.texture[..., 3], np.float32), dtype=wp.float32, device=device),
+    )
+    depth = hits[2].numpy()
+    rows, columns = np.indices(depth.shape)
+    x = (columns + 0.5) / supersample + window.left - camera.size[0] / 2
+    y = (rows + 0.5) / supersample + window.top - camera.size[1] / 2
+    along = depth * np.sqrt(1 + (x**2 + y**2) / camera.focal_px**2)  # depth is along the optical axis
+
+    def cast_layer(start, end):
+        outputs = [
+            wp.empty(depth.shape, dtype=kind, device=device)
+            for kind in (wp.int32, wp.vec3, wp.float32, wp.float32)
+        ]
+        limits = [
+            wp.array(limit.astype(np.float32), dtype=wp.float32, device=device) for limit in (start, end)
+        ]
+        inputs = [shape.id, *rays, *place, VISIBLE, *limits]
+        wp.launch(cast_through, dim=depth.shape, inputs=inputs, outputs=outputs, device=device)
+        return outputs
+
+    unshadowed = replace(light, lamps=tuple(replace(lamp, shadow=False) for lamp in light.lamps))
+
+    def shade_layer(layer):
+        dull = Skin(specular=0.5, roughness=0.6)
+        rgb = cards.texture[..., :3]
+        return _shade(wp, kernels, shape, cards, rgb[None], camera, unshadowed, dull, layer, 1, seed, device)[
+            0
+        ]
+
+    return blend(cast_layer, shade_layer, cards, along, colour, hits[0].numpy() >= 0)
+
+
+def _rays(wp, camera: Camera, window: _Window, supersample: int) -> list:
+    """What the kernels make rays of."""
+    half = np.asarray(camera.size) / 2
+    return [
+        wp.vec3(*map(float, camera.centre)),
+        wp.mat33(np.asarray(camera.rotation, np.float32).T),
+        float(camera.focal_px),
+        wp.vec2(float(window.left - half[0]), float(window.top - half[1])),
+        supersample,
+    ]
+
+
 def _cast(wp, kernels, shape, camera: Camera, window: _Window, supersample: int, device: str):
     """-> Warp arrays over the window at `supersample` resolution: triangle (int32), barycentric (vec3),
     depth.
@@ -408,17 +486,7 @@ def _cast(wp, kernels, shape, camera: Camera, window: _Window, supersample: int,
     triangle = wp.empty(grid, dtype=wp.int32, device=device)
     barycentric = wp.empty(grid, dtype=wp.vec3, device=device)
     depth = wp.empty(grid, dtype=wp.float32, device=device)
-    to_head = wp.mat33(np.asarray(camera.rotation, np.float32).T)
-    half = np.asarray(camera.size) / 2
-    origin = wp.vec2(float(window.left - half[0]), float(window.top - half[1]))
-    inputs = [
-        shape.id,
-        wp.vec3(*map(float, camera.centre)),
-        to_head,
-        float(camera.focal_px),
-        origin,
-        supersample,
-    ]
+    inputs = [shape.id, *_rays(wp, camera, window, supersample)]
     wp.launch(kernels.cast, dim=grid, inputs=inputs, outputs=[triangle, barycentric, depth], device=device)
     return triangle, barycentric, depth
 

@@ -136,7 +136,8 @@ def result_report(output, settings: CreationSettings, weights_revision: str) -> 
     `timings` are seconds a stage; `resolution` is (width, height) in texels; `seen_share` is the mean of the
     provenance map, in [0, 1], and `seen_by_region` the share of each part of the skin that was seen; `skin_tone` has
     of both textures the skin's mean colour (L*a*b*, and sRGB 0 to 255), its standard deviations where it was
-    estimated, and the individual typology angle [degrees].
+    estimated, and the individual typology angle [degrees]; `hair` has the style or
+    null, why, how well it agrees with the hair in the pictures (intersection over union), and its mean linear color.
     There is no path and no name in it: a report can be shared.
     """
     return {
@@ -148,6 +149,7 @@ def result_report(output, settings: CreationSettings, weights_revision: str) -> 
         "seen_share": round(float(output.provenance.mean()), 4),
         "seen_by_region": seen_by_region(output.avatar.head, output.provenance),
         "skin_tone": {"phone": _tone(output.phone_skin_tone), "studio": _tone(output.skin_tone)},
+        "hair": output.avatar.worn and output.avatar.worn.to_dict(),
         "weights_revision": weights_revision,
         "versions": _versions(),
     }

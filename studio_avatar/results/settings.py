@@ -25,6 +25,12 @@ STAGE_TITLES = {
     "export": "Writing files",
 }
 
+# The styles of the weights, as MakeHuman calls them.
+HAIR = (
+    "auto", "afro01", "bob01", "bob02", "braid01", "long01", "ponytail01", "short01", "short02", "short03", "short04",
+    "none",
+)  # fmt: skip
+
 ProgressCallback = Callable[[str, float], None]
 PreviewCallback = Callable[[str, object], None]  # see `StudioTexturePipeline.__call__`
 
@@ -38,14 +44,14 @@ class Setting:
 
     Attributes:
         name: of the field, hence of the option and of the API's parameter.
-        type: int or float.
+        type: int, float or str.
         default: None where the setting may stay unset.
         argument: its name at `StudioTexturePipeline.__call__`.
         label: what the page calls it.
         help: half a sentence that follows the option in `--help`; the page shows it as a sentence.
         limits: (lowest, highest) that the API takes, None where the pipeline's own check says more.
         slider: (lowest, highest, step) of the page's slider.
-        choices: values that the page offers instead of a slider.
+        choices: values that the page offers instead of a slider; of texts, there are no others.
         metavar: what the value is, for `--help`.
         in_presets: whether a preset of the page sets it.
         unset: (label, help) of the page's tick without which an unset setting stays so, and where its slider starts.
@@ -53,13 +59,13 @@ class Setting:
 
     name: str
     type: type
-    default: float | None
+    default: float | str | None
     argument: str
     label: str
     help: str
     limits: tuple[float | None, float | None] = (None, None)
     slider: tuple[float, float, float] | None = None
-    choices: tuple[int, ...] = ()
+    choices: tuple[int | str, ...] = ()
     metavar: str | None = None
     in_presets: bool = False
     unset: tuple[str, str, float] | None = None
@@ -73,12 +79,12 @@ class Setting:
     def sentence(self) -> str:
         return f"{self.help[0].upper()}{self.help[1:]}."
 
-    def read(self, value: object) -> float | None:
+    def read(self, value: object) -> float | str | None:
         """A value from outside, such as a slider's 4.0, as the field's type; None is the default."""
         return self.default if value is None else self.type(value)
 
 
-def _declare(default: float | None, **said) -> float:
+def _declare(default: float | str | None, **said) -> float | str:
     """A field of `CreationSettings`; see `Setting` for what can be said about it."""
     return field(default=default, metadata=said)
 
@@ -138,6 +144,14 @@ class CreationSettings:
             "Otherwise it is estimated from the capture: a phone's exposure and white balance hide it.",
             30,
         ),
+    )
+
+    hair: str = _declare(
+        "auto",
+        argument="hair",
+        label="Hair",
+        help="auto takes the style most like the hair in the pictures, none leaves the head bare",
+        choices=HAIR,
     )
 
     def pipeline_arguments(self) -> dict:

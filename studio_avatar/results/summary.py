@@ -33,7 +33,7 @@ def what_was_invented(shares: dict[str, float]) -> str:
     filled = f"The model filled in {_listed(invented)} with plausible skin. " if invented else ""
     return (
         f"The phone saw {filmed}.{guess} {filled}Eyeballs, teeth and tongue are painted, the irises in the captured colour; "
-        "the back of the head has no hair of its own."
+        "hair is the most similar of ten styles, or none."
     )
 
 

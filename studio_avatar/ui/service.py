@@ -82,9 +82,10 @@ class AvatarResult:
     tones: dict[str, SkinTone]
     invented: str
 
-    def differs_in_tone_alone(self, paths: Sequence[str], settings: CreationSettings) -> bool:
-        """Whether what is asked for now is this avatar in another tone of the skin."""
-        return self.paths == tuple(paths) and replace(self.settings, skin_tone=settings.skin_tone) == settings
+    def leads_to(self, paths: Sequence[str], settings: CreationSettings) -> bool:
+        """Whether what is asked for now is this avatar in another tone of the skin or with other hair."""
+        changed = replace(self.settings, skin_tone=settings.skin_tone, hair=settings.hair)
+        return self.paths == tuple(paths) and changed == settings
 
 
 class AvatarService:
@@ -174,7 +175,12 @@ class AvatarService:
         pipe = self._ready_pipeline()
         began = time.monotonic()
         observation = observe(
-            source, pipe.head, size=size, progress=_stages(report), registrar=pipe.registrar
+            source,
+            pipe.head,
+            size=size,
+            progress=_stages(report),
+            registrar=pipe.registrar,
+            hair_segmenter=pipe.hair_segmenter,
         )
         seconds, phone = time.monotonic() - began, observation.texture
         folder = self.sessions.new(session)
@@ -201,7 +207,7 @@ class AvatarService:
         pipeline = self._ready_pipeline()
         if check is not None and (check.paths, len(check.phone.rgb)) != (tuple(paths), settings.size):
             check = None
-        if earlier is not None and not earlier.differs_in_tone_alone(paths, settings):
+        if earlier is not None and not earlier.leads_to(paths, settings):
             earlier = None
         folder = self.sessions.new(session)
 
@@ -258,24 +264,26 @@ class AvatarService:
             output, folder, settings, self._revision, prefix, lambda path: report(Ready(names[path], path))
         )
         report(StageProgress("save", 0.6))
+        seen = seen_by_region(output.avatar.head, output.provenance)
+        same_hair = earlier is not None and earlier.settings.hair == settings.hair
         return AvatarResult(
             paths=tuple(paths),
             settings=settings,
             files=files,
             archive=_pack({path.name: path for path in files.paths()}, folder / f"{prefix}all.zip"),
             overlays=_overlays(output, folder),
-            phone_head=earlier.phone_head if earlier else self._phone_head(output.capture, folder),
+            phone_head=earlier.phone_head if same_hair else self._phone_head(output, folder),
             inversion=output.inversion.to("cpu"),
             avatar=replace(output.avatar, head=None),
             findings=output.capture.report.to_dict(),
             timings=dict(output.timings),
             tones={"phone": output.phone_skin_tone, "studio": output.skin_tone},
-            invented=what_was_invented(seen_by_region(output.avatar.head, output.provenance)),
+            invented=f"{what_was_invented(seen)} Hair: {output.avatar.worn.reason}",
         )
 
-    def _phone_head(self, capture, folder: Path) -> Path:
-        worn = self._pipeline.build_avatar(capture, capture.rgb)
-        return _write_png(folder / "phone_head.png", worn.texture)
+    def _phone_head(self, output, folder: Path) -> Path:
+        bare = self._pipeline.build_avatar(output.capture, output.capture.rgb, hair="none")
+        return _write_png(folder / "phone_head.png", output.avatar.under_hair(bare.texture))
 
 
 def file_stem(path: str) -> str:

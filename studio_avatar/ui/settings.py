@@ -70,15 +70,21 @@ def setting_control(setting: Setting, **different) -> Component:
         **different,
     }
     if setting.choices:
-        return gr.Dropdown([(f"{size} × {size}", size) for size in setting.choices], value=value, **looks)
+        named = [
+            (value.capitalize() if setting.type is str else f"{value} × {value}", value)
+            for value in setting.choices
+        ]
+        return gr.Dropdown(named, value=value, **looks)
     if setting.slider:
         lowest, highest, step = setting.slider
         return gr.Slider(lowest, highest, value, step=step, **looks)
     return gr.Number(value, precision=0 if setting.type is int else None, minimum=0, **looks)
 
 
-def api_component(setting: Setting) -> gr.Number:
+def api_component(setting: Setting) -> Component:
     """The setting for API clients alone: the page's presets do not touch it."""
+    if setting.type is str:
+        return gr.Dropdown(list(setting.choices), value=setting.default, label=setting.name, visible=False)
     lowest, highest = setting.limits
     precision = 0 if setting.type is int else None
     return gr.Number(

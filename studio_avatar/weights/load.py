@@ -10,8 +10,10 @@ from diffusers import UNet2DModel
 from diffusers import schedulers as diffusers_schedulers
 
 from studio_avatar.errors import InvalidInputError, WeightsError
+from studio_avatar.head.hair_styles import HairStyles
 from studio_avatar.head.model import HeadModel
 from studio_avatar.models import (
+    HairSegmenter,
     InversionEncoder,
     Registrar,
     RelightNetwork,
@@ -27,6 +29,8 @@ CLASSES = {
     "studio_generator": StyleGAN2Generator,
     "encoder": InversionEncoder,
     "head": HeadModel,
+    "hair_segmenter": HairSegmenter,
+    "hair_styles": HairStyles,
     "registrar": Registrar,
     "tone_estimator": ToneEstimator,
     "relight_network": RelightNetwork,

@@ -7,9 +7,11 @@ import numpy as np
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 
+from studio_avatar.head.hair_styles import HairStyles
 from studio_avatar.head.model import HeadModel
 from studio_avatar.hub.repository import complete_repository
 from studio_avatar.models import (
+    HairSegmenter,
     InversionEncoder,
     Registrar,
     RelightNetwork,
@@ -57,8 +59,9 @@ def tiny_pipeline(head=None, resolution=64):
     scheduler = FlowMatchEulerDiscreteScheduler()
     registrar = Registrar(resolution=32, channels=(8, 8, 8, 8, 8), hidden=8)
     pipe = StudioTexturePipeline(
-        phone, studio, encoder, tone_estimator, relight_network, unet, scheduler, head, registrar
-    )
+        phone, studio, encoder, tone_estimator, relight_network, unet, scheduler, head, registrar,
+        HairSegmenter(resolution=64).eval(), HairStyles.from_pretrained(WEIGHTS, subfolder="hair_styles"),
+    )  # fmt: skip
     pipe.set_progress_bar_config(disable=True)
     return pipe
 

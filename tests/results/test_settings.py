@@ -13,7 +13,15 @@ from studio_avatar.ui.service import AvatarService
 from studio_avatar.ui.sessions import SessionFolders
 
 # What programs that use the command line, the API and report.json rely on.
-PUBLISHED = {"seed": 0, "steps": 4, "inversion_steps": 30, "guidance": 0.0, "size": 1024, "skin_tone": None}
+PUBLISHED = {
+    "seed": 0,
+    "steps": 4,
+    "inversion_steps": 30,
+    "guidance": 0.0,
+    "size": 1024,
+    "skin_tone": None,
+    "hair": "auto",
+}
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +65,8 @@ def test_a_setting_that_may_stay_unset_counts_only_when_it_is_ticked(ticked, ton
     from studio_avatar.ui.settings import SettingControls
 
     controls = SettingControls(dict.fromkeys(SETTINGS), {"skin_tone": None})
-    settings = controls.chosen([3, 4.0, 30.0, 0.5, "1024", -30, ticked])
-    assert settings == CreationSettings(seed=3, guidance=0.5, skin_tone=tone)
+    settings = controls.chosen([3, 4.0, 30.0, 0.5, "1024", -30, "bob01", ticked])
+    assert settings == CreationSettings(seed=3, guidance=0.5, skin_tone=tone, hair="bob01")
 
 
 def test_an_emptied_number_is_the_default():

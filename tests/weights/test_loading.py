@@ -250,7 +250,10 @@ def test_every_network_call_passes_the_offload_hooks():
 
         hook.hook.pre_forward = pre_forward
     texture(hooked)
-    assert seen[0] == "encoder" and set(seen) == set(NETWORKS) - {"registrar"}  # which the capture uses
+    assert seen[0] == "encoder" and set(seen) == set(NETWORKS) - {
+        "registrar",
+        "hair_segmenter",
+    }  # which the capture uses
     assert (
         seen.count("phone_generator") == FAST["num_inversion_steps"] + 2
         and seen.count("studio_generator") == 1
@@ -270,7 +273,8 @@ def test_export_writes_what_loads(pipe, folder, tmp_path):
     target = tmp_path / "card"
     with pytest.raises(WeightsError, match="has no head"):
         export(runs, target)
-    pipe.head.save_pretrained(target / "head")
+    for name in ("head", "hair_segmenter", "hair_styles"):  # baked and converted, not trained
+        getattr(pipe, name).save_pretrained(target / name)
     export(runs, target)
     exported = StudioTexturePipeline.from_pretrained(target)
     parameters = dict(exported.unet.named_parameters())

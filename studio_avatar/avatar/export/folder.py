@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from studio_avatar.avatar.hair.cards import Hair, hair_png
 from studio_avatar.avatar.material.skin_material import IOR, Material
 from studio_avatar.avatar.shapes.mesh import AvatarMesh
 from studio_avatar.imaging.files import new_folder
@@ -21,20 +22,29 @@ OBJ_FILES = frozenset({"head.obj", "head.mtl", "colour.png", "normal.png", "roug
 PLAIN_FILES = frozenset({"mesh.npz", "expressions.json", "colour.png", "normal.png", "roughness.png"})
 
 
-def write_obj_folder(folder: str | os.PathLike, mesh: AvatarMesh, material: Material) -> Path:
-    """Write `folder` with the neutral head as OBJ (meters, texture coordinates v up) and its material.
+HAIR_MATERIAL = "newmtl hair\nKd 1 1 1\nKs 0.02 0.02 0.02\nNs 30\nPr 0.6\nPm 0\nillum 2\nmap_Kd hair.png\nmap_d hair.png\n\n"
+
+
+def write_obj_folder(
+    folder: str | os.PathLike, mesh: AvatarMesh, material: Material, hair: Hair | None = None
+) -> Path:
+    """Write `folder` with the neutral head as OBJ (meters, texture coordinates v up) and its material, and hair as an object
+    of its own.
 
     OBJ has no morph targets; the plain folder and the GLB have them.
     Raises:
         OSError: the folder cannot be written; an older one is left as it was.
     """
     with new_folder(folder) as staging:
-        (staging / "head.obj").write_text(_obj(mesh))
+        (staging / "head.obj").write_text(_obj(mesh) + ("" if hair is None else _hair_obj(hair, mesh)))
         (staging / "head.mtl").write_text(
-            "newmtl skin\nKd 1 1 1\nKs 0.03 0.03 0.03\nNs 60\nPr 0.5\nPm 0\n"
+            ("" if hair is None else HAIR_MATERIAL)
+            + "newmtl skin\nKd 1 1 1\nKs 0.03 0.03 0.03\nNs 60\nPr 0.5\nPm 0\n"
             f"Ni {IOR}\nillum 2\nmap_Kd colour.png\nmap_Pr roughness.png\nnorm normal.png\n"
         )
         _write_pictures(staging, material)
+        if hair is not None:
+            (staging / "hair.png").write_bytes(hair_png(hair))
     return Path(folder)
 
 
@@ -66,6 +76,21 @@ def write_plain_folder(
         (staging / "expressions.json").write_text(json.dumps(description, indent=1) + "\n")
         _write_pictures(staging, material)
     return Path(folder)
+
+
+def _hair_obj(hair: Hair, mesh: AvatarMesh) -> str:
+    """The hair's lines behind those of the head, whose numbers go on."""
+    lines = ["o hair"]
+    lines += [f"v {x:.7f} {y:.7f} {z:.7f}" for x, y, z in hair.vertices.tolist()]
+    lines += [f"vt {u:.7f} {1 - v:.7f}" for u, v in hair.uv.tolist()]
+    lines += [f"vn {x:.5f} {y:.5f} {z:.5f}" for x, y, z in hair.normals.tolist()]
+    lines += ["usemtl hair", "s 1"]
+    first, first_uv = len(mesh.vertices) + 1, len(mesh.uv) + 1
+    lines += [
+        "f " + " ".join(f"{c + first}/{c + first_uv}/{c + first}" for c in face)
+        for face in hair.faces.tolist()
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _write_pictures(folder: Path, material: Material) -> None:

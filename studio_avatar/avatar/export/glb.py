@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from studio_avatar.avatar.hair.cards import Hair, hair_png
 from studio_avatar.avatar.material.skin_material import IOR, SUBSURFACE_RADIUS_M, Material
 from studio_avatar.avatar.shapes.mesh import AvatarMesh, Corners, split_at_seams, tangents
 from studio_avatar.imaging.files import write_atomically
@@ -19,6 +20,8 @@ from .gltf_document import ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER, GltfDocument, flo
 from .motion import Motion
 
 LINEAR, LINEAR_MIPMAP_LINEAR, CLAMP_TO_EDGE = 9729, 9987, 33071
+ALPHA_CUTOFF = 0.4  # of hair: thin strands stay
+HAIR_ROUGHNESS = 0.6
 STILL_METRES = 1e-6  # a vertex that moves less stays out of a morph target
 STILL_NORMAL = 1e-3
 
@@ -30,6 +33,7 @@ def write_glb(
     names: list[str],
     extras: dict,
     motion: Motion | None = None,
+    hair: Hair | None = None,
 ) -> Path:
     """Write a person's head as a binary glTF 2.0 file, whole or not at all.
 
@@ -41,6 +45,7 @@ def write_glb(
         names: of the morph targets, in the order of `mesh.offsets`; they go to `mesh.extras.targetNames`.
         extras: what else `mesh.extras` carries, JSON-ready.
         motion: adds the animation `capture` (expressions and the head's rotation).
+        hair: adds a mesh of its own under the head's node.
     Raises:
         OSError: the file cannot be written.
     """
@@ -62,6 +67,8 @@ def write_glb(
         ],
         **_material(document, material),
     }
+    if hair is not None:
+        _add_hair(document, scene, hair)
     if motion is not None:
         scene["animations"] = [_animation(document, motion)]
     return write_atomically(path, document.pack(scene))
@@ -92,6 +99,42 @@ def _add_primitive(document: GltfDocument, mesh: AvatarMesh) -> dict:
             for moves, turned in zip(mesh.offsets, expressed, strict=True)
         ],
     }
+
+
+def _add_hair(document: GltfDocument, scene: dict, hair: Hair) -> None:
+    """A node under the head's with a mesh, a material and a texture; a mask needs no order of drawing, and every viewer
+    filters its edge."""
+    primitive = {
+        "attributes": {
+            "POSITION": document.add_accessor(float32(hair.vertices), ARRAY_BUFFER, bounds=True),
+            "NORMAL": document.add_accessor(float32(hair.normals), ARRAY_BUFFER),
+            "TEXCOORD_0": document.add_accessor(float32(hair.uv), ARRAY_BUFFER),
+            "COLOR_0": document.add_accessor(float32(hair.tint), ARRAY_BUFFER),
+        },
+        "indices": document.add_accessor(
+            indices(hair.faces.ravel(), len(hair.vertices)), ELEMENT_ARRAY_BUFFER
+        ),
+        "material": 1,
+        "mode": 4,
+    }
+    texture = {"sampler": 0, "source": document.add_png("hair", hair_png(hair))}
+    scene["nodes"][0]["children"] = [1]
+    scene["nodes"].append({"name": "hair", "mesh": 1})
+    scene["meshes"].append({"name": "hair", "primitives": [primitive], "extras": {"style": hair.style}})
+    scene["textures"].append(texture)
+    scene["materials"].append(
+        {
+            "name": "hair",
+            "alphaMode": "MASK",
+            "alphaCutoff": ALPHA_CUTOFF,
+            "doubleSided": True,
+            "pbrMetallicRoughness": {
+                "baseColorTexture": {"index": len(scene["textures"]) - 1},
+                "metallicFactor": 0.0,
+                "roughnessFactor": HAIR_ROUGHNESS,
+            },
+        }
+    )
 
 
 def _add_target(document: GltfDocument, corners: Corners, moves: np.ndarray, turns: np.ndarray) -> dict:

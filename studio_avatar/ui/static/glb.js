@@ -1,5 +1,5 @@
-// Reading the GLB that `studio_avatar.avatar` writes: one mesh, plain or sparse accessors, morph
-// targets with names. It is no general glTF reader.
+// Reading the GLB that `studio_avatar.avatar` writes: the head, plain or sparse accessors, morph
+// targets with names, and perhaps a mesh "hair". It is no general glTF reader.
 
 const ARRAYS = { 5126: Float32Array, 5123: Uint16Array, 5125: Uint32Array };
 const WIDTHS = { SCALAR: 1, VEC2: 2, VEC3: 3, VEC4: 4 };
@@ -58,7 +58,25 @@ function readMesh(glb) {
     targets: (primitive.targets || []).map((target) =>
       moved(accessor(glb, target.POSITION), target.NORMAL === undefined ? null : accessor(glb, target.NORMAL))),
   }));
-  return { names, parts, filmed: (mesh.extras && mesh.extras.captureExpressions) || [] };
+  return { names, parts, hair: readHair(glb), filmed: (mesh.extras && mesh.extras.captureExpressions) || [] };
+}
+
+// The hair's cards; their colors travel where the skin has its tangents.
+function readHair(glb) {
+  const mesh = glb.json.meshes.find((entry) => entry.name === "hair");
+  if (!mesh) return null;
+  const [primitive] = mesh.primitives, colors = accessor(glb, primitive.attributes.COLOR_0);
+  const paint = new Float32Array(colors.length / 3 * 4).fill(1);
+  for (let i = 0; i < colors.length; i++) paint[4 * Math.floor(i / 3) + i % 3] = colors[i];
+  return {
+    position: accessor(glb, primitive.attributes.POSITION),
+    normal: accessor(glb, primitive.attributes.NORMAL),
+    uv: accessor(glb, primitive.attributes.TEXCOORD_0),
+    tangent: paint,
+    index: accessor(glb, primitive.indices),
+    material: glb.json.materials[primitive.material],
+    targets: [],
+  };
 }
 
 // reference: a material's `baseColorTexture` or another of its textures.

@@ -85,6 +85,10 @@ class StudioHead extends HTMLElement {
       part.gloss = scene.texture(await imageOf(glb, surface.metallicRoughnessTexture), scene.gl.RGBA8);
       part.relief = scene.texture(await imageOf(glb, normalTexture), scene.gl.RGBA8);
     }
+    if (scene.hair) {
+      const { baseColorTexture } = scene.hair.part.material.pbrMetallicRoughness;
+      scene.hair.strands = scene.texture(await imageOf(glb, baseColorTexture));
+    }
     scene.phone = scene.texture(await pictureAt(this.getAttribute("phone")));
     scene.seen = scene.texture(await pictureAt(this.getAttribute("seen")), scene.gl.RGBA8);
     this.scene = scene;

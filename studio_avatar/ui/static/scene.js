@@ -5,8 +5,9 @@ const VERTEX_SHADER = `#version 300 es
   layout(location=0) in vec3 position; layout(location=1) in vec3 normal; layout(location=2) in vec2 uv;
   layout(location=3) in vec4 tangent;
   uniform mat4 camera, model, shadow;
-  out vec3 worldPosition, worldNormal; out vec4 worldTangent, lit; out vec2 texel;
+  out vec3 worldPosition, worldNormal; out vec4 worldTangent, lit, paint; out vec2 texel;
   void main() {
+    paint = tangent;
     vec4 world = model * vec4(position, 1.0);
     worldPosition = world.xyz; worldNormal = mat3(model) * normal; texel = uv;
     worldTangent = vec4(mat3(model) * tangent.xyz, tangent.w);
@@ -65,6 +66,36 @@ const SKIN_SHADER = `#version 300 es
     colour = vec4(encode(skin * (lightColour * direct + around) + shine + rim), 1.0);
   }`;
 
+// Hair throws the shadow of its strands, not of its cards.
+const HAIR_DEPTH_SHADER = `#version 300 es
+  precision mediump float;
+  in vec2 texel; uniform sampler2D strands; uniform float cutoff;
+  void main() { if (texture(strands, texel).a < cutoff) discard; }`;
+
+// Lit as a whole: both sides alike, by normals that bend with the head; a broad highlight across the strands.
+const HAIR_SHADER = `#version 300 es
+  precision highp float;
+  precision highp sampler2DShadow;
+  in vec3 worldPosition, worldNormal; in vec4 lit, paint; in vec2 texel;
+  uniform sampler2D strands; uniform sampler2DShadow shadowMap;
+  uniform vec3 eye, toLight, lightColour, sky, ground; uniform float cutoff; uniform bool flat_;
+  out vec4 colour;
+  vec3 encode(vec3 c) {
+    c = mix(c, 1.0 - 0.3 * exp((0.7 - c) / 0.3), step(0.7, c));
+    return mix(12.92 * c, 1.055 * pow(max(c, 0.0), vec3(1.0 / 2.4)) - 0.055, step(0.0031308, c));
+  }
+  void main() {
+    vec4 strand = texture(strands, texel);
+    if (strand.a < cutoff) discard;
+    vec3 hair = strand.rgb * paint.rgb, n = normalize(worldNormal), v = normalize(eye - worldPosition);
+    if (flat_) { colour = vec4(encode(hair), 1.0); return; }
+    float open = mix(0.45, 1.0, texture(shadowMap, vec3(lit.xy / lit.w * 0.5 + 0.5, lit.z / lit.w * 0.5 + 0.47)));
+    float facing = clamp((dot(n, toLight) + 0.3) / 1.3, 0.0, 1.0);
+    float shine = 0.04 * pow(max(dot(n, normalize(v + toLight)), 0.0), 24.0) * strand.r;
+    vec3 around = mix(ground, sky, 0.5 + 0.5 * n.y);
+    colour = vec4(encode(hair * (lightColour * facing * open + around) + lightColour * shine * open), 1.0);
+  }`;
+
 const DISTANCE = 0.85, FIELD = 0.40, SHADOW_SIZE = 1024, REACH = 0.22, CENTRE = -0.015;
 
 // ---- 4x4 matrices, by columns
@@ -109,6 +140,11 @@ class Scene {
     this.skin = this.program(SKIN_SHADER);
     this.depth = this.program(DEPTH_SHADER);
     this.parts = mesh.parts.map((part) => this.upload(part));
+    if (mesh.hair) {
+      this.hairSkin = this.program(HAIR_SHADER);
+      this.hairDepth = this.program(HAIR_DEPTH_SHADER);
+      this.hair = this.upload(mesh.hair);
+    }
     this.makeShadowMap();
     gl.enable(gl.DEPTH_TEST);
   }
@@ -208,6 +244,7 @@ class Scene {
     gl.uniformMatrix4fv(this.depth.place("camera"), false, shadow);
     gl.uniformMatrix4fv(this.depth.place("model"), false, model);
     this.drawParts();
+    if (this.hair) this.drawHair(this.hairDepth, { camera: shadow, model });
     gl.bindFramebuffer(gl.FRAMEBUFFER, null);
     gl.viewport(0, 0, canvas.width, canvas.height);
     gl.clearColor(0, 0, 0, 0);
@@ -234,6 +271,26 @@ class Scene {
     this.bind(place("seen"), 2, this.seen);
     this.drawParts((part) => ["studio", "relief", "gloss"].forEach((name, number) =>
       this.bind(place(name), 4 + number, part[name])));
+    if (!this.hair) return;
+    gl.useProgram(this.hairSkin.program);
+    const { place: hairPlace } = this.hairSkin;
+    gl.uniformMatrix4fv(hairPlace("shadow"), false, shadow);
+    const vectors = { eye, toLight, lightColour: light.key, sky: light.sky, ground: light.ground };
+    Object.entries(vectors).forEach(([name, value]) => gl.uniform3fv(hairPlace(name), value));
+    gl.uniform1i(hairPlace("flat_"), light.flat ? 1 : 0);
+    this.bind(hairPlace("shadowMap"), 3, this.shadowMap);
+    this.drawHair(this.hairSkin, { camera, model });
+  }
+
+  drawHair({ program, place }, { camera, model }) {
+    const { gl, hair } = this;
+    gl.useProgram(program);
+    gl.uniformMatrix4fv(place("camera"), false, camera);
+    gl.uniformMatrix4fv(place("model"), false, model);
+    gl.uniform1f(place("cutoff"), hair.part.material.alphaCutoff);
+    this.bind(place("strands"), 4, hair.strands);
+    gl.bindVertexArray(hair.array);
+    gl.drawElements(gl.TRIANGLES, hair.count, hair.type, 0);
   }
 
   bind(place, unitNumber, texture) {

@@ -1,0 +1,1 @@
+"""Hair: cards around the head, chosen and colored by what the capture's frames show."""

@@ -1,0 +1,112 @@
+"""Which style a person's hair looks like, if any.
+
+Every style is laid on the person's head and seen by the capture's cameras; the best few take the person's outline; the one
+whose mask agrees best with the segmented hair is taken.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .cards import Style, load_style
+from .outline import LONGEST, crown_share, fitted_to_outline, length
+from .views import HeadView
+
+if TYPE_CHECKING:
+    from studio_avatar.head.hair_styles import HairStyles
+    from studio_avatar.head.model import HeadModel
+
+TRIED = 3  # styles that get the person's outline before the last choice
+STRETCHES = 3
+BARE_CROWN = (
+    0.5  # share of the directions around the head's up that have hair, below which there is none to be made
+)
+LITTLE_HAIR = 0.06  # area over that of the bare head
+IN_THE_FACE = 4.0  # weight of hair over a face that is bare: it hides the person
+AGREEMENT = 0.3  # of the best style, below which none is better
+
+
+@dataclass(frozen=True)
+class Choice:
+    """style: `Style` in the person's length, or None. vertices: (N, 3) metres on the person, or None. reason: a sentence.
+    agreement: intersection over union of the style's and the segmented hair, over all views; 0 without a style.
+    """
+
+    style: Style | None
+    vertices: np.ndarray | None
+    reason: str
+    agreement: float = 0.0
+
+
+def agreement(views: list[HeadView], points: np.ndarray) -> float:
+    """Intersection over union of hair that is made of `points` (P, 3) and the segmented hair; hair over a bare face counts
+    several times."""
+    both = either = 0
+    for view in views:
+        covered = view.covered(points) & view.inside
+        hair = view.hair & view.inside
+        both += (covered & hair).sum()
+        either += (covered | hair).sum() + (IN_THE_FACE - 1) * (covered & ~hair & view.face).sum()
+    return float(both / max(either, 1))
+
+
+def choose(
+    head: HeadModel, styles: HairStyles, neutral: np.ndarray, views: list[HeadView], asked: str = "auto"
+) -> Choice:
+    """The style for a person's head.
+
+    Args:
+        neutral: (V, 3) the person's head. views: the capture's pictures, may be none.
+        asked: "auto", "none" or the name of a style, which then only takes the person's outline.
+    """
+    if asked == "none":
+        return Choice(None, None, "No hair was asked for.")
+    if asked != "auto":
+        found = _fitted(head, *_laid(head, load_style(head, styles, asked), neutral, views), neutral, views)
+        return Choice(*found[:2], f"The style {asked} was asked for.", found[2])
+    if not views:
+        return Choice(None, None, "The capture has no pictures of hair.")
+    why = why_none(views)
+    if why is not None:
+        return Choice(None, None, why)
+    laid = [_laid(head, load_style(head, styles, name), neutral, views) for name in styles.config.names]
+    laid.sort(key=lambda pair: -agreement(views, pair[0].points(pair[1])))
+    found = [_fitted(head, style, vertices, neutral, views) for style, vertices in laid[:TRIED]]
+    # A style that agrees only after much stretching is another one.
+    before = [agreement(views, style.points(vertices)) for style, vertices in laid[:TRIED]]
+    best = max(range(len(found)), key=lambda k: before[k] + found[k][2])
+    style, vertices, share = found[best]
+    if share < AGREEMENT:
+        return Choice(None, None, f"No style looks like this hair: {style.name} agrees to {share:.0%} only.")
+    return Choice(style, vertices, f"{style.name} agrees best with the hair in the pictures.", share)
+
+
+def why_none(views: list[HeadView]) -> str | None:
+    """A sentence if the pictures show hardly any hair, or none above the forehead; else None."""
+    hair = sum((view.hair & view.inside).sum() for view in views)
+    area = sum(((view.region >= 0) & view.inside).sum() for view in views)
+    if hair < LITTLE_HAIR * max(area, 1):
+        return "The pictures show no hair: bald, shaved or covered."
+    if crown_share(views[0]) < BARE_CROWN:
+        return "The crown of the head shows no hair: bald, shaved, or under a cap or scarf."
+    return None
+
+
+def _laid(head, style: Style, neutral, views) -> tuple[Style, np.ndarray]:
+    """The style on the head, in the person's length."""
+    return style.cut(style.on(head, neutral), length(views[0]) if views else LONGEST)
+
+
+def _fitted(head, style: Style, vertices, neutral, views) -> tuple[Style, np.ndarray, float]:
+    """The style with the person's outline, and how well it agrees; without views as it is."""
+    share = agreement(views, style.points(vertices)) if views else 0.0
+    for _ in range(STRETCHES if views else 0):
+        moved = style.clear(fitted_to_outline(style, vertices, views[0], neutral, head), neutral, head)
+        score = agreement(views, style.points(moved))
+        if score <= share:
+            break
+        vertices, share = moved, score
+    return style, vertices, share

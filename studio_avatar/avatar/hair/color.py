@@ -1,0 +1,90 @@
+"""The color of a person's hair, from above to below, in the light that the studio texture stands in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from studio_avatar.head.hair_styles import TEXTURE_MEAN
+from studio_avatar.head.layout import region_mask
+from studio_avatar.imaging.color import linear_to_srgb, luma, srgb_to_linear
+
+from .views import HeadView
+
+if TYPE_CHECKING:
+    from studio_avatar.head.model import HeadModel
+
+BANDS = 4  # heights at which the color is measured
+LIT = (0.25, 0.85)  # quantiles of brightness that count: below is shadow between strands, above is gloss
+MIN_PIXELS = 40  # in a band
+UNSEEN = (0.035, 0.025, 0.018)  # linear: dark brown, where the pictures say nothing
+DARKEST = 0.008  # linear: black hair is no hole
+CHANGE = (0.6, 1.7)  # of a band's brightness over the whole: more is shadow or background
+HUE_CHANGE = (0.93, 1.08)  # of a channel beside that
+GAIN = (0.25, 4.0)  # limits of what the phone's light is said to have changed
+
+
+def light_gain(head: HeadModel, phone: np.ndarray, seen: np.ndarray, studio: np.ndarray) -> np.ndarray:
+    """(3,) factors in linear light that took the phone's light off the face: the studio texture's mean over the phone's.
+
+    phone, studio: (H, H, 3) sRGB in [0, 1]. seen: (H, H) in [0, 1].
+    """
+    weight = (np.asarray(seen) * region_mask(head, len(phone), "face"))[..., None]
+    if weight.sum() < 1:
+        return np.ones(3)
+    step = max(len(phone) // 256, 1)
+    weight = weight[::step, ::step]
+    sums = [(srgb_to_linear(t[::step, ::step]) * weight).sum((0, 1)) for t in (studio, phone)]
+    return (sums[0] / np.maximum(sums[1], 1e-6)).clip(*GAIN)
+
+
+def hair_color(views: list[HeadView], gain: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Heights (BANDS,) metres in head space, upwards, and linear colors (BANDS, 3) there."""
+    heights, colors = [], []
+    for view in views:
+        hair = _inner(view.hair & view.inside)
+        row, column = np.nonzero(hair)
+        heights.append(view.height(np.stack([column + 0.5, row + 0.5], 1)))
+        colors.append(srgb_to_linear(view.rgb[hair].astype(np.float32) / 255))
+    height, color = (np.concatenate(parts) if parts else np.empty(0) for parts in (heights, colors))
+    if len(height) < MIN_PIXELS:
+        return np.linspace(-0.1, 0.15, BANDS), np.tile(np.float32(UNSEEN), (BANDS, 1))
+    whole = _lit(color)
+    edges = np.quantile(height, np.linspace(0, 1, BANDS + 1))
+    bands = [
+        color[(height >= low) & (height <= high)] for low, high in zip(edges[:-1], edges[1:], strict=True)
+    ]
+    found = np.stack([_lit(band) if len(band) >= MIN_PIXELS else whole for band in bands])
+    brightness = (luma(found) / max(luma(whole), 1e-5))[:, None]
+    hue = found / np.maximum(whole * brightness, 1e-6)
+    found = whole * brightness.clip(*CHANGE) * hue.clip(*HUE_CHANGE)
+    return 0.5 * (edges[:-1] + edges[1:]), np.clip(found * gain, DARKEST, 0.9)
+
+
+def _inner(hair: np.ndarray) -> np.ndarray:
+    """Without the rim, where the background mixes in, if anything is left."""
+    from scipy.ndimage import binary_erosion
+
+    inner = binary_erosion(hair, iterations=2)
+    return inner if inner.sum() >= MIN_PIXELS else hair
+
+
+def _lit(color: np.ndarray) -> np.ndarray:
+    """Mean (3,) of the middling bright of colors (N, 3)."""
+    brightness = luma(color)
+    low, high = np.quantile(brightness, LIT)
+    return color[(brightness >= low) & (brightness <= high)].mean(0)
+
+
+def colored(light: np.ndarray, alpha: np.ndarray, color: np.ndarray) -> np.ndarray:
+    """Strands (S, S) in a linear color (3,): (S, S, 4) uint8 sRGB and alpha."""
+    rgb = linear_to_srgb(light[..., None] / TEXTURE_MEAN * np.float32(color))
+    return np.rint(np.concatenate([rgb, alpha[..., None]], -1) * 255).astype(np.uint8)
+
+
+def tints(vertices: np.ndarray, heights: np.ndarray, colors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The color (3,) that the texture gets and factors (N, 3) in [0, 1] on it, for vertices (N, 3)."""
+    brightest = colors.max(0)
+    factors = [np.interp(vertices[:, 1], heights, colors[:, k] / brightest[k]) for k in range(3)]
+    return brightest, np.stack(factors, 1).astype(np.float32)

@@ -1,0 +1,208 @@
+"""Heads with hair beside the photos they were made of, and how well their outlines agree.
+
+    python -m studio_avatar.evaluation.hair --data ../shared/data --cache RUNS/people
+
+writes docs/heads.jpg: held-out generated portraits and the example, each as a photo and as the head from the front and in
+three-quarter view; and prints for all of them, and for the other held-out portraits that are cached, the intersection over
+union of the head's silhouette with the segmented one, with hair and bald.
+"""
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from studio_avatar.avatar.hair.outline import LONGEST
+from studio_avatar.avatar.hair.views import HeadView, head_views
+from studio_avatar.capture.fitting.head_fit import HeadFit
+from studio_avatar.capture.hair import find_hair
+from studio_avatar.capture.phone_texture import PhoneTexture
+from studio_avatar.capture.scene import measure_scene
+from studio_avatar.errors import InvalidInputError, StudioAvatarError
+from studio_avatar.head.geometry import geometry
+from studio_avatar.head.landmark_ids import FACE_OVAL
+from studio_avatar.results.settings import PRESETS
+
+from .people import captured_parts, held_out
+
+SHOWN = (
+    "f000",
+    "f036",
+    "f048",
+    "f084",
+    "f018",
+    "m032",
+    "m080",
+    "m098",
+)  # generated people (CC0) in the picture
+EXAMPLE = Path("examples/selfie.mp4")
+TILE = (240, 300)  # width, height [px]
+SIZE = 512  # texels
+YAW = 40.0  # degrees, of the three-quarter view
+
+
+def silhouettes(view: HeadView, head, oval: np.ndarray, cover: np.ndarray | None) -> float:
+    """Intersection over union of the model's head with the segmented one, in a small picture.
+
+    Segmented: hair and the oval of the detected face, down to the end of the model's neck. Ears and neck, which nobody
+    segments, count where either has hair.
+
+    Args:
+        oval: (36, 2) small pixels. cover: (S, S) bool, the model's hair, or None for a bald head.
+    """
+    shape, hair = geometry(head), view.hair & view.inside
+    mask = np.zeros(hair.shape, np.uint8)
+    cv2.fillPoly(mask, [np.rint((oval - 0.5) * 16).astype(np.int32)], 1, shift=4)
+    segmented = hair | mask.astype(bool)
+    worn = np.zeros_like(hair) if cover is None else cover
+    open_question = np.isin(view.region, [shape.region("ears"), shape.region("neck")]) & ~segmented & ~worn
+    model = (view.region >= 0) | worn
+    row, column = np.indices(hair.shape)
+    height = view.height(np.stack([column.ravel() + 0.5, row.ravel() + 0.5], 1)).reshape(hair.shape)
+    counted = view.inside & ~open_question & (height > LONGEST)
+    return float((segmented & model & counted).sum() / max(((segmented | model) & counted).sum(), 1))
+
+
+def outline_agreement(head, capture: PhoneTexture, points: np.ndarray, worn, neutral) -> tuple[float, float]:
+    """Intersection over union with hair and bald, in the most frontal picture; points: (478, 2) landmarks in it."""
+    view = head_views(head, capture, neutral)[0]
+    oval = (points[FACE_OVAL] - capture.hair.corner[0]) * capture.hair.scale[0]
+    cover = None
+    if worn.hair is not None:
+        cover = view.covered(worn.hair.points)
+    return silhouettes(view, head, oval, cover), silhouettes(view, head, oval, None)
+
+
+def load_capture(path: Path, pipeline, cache: Path | None) -> tuple[PhoneTexture, np.ndarray, np.ndarray]:
+    """A portrait's capture with its hair, the photo (H, W, 3) uint8 and its landmarks (478, 2)."""
+    from studio_avatar.head.layout import region_mask
+
+    parts, photo = captured_parts(path, pipeline, cache)
+    fit = HeadFit(
+        parts["identity"], parts["expression"], parts["rotation"], parts["translation"], float(parts["focal"]),
+        photo.shape[1::-1], 0.0, 0.0, np.zeros(1, np.float32),
+    )  # fmt: skip
+    rgb, seen = (parts[key].astype(np.float32) / 255 for key in ("rgb", "seen"))
+    scene = measure_scene(
+        [photo], [parts["points"]], rgb, seen, region_mask(pipeline.head, len(seen), "face")
+    )
+    hair = find_hair([photo], [parts["points"]], fit.rotation, pipeline.hair_segmenter)
+    return PhoneTexture(rgb, seen, fit, None, scene, hair), photo, parts["points"]
+
+
+def tiles(photo: np.ndarray, points: np.ndarray, avatar) -> Image.Image:
+    """Photo, front and three-quarter view in a row."""
+    from studio_avatar.avatar.preview import Scene, studio_light
+
+    low, high = points[:468].min(0), points[:468].max(0)
+    reach = (high - low)[1] * 1.1
+    middle = (low + high) / 2 - (0, 0.1 * reach)
+    half = reach * np.array([TILE[0] / TILE[1], 1])
+    crop = Image.fromarray(photo).crop(tuple(np.rint([*(middle - half), *(middle + half)]).astype(int)))
+    row = Image.new("RGB", (3 * TILE[0], TILE[1]))
+    row.paste(crop.resize(TILE, Image.Resampling.LANCZOS), (0, 0))
+    scene = Scene(avatar)
+    for number, yaw in enumerate((0.0, YAW)):
+        view = scene.view(avatar.texture, yaw, studio_light(), TILE)
+        row.paste(Image.fromarray(view), ((number + 1) * TILE[0], 0))
+    return row
+
+
+def example(pipeline) -> tuple[PhoneTexture, np.ndarray, np.ndarray]:
+    """As `load_capture`, of the simulated example's most frontal key frame."""
+    from studio_avatar.capture import observe
+
+    networks = {"registrar": pipeline.registrar, "hair_segmenter": pipeline.hair_segmenter}
+    seen = observe(EXAMPLE, pipeline.head, size=1024, **networks)
+    frame = seen.keyframes[seen.texture.hair.keyframe[0]]
+    return seen.texture, frame.frame.rgb, frame.face.points
+
+
+def measure(pipeline, captures, preset: str, tell=print):
+    """captures: name → function that gives capture, photo, landmarks. → rows (name, with hair, bald), and the tiles of those
+    in `SHOWN` and of the example."""
+    rows, shown = [], {}
+    for name, load in captures.items():
+        try:
+            capture, photo, points = load()
+        except StudioAvatarError as error:
+            tell(f"{name}: {error}")
+            continue
+        if name in SHOWN or name == "example":
+            settings = PRESETS[preset].pipeline_arguments()
+            avatar = pipeline(capture=_shrunk(capture), **settings | {"output_size": SIZE}).avatar
+            shown[name] = tiles(photo, points, avatar)
+        else:
+            avatar = pipeline.build_avatar(capture, capture.rgb)
+        share = outline_agreement(pipeline.head, capture, points, avatar.worn, avatar.full_mesh.vertices)
+        rows.append((name, *share))
+        style = avatar.hair.style if avatar.hair else f"none ({avatar.worn.reason})"
+        tell(f"{name}: silhouette {share[0]:.3f}, bald {share[1]:.3f}, hair {style}")
+    return rows, shown
+
+
+def _shrunk(capture: PhoneTexture) -> PhoneTexture:
+    """At `SIZE` texels: as many as the picture can show."""
+    small = {
+        name: cv2.resize(getattr(capture, name), (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+        for name in ("rgb", "seen")
+    }
+    return dataclasses.replace(capture, **small)
+
+
+def sheet(shown: dict[str, Image.Image]) -> Image.Image:
+    """Three people a row."""
+    picture = Image.new("RGB", (9 * TILE[0], -(-len(shown) // 3) * TILE[1]), "white")
+    for number, row in enumerate(shown.values()):
+        picture.paste(row, (number % 3 * 3 * TILE[0], number // 3 * TILE[1]))
+    return picture
+
+
+def main(arguments=None) -> int:
+    from studio_avatar.pipeline import StudioTexturePipeline
+    from studio_avatar.weights.locate import find_weights
+
+    parser = argparse.ArgumentParser(
+        prog="python -m studio_avatar.evaluation.hair", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder with portraits_generated/")
+    parser.add_argument("--cache", type=Path, help="folder that keeps the captures for the next time")
+    parser.add_argument("--weights", help="weights folder or Hub id (default: the embedded weights)")
+    parser.add_argument(
+        "--preset", choices=list(PRESETS), default="standard", help="of the heads that are shown"
+    )
+    parser.add_argument("--shown", action="store_true", help="only those in the picture")
+    parser.add_argument(
+        "--no-example", action="store_true", help="leave the example out, whose capture takes longest"
+    )
+    parser.add_argument("--picture", type=Path, default=Path("docs/heads.jpg"))
+    options = parser.parse_args(arguments)
+    try:
+        pipeline = StudioTexturePipeline.from_pretrained(find_weights(options.weights))
+        pipeline.set_progress_bar_config(disable=True)
+        paths = {path.stem: path for path in held_out(options.data)["generated"]}
+        missing = [name for name in SHOWN if name not in paths]
+        if missing:
+            raise InvalidInputError(f"{options.data} lacks the generated portrait {missing[0]}.")
+        names = SHOWN if options.shown else (*SHOWN, *(name for name in paths if name not in SHOWN))
+        captures = {
+            name: lambda name=name: load_capture(paths[name], pipeline, options.cache) for name in names
+        }
+        if not options.no_example:
+            captures["example"] = lambda: example(pipeline)
+        rows, shown = measure(pipeline, captures, options.preset, lambda line: print(line, flush=True))
+    except StudioAvatarError as error:
+        print(error, file=sys.stderr)
+        return 2
+    haired, bald = np.array([row[1:] for row in rows]).T
+    print(f"mean of {len(rows)}: silhouette {haired.mean():.3f}, bald {bald.mean():.3f}")
+    sheet(shown).save(options.picture, quality=85)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

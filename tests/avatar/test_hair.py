@@ -1,0 +1,196 @@
+"""Hair: styles on every head, the choice among them, color, and the files with it."""
+
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from helpers.glb_reader import Glb
+from helpers.node_tools import validate
+
+from studio_avatar.avatar import Avatar, build_avatar
+from studio_avatar.avatar.hair.cards import heights, load_style
+from studio_avatar.avatar.hair.choice import choose
+from studio_avatar.avatar.hair.color import hair_color
+from studio_avatar.avatar.hair.outline import LONGEST
+from studio_avatar.avatar.hair.views import head_views
+from studio_avatar.capture.hair import HairViews, find_hair
+from studio_avatar.errors import InvalidInputError
+from studio_avatar.head.geometry import geometry
+from studio_avatar.head.hair_styles import HairStyles
+from studio_avatar.head.landmark_ids import CHIN, FOREHEAD
+from studio_avatar.head.model import HeadModel
+from studio_avatar.imaging.color import linear_to_srgb
+
+ROOT = Path(__file__).parents[2]
+STYLES = ("afro01", "long01", "short03")
+SIDE = 128
+BROWN = np.float32([0.12, 0.06, 0.03])  # linear
+
+
+@pytest.fixture(scope="module")
+def head():
+    return HeadModel.from_pretrained(ROOT / "weights_card", subfolder="head")
+
+
+@pytest.fixture(scope="module")
+def styles():
+    return HairStyles.from_pretrained(ROOT / "weights_card", subfolder="hair_styles")
+
+
+def identity_of(seed):
+    return np.random.default_rng(seed).normal(size=100).astype(np.float32)
+
+
+def person(head, seed):
+    shape = geometry(head)
+    return (shape.neutral + np.tensordot(identity_of(seed), shape.identity_basis, 1)).astype(np.float32)
+
+
+def capture_of(head, seed, hair=None, color=BROWN):
+    """What a capture says of a head in front of a camera, whose hair is `hair`, points (P, 3), or none."""
+    fit = SimpleNamespace(
+        identity=identity_of(seed), expression=np.zeros((1, 52), np.float32), timestamps=np.zeros(1),
+        rotation=np.diag([1.0, -1.0, -1.0])[None], translation=np.array([[0.0, 0.0, 0.7]]), focal_px=1000.0,
+        image_size=(800, 800),
+    )  # fmt: skip
+    views = HairViews(
+        np.zeros((1, SIDE, SIDE, 3), np.uint8), np.zeros((1, SIDE, SIDE), np.uint8), np.ones((1, SIDE, SIDE), bool),
+        np.array([[50.0, 100.0]]), np.array([SIDE / 700]), np.array([0]),
+    )  # fmt: skip
+    capture = SimpleNamespace(fit=fit, hair=views)
+    if hair is not None:
+        mask = head_views(head, capture, person(head, seed))[0].covered(hair)
+        views.hair[0] = 255 * mask
+        views.rgb[0] = np.where(mask[..., None], np.rint(linear_to_srgb(color) * 255), 200)
+    return capture
+
+
+@pytest.mark.parametrize("name", STYLES)
+def test_a_style_follows_the_head_without_holes_and_stays_off_the_skin(head, styles, name):
+    style = load_style(head, styles, name)
+    edges = np.concatenate([style.faces[:, [0, 1]], style.faces[:, [1, 2]], style.faces[:, [2, 0]]])
+    at_rest = np.linalg.norm(style.rest[edges[:, 0]] - style.rest[edges[:, 1]], axis=1)
+    for seed in range(3):
+        neutral = person(head, seed)
+        laid = style.on(head, neutral)
+        height, _ = heights(laid, neutral, head)
+        assert (
+            np.quantile(height - style.start, 0.01) > -5e-4
+        )  # what the style itself has in the skin may stay there
+        length = np.linalg.norm(laid[edges[:, 0]] - laid[edges[:, 1]], axis=1)
+        long = at_rest > 0.004
+        assert 0.5 < np.quantile(length[long] / at_rest[long], 0.002)
+        assert np.quantile(length[long] / at_rest[long], 0.998) < 1.8
+
+
+@pytest.mark.parametrize("name", STYLES)
+def test_auto_finds_the_style_that_a_head_wears(head, styles, name):
+    style, neutral = load_style(head, styles, name), person(head, 5)
+    style, laid = style.cut(style.on(head, neutral), LONGEST)
+    capture = capture_of(head, 5, style.points(laid))
+    choice = choose(head, styles, neutral, head_views(head, capture, neutral))
+    assert choice.style.name == name and choice.agreement > 0.9
+
+
+def test_a_bald_head_and_a_bare_crown_get_none_and_are_told_why(head, styles):
+    neutral = person(head, 5)
+    bald = choose(head, styles, neutral, head_views(head, capture_of(head, 5), neutral))
+    assert bald.style is None and "no hair" in bald.reason
+    style = load_style(head, styles, "long01")
+    points = style.points(style.on(head, neutral))
+    capped = capture_of(head, 5, points[points[:, 1] < 0.05])
+    choice = choose(head, styles, neutral, head_views(head, capped, neutral))
+    assert choice.style is None and "cap" in choice.reason
+
+
+def test_the_outline_follows_the_person(head, styles):
+    """Hair a tenth wider than the style: the style is drawn out to it."""
+    style, neutral = load_style(head, styles, "afro01"), person(head, 5)
+    laid = style.on(head, neutral)
+    wide = style.points(laid) * np.float32([1.15, 1.1, 1.0])
+    views = head_views(head, capture_of(head, 5, wide), neutral)
+    choice = choose(head, styles, neutral, views, "afro01")
+    assert np.ptp(choice.vertices[:, 0]) > 1.06 * np.ptp(laid[:, 0])
+
+
+def test_color_is_that_of_the_pictures_without_the_phones_light(head, styles):
+    style, neutral = load_style(head, styles, "short03"), person(head, 5)
+    capture = capture_of(head, 5, style.points(style.on(head, neutral)))
+    _, colors = hair_color(head_views(head, capture, neutral), np.array([2.0, 1.0, 0.5]))
+    np.testing.assert_allclose(colors, np.tile(BROWN * [2.0, 1.0, 0.5], (len(colors), 1)), rtol=0.1)
+
+
+@pytest.fixture(scope="module")
+def texture():
+    return np.full((1024, 1024, 3), 0.6, np.float32)
+
+
+@pytest.fixture(scope="module")
+def worn(head, styles, texture):
+    """An avatar with the style that its capture shows."""
+    style, neutral = load_style(head, styles, "bob01"), person(head, 5)
+    capture = capture_of(head, 5, style.points(style.on(head, neutral)))
+    capture.rgb, capture.seen = texture, np.ones(texture.shape[:2], np.float32)
+    return build_avatar(head, capture, texture, styles)
+
+
+def test_the_scalp_under_hair_is_dark_and_the_face_is_not(worn, head):
+    from studio_avatar.head.layout import region_mask
+
+    change = worn.texture.astype(int) - worn.under_hair(worn.texture)
+    assert worn.hair.style == "bob01"
+    assert change[region_mask(head, 1024, "scalp")].mean() > 20
+    assert change[region_mask(head, 1024, "lips", "eyelids", "brows")].max() == 0
+
+
+def test_an_unknown_style_is_named(head, styles, worn, texture):
+    capture = capture_of(head, 5)
+    capture.rgb, capture.seen = texture, np.ones(texture.shape[:2])
+    with pytest.raises(InvalidInputError, match="mohawk"):
+        build_avatar(head, capture, texture, styles, "mohawk")
+
+
+@pytest.mark.parametrize("level", ["full", "light"])
+def test_the_file_with_hair_is_valid_small_and_quickly_written(worn, tmp_path, node_folder, level):
+    assert len(worn.full_mesh.faces)
+    began = time.process_time()
+    path = worn.export(tmp_path / "worn.glb", level)
+    assert time.process_time() - began < 6  # 3 s on a machine that does nothing else
+    assert path.stat().st_size < 8e6
+    report = validate(path, node_folder)["issues"]
+    assert (report["numErrors"], report["numWarnings"], report["numInfos"]) == (0, 0, 0), report["messages"]
+    scene = Glb(path).scene
+    assert [mesh["name"] for mesh in scene["meshes"]] == ["head", "hair"]
+    assert scene["nodes"][0]["children"] == [1] and scene["materials"][1]["alphaMode"] == "MASK"
+
+
+def test_without_hair_the_file_has_one_mesh(worn, tmp_path):
+    bare = Avatar(worn.head, worn.identity, worn.texture[::8, ::8])
+    assert len(Glb(bare.export(tmp_path / "bare.glb")).scene["meshes"]) == 1
+
+
+def test_pictures_show_hair(worn):
+    bare = Avatar(worn.head, worn.identity, worn.texture)
+    with_hair, without = (avatar.render("even", size=(96, 120)) for avatar in (worn, bare))
+    hair = np.abs(with_hair.astype(int) - without).max(-1) > 25
+    assert hair[:45].mean() > 0.15  # the crown
+    assert hair[74:84, 42:54].mean() < 0.05  # the mouth
+
+
+def test_hair_is_looked_for_around_the_head_in_few_frames():
+    """Five key frames: the frontal one first and the two turned furthest; a pixel of the frame keeps its place."""
+    yaws = np.radians([20.0, -35.0, 2.0, 10.0, 40.0])
+    turns = np.stack([[[np.cos(a), 0, np.sin(a)], [0, -1, 0], [np.sin(a), 0, -np.cos(a)]] for a in yaws])
+    frame = np.zeros((400, 300, 3), np.uint8)
+    frame[40:60, 50:70] = 255
+    points = np.tile(np.float32([60, 150]), (478, 1))
+    points[[FOREHEAD, CHIN]] = [60, 100], [60, 200]
+    segmenter = SimpleNamespace(segment=lambda picture: picture[..., 0].astype(np.float32) / 255)
+    views = find_hair([frame] * 5, [points] * 5, turns, segmenter)
+    assert views.keyframe.tolist() == [2, 1, 4] or views.keyframe.tolist() == [2, 4, 1]
+    row, column = np.nonzero(views.hair[0] > 127)
+    middle = (np.array([column.mean(), row.mean()]) + 0.5) / views.scale[0] + views.corner[0]
+    np.testing.assert_allclose(middle, [60, 50], atol=1.5)
+    assert not views.inside[0][:, 0].any() and views.inside[0][64, 64]
