@@ -119,12 +119,13 @@ def taking_settings(function: Callable) -> Callable:
 
 
 def _parameter(setting: Setting) -> inspect.Parameter:
-    # Without a default where gradio takes it from the component's value.
+    # Numbers need no default, which gradio takes from the component's value, and cannot have one before others without.
     unset = setting.default is None
+    has_default = unset or setting.type is str
     return inspect.Parameter(
         setting.name,
         inspect.Parameter.POSITIONAL_OR_KEYWORD,
-        default=None if unset else inspect.Parameter.empty,
+        default=setting.default if has_default else inspect.Parameter.empty,
         annotation=setting.type | None if unset else setting.type,
     )
 

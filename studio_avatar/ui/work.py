@@ -71,7 +71,7 @@ class Work:
             visitor.check = None
         visitor.paths, visitor.previews, visitor.since = paths, {}, time.time()
         earlier = visitor.result
-        if settings is None or earlier is None or not earlier.differs_in_tone_alone(paths, settings):
+        if settings is None or earlier is None or not earlier.leads_to(paths, settings):
             earlier = None
         if settings is None:
             expected = dict(CAPTURE_SECONDS)
