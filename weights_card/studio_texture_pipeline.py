@@ -17,6 +17,7 @@ from diffusers import DiffusionPipeline
 from diffusers.utils import BaseOutput
 from PIL import Image
 
+from .cover import find_cover
 from .errors import InvalidInputError, MissingDependencyError
 from .inversion import invert, shrink_observed
 from .relight import relight
@@ -50,7 +51,8 @@ class StudioTextureOutput(BaseOutput):
         inversion: the `Inversion` it is from, which another call on the same capture can go on from.
         skin_tone: `SkinTone` of the texture: estimated with its uncertainty, or as asked for.
         phone_skin_tone: `SkinTone` that the phone texture shows, light and exposure included.
-        provenance: (H, W) float32 in [0, 1]: 1 = seen by the phone, 0 = completed by the model.
+        cover: (H, W) float32 in [0, 1]: 1 = something lies in front of the skin (glasses, hair, cap, hand), left out.
+        provenance: (H, W) float32 in [0, 1]: 1 = skin seen by the phone, 0 = completed by the model.
         capture: `PhoneTexture` with fit and report, or None when a finished phone texture was given.
         avatar: `Avatar` with `.export("x.glb")`, or None without a capture.
         timings: seconds a stage.
@@ -68,6 +70,7 @@ class StudioTextureOutput(BaseOutput):
     inversion: object
     skin_tone: SkinTone
     phone_skin_tone: SkinTone
+    cover: np.ndarray
     provenance: np.ndarray
     capture: object | None
     avatar: object | None
@@ -98,20 +101,22 @@ def to_pil(array):
 class StudioTexturePipeline(DiffusionPipeline):
     """Studio texture and avatar from a selfie video, photos, or a finished phone texture.
 
-    Components: `phone_generator` and `studio_generator` (StyleGAN2, same W+), `encoder` (phone texture → W+),
-    `tone_estimator` (phone texture → skin tone), `relight_network` (the phone texture in studio light), `unet` and
-    `scheduler` (gradient-guided flow-matching upscaler), `head` (shape, expressions and texture layout), `registrar` (places
-    the face on the head) and `hair_segmenter` (says where hair is), both used by the capture, `hair_styles` (cards).
+    Components: `cover_network` (what in a phone texture is not the person), `phone_generator` and `studio_generator`
+    (StyleGAN2, same W+), `encoder` (phone texture → W+), `tone_estimator` (phone texture → skin tone), `relight_network`
+    (the phone texture in studio light), `unet` and `scheduler` (gradient-guided flow-matching upscaler), `head` (shape,
+    expressions and texture layout), `registrar` (places the face on the head) and `hair_segmenter` (where hair is), both
+    used by the capture, `hair_styles` (cards).
     """
 
-    model_cpu_offload_seq = (
-        "registrar->hair_segmenter->encoder->phone_generator->studio_generator->tone_estimator->"
-        "relight_network->unet"
+    model_cpu_offload_seq = "->".join(
+        ("registrar", "hair_segmenter", "cover_network", "encoder", "phone_generator", "studio_generator")
+        + ("tone_estimator", "relight_network", "unet")
     )
     _callback_tensor_inputs = ["sample"]
 
     def __init__(
         self,
+        cover_network,
         phone_generator,
         studio_generator,
         encoder,
@@ -126,6 +131,7 @@ class StudioTexturePipeline(DiffusionPipeline):
     ):
         super().__init__()
         self.register_modules(
+            cover_network=cover_network,
             phone_generator=phone_generator,
             studio_generator=studio_generator,
             encoder=encoder,
@@ -139,6 +145,7 @@ class StudioTexturePipeline(DiffusionPipeline):
             hair_styles=hair_styles,
         )
         for network in (
+            cover_network,
             phone_generator,
             studio_generator,
             encoder,
@@ -243,6 +250,11 @@ class StudioTexturePipeline(DiffusionPipeline):
         source = video if video is not None else images
         networks = {"registrar": self.registrar, "hair_segmenter": self.hair_segmenter}
         return module.capture(source, self.head, size=size, progress=progress, **networks)
+
+    def uncovered(self, rgb, seen):
+        """(seen, cover), (1, 1, H, W) each: the confidence mask of the person alone, and what lies in front."""
+        cover = find_cover(rgb, seen, self.cover_network).to(seen)
+        return seen * (1 - cover), cover
 
     def invert(self, rgb, seen, num_steps, progress):
         """Phone texture (1, 3, H, W) in [-1, 1] and seen (1, 1, H, W) → `Inversion` at the generators' resolution."""
@@ -374,7 +386,10 @@ class StudioTexturePipeline(DiffusionPipeline):
         rgb = to_tensor(np.asarray(phone_texture)).to(device, self.unet.dtype)
         mask = torch.from_numpy(np.asarray(seen, dtype=np.float32))[None, None].to(device, self.unet.dtype)
 
-        # 3. Invert: phone texture → W+ of the phone generator.
+        # 3. What lies in front of the skin counts as unseen.
+        mask, cover = self.uncovered(rgb, mask)
+
+        # 4. Invert: phone texture → W+ of the phone generator.
         if inversion is not None:
             inversion = inversion.to(device)
         else:
@@ -382,7 +397,7 @@ class StudioTexturePipeline(DiffusionPipeline):
                 progress("invert", 0.0)
                 inversion = self.invert(rgb, mask, num_inversion_steps, progress)
 
-        # 4. Studio base: the W+ code through the studio generator.
+        # 5. Studio base: the W+ code through the studio generator.
         with _timed(timings, "studio"):
             progress("studio", 0.0)
             tone, phone_tone = self.tone(rgb, mask, skin_tone, scene)
@@ -390,14 +405,14 @@ class StudioTexturePipeline(DiffusionPipeline):
             preview("base", to_array(base))
             progress("studio", 1.0)
 
-        # 5. Relight: the person's own texture in the light of the base.
+        # 6. Relight: the person's own texture in the light of the base.
         with _timed(timings, "relight"):
             progress("relight", 0.0)
             relit = self.relight(base, rgb, mask, tone)
             preview("relit", to_array(relit.texture))
             progress("relight", 1.0)
 
-        # 6. Upscale, guided by the phone's image gradients.
+        # 7. Upscale, guided by the phone's image gradients.
         with _timed(timings, "upscale"), self.progress_bar(total=num_inference_steps) as bar:
             progress("upscale", 0.0)
 
@@ -416,7 +431,7 @@ class StudioTexturePipeline(DiffusionPipeline):
             )  # fmt: skip
         texture = to_array(texture)
 
-        # 7. Avatar: the person's head wearing the texture.
+        # 8. Avatar: the person's head wearing the texture.
         avatar = None
         with _timed(timings, "avatar"):
             if capture is not None:
@@ -424,7 +439,7 @@ class StudioTexturePipeline(DiffusionPipeline):
                 avatar = self.build_avatar(capture, texture, hair)
                 progress("avatar", 1.0)
 
-        # 8. Return.
+        # 9. Return.
         self.maybe_free_model_hooks()
         convert = to_pil if output_type == "pil" else (lambda array: array)
         output = StudioTextureOutput(
@@ -440,7 +455,8 @@ class StudioTexturePipeline(DiffusionPipeline):
             inversion=inversion,
             skin_tone=tone,
             phone_skin_tone=phone_tone,
-            provenance=np.asarray(seen, dtype=np.float32),
+            cover=cover[0, 0].float().cpu().numpy(),
+            provenance=mask[0, 0].float().cpu().numpy(),
             capture=capture,
             avatar=avatar,
             timings=timings,

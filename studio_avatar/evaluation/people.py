@@ -40,6 +40,8 @@ SHOWN = (
 )  # generated people (CC0) in the picture
 CAP_EDGE = 0.27  # of the texture's height: the brim of a cap, over the forehead
 CAPS = {"black": (0.05, 0.05, 0.06), "red": (0.62, 0.07, 0.08), "white": (0.92, 0.92, 0.9)}  # sRGB
+GLASSES, RIMS_SEED = 8, 3  # different rims, and what they are drawn with
+RIM_COLOR = np.float32((0.07, 0.06, 0.06))  # sRGB
 TILE = (300, 360)  # width, height of a picture in the sheet [px]
 
 
@@ -177,8 +179,9 @@ def cap_changes(pipeline, portrait: Portrait) -> dict[str, float]:
 
     def angle(rgb):
         with torch.no_grad():
-            mask = torch.from_numpy(portrait.visibility)[None, None]
-            return pipeline.tone(to_tensor(rgb), mask, None, portrait.scene)[0].ita
+            picture = to_tensor(rgb)
+            mask, _ = pipeline.uncovered(picture, torch.from_numpy(portrait.visibility)[None, None])
+            return pipeline.tone(picture, mask, None, portrait.scene)[0].ita
 
     edge, bare = round(CAP_EDGE * len(portrait.rgb)), angle(portrait.rgb)
     changes = {}
@@ -191,10 +194,47 @@ def cap_changes(pipeline, portrait: Portrait) -> dict[str, float]:
     return changes
 
 
+def rims_left(pipeline, portrait: Portrait, rims: np.ndarray) -> float:
+    """Share in [0, …] of the energy of painted rims of glasses that is left in the relit texture.
+
+    rims: (S, S) in [0, 1]. Energy: squared difference between with and without rims, over the seen texels of the rims; in
+    the texture over that in the phone texture.
+    """
+    glasses = portrait.rgb * (1 - rims[..., None]) + RIM_COLOR * rims[..., None]
+    where = (rims > 0.5) & (portrait.visibility > 0.5)
+    before, after = relit(pipeline, portrait, portrait.rgb), relit(pipeline, portrait, glasses)
+    put_on = np.square(glasses - portrait.rgb)[where].sum()
+    return float(np.square(after - before)[where].sum() / max(put_on, 1e-6))
+
+
+def relit(pipeline, portrait: Portrait, rgb: np.ndarray) -> np.ndarray:
+    """The relit texture (S, S, 3) in [0, 1] of a phone texture (S, S, 3), with the encoder's code as it is."""
+    import torch
+
+    from studio_avatar.pipeline.studio_texture_pipeline import to_array, to_tensor
+
+    with torch.no_grad():
+        picture = to_tensor(rgb)
+        mask, _ = pipeline.uncovered(picture, torch.from_numpy(portrait.visibility)[None, None])
+        inversion = pipeline.invert(picture, mask, 0, lambda stage, fraction: None)
+        tone, _ = pipeline.tone(picture, mask, None, portrait.scene)
+        base = pipeline.in_tone(pipeline.generate(inversion), tone)
+        return to_array(pipeline.relight(base, picture, mask, tone).texture)
+
+
+def sample_rims(head, size: int) -> list[np.ndarray]:
+    """`GLASSES` different rims (size, size) in [0, 1], as the simulator draws them on random heads."""
+    from studio_avatar.data.simulate.covers import cover_alpha
+    from studio_avatar.head.layout import texel_map
+
+    rng, texels = np.random.default_rng(RIMS_SEED), texel_map(head, size)
+    return [cover_alpha(rng, head, texels, glasses=True) / np.float32(255) for _ in range(GLASSES)]
+
+
 def measure(data: Path, pipeline, cache: Path | None, limit: int | None = None, tell=print):
-    """All held-out people: rows (kind, name, typology angle, {method: distance, "cap COLOR": change of the angle}), and the
-    tiles of those `SHOWN`."""
-    describe, rows, tiles = FaceDescriptor(), [], {}
+    """All held-out people: rows (kind, name, typology angle, {method: distance, "cap COLOR": change of the angle, "rims":
+    share of their energy that is left}), and the tiles of those `SHOWN`."""
+    describe, rows, tiles, rims = FaceDescriptor(), [], {}, sample_rims(pipeline.head, SIZE)
     for kind, paths in held_out(data).items():
         for path in paths[:limit]:
             try:
@@ -210,7 +250,8 @@ def measure(data: Path, pipeline, cache: Path | None, limit: int | None = None, 
                 for name, picture in renders.items()
             }
             caps = {f"cap {name}": change for name, change in cap_changes(pipeline, portrait).items()}
-            rows.append((kind, portrait.name, ita, distances | caps))
+            left = {"rims": rims_left(pipeline, portrait, rims[len(rows) % GLASSES])}
+            rows.append((kind, portrait.name, ita, distances | caps | left))
             tell(f"{portrait.name} " + " ".join(f"{name} {value:.3f}" for name, value in distances.items()))
             if portrait.name in SHOWN:
                 shown = (portrait.photo, renders["phone texture"], renders["studio texture"])
@@ -260,6 +301,12 @@ def to_markdown(rows, tones: dict[str, str]) -> str:
     for cap in CAPS:
         changes = np.abs([row[3][f"cap {cap}"] for row in rows])
         lines.append(f"| {cap} | {np.median(changes):.1f} | {changes.max():.1f} |")
+    left = 100 * np.array([row[3]["rims"] for row in rows])
+    lines += [
+        "",
+        "Energy of rims of glasses, painted on the phone texture, that is left in the relit texture:"
+        f" median {np.median(left):.0f} %, worst {left.max():.0f} %.",
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -21,6 +21,7 @@ from .repository import complete_repository, require_head
 NETWORKS = (
     "registrar",
     "hair_segmenter",
+    "cover_network",
     "phone_generator",
     "studio_generator",
     "encoder",
@@ -50,6 +51,7 @@ def export(runs: Path, folder: Path) -> None:
     require_head(folder)
     sources = {
         "registrar": (Registrar, runs / "registrar" / "registrar"),
+        "cover_network": (UNet2DModel, runs / "cover" / "cover_network"),
         "phone_generator": (StyleGAN2Generator, runs / "phone" / "phone_generator"),
         "encoder": (InversionEncoder, runs / "phone" / "encoder"),
         "studio_generator": (StyleGAN2Generator, runs / "studio" / "studio_generator"),

@@ -19,6 +19,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 # file in the repository ← file in the package
 REMOTE_CODE = {
     "studio_texture_pipeline.py": "pipeline/studio_texture_pipeline.py",
+    "cover.py": "pipeline/cover.py",
     "inversion.py": "pipeline/inversion.py",
     "skin_tone.py": "pipeline/skin_tone.py",
     "relight.py": "pipeline/relight.py",
@@ -37,6 +38,7 @@ REMOTE_CODE = {
 INDEX = {
     "_class_name": ["studio_texture_pipeline", "StudioTexturePipeline"],
     "_diffusers_version": diffusers_version,
+    "cover_network": ["diffusers", "UNet2DModel"],
     "encoder": ["inversion_encoder", "InversionEncoder"],
     "hair_segmenter": ["hair_segmenter", "HairSegmenter"],
     "hair_styles": ["hair_styles", "HairStyles"],

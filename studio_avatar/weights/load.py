@@ -25,6 +25,7 @@ from .download import INDEX_FILE, download_weights
 from .variants import component_variants
 
 CLASSES = {
+    "cover_network": UNet2DModel,
     "phone_generator": StyleGAN2Generator,
     "studio_generator": StyleGAN2Generator,
     "encoder": InversionEncoder,

@@ -18,7 +18,7 @@ from studio_avatar.models import (
     StyleGAN2Generator,
     ToneEstimator,
 )
-from studio_avatar.pipeline import upscale
+from studio_avatar.pipeline import cover, upscale
 from studio_avatar.pipeline.studio_texture_pipeline import StudioTexturePipeline
 from studio_avatar.training.networks import build_unet
 
@@ -50,16 +50,20 @@ def tiny_pipeline(head=None, resolution=64):
     tone_estimator = ToneEstimator(resolution, channels=(8, 8, 8, 8, 8), hidden=8)
     tone_estimator.lab_mean.copy_(torch.tensor([60.0, 15.0, 22.0]))
     relight_network = RelightNetwork(resolution, channels=(8, 8, 16), gain_level=1, place_level=1)
+    cover_network = build_unet(
+        (16, 32), inputs=6, patch=cover.PATCH, outputs=1, sample_size=64 // cover.PATCH
+    )
     unet = build_unet((16, 32), inputs=9, patch=upscale.PATCH)
     # Untrained, they would answer zero whatever they see.
     torch.nn.init.normal_(unet.conv_out.weight, std=0.1)
+    torch.nn.init.constant_(cover_network.conv_out.bias, -4.0)  # nothing is worn
     for layer in (relight_network.gain, relight_network.keep, relight_network.repair):
         torch.nn.init.normal_(layer.weight, std=0.1)
     head = head or HeadModel.from_pretrained(WEIGHTS, subfolder="head")
     scheduler = FlowMatchEulerDiscreteScheduler()
     registrar = Registrar(resolution=32, channels=(8, 8, 8, 8, 8), hidden=8)
     pipe = StudioTexturePipeline(
-        phone, studio, encoder, tone_estimator, relight_network, unet, scheduler, head, registrar,
+        cover_network, phone, studio, encoder, tone_estimator, relight_network, unet, scheduler, head, registrar,
         HairSegmenter(resolution=64).eval(), HairStyles.from_pretrained(WEIGHTS, subfolder="hair_styles"),
     )  # fmt: skip
     pipe.set_progress_bar_config(disable=True)

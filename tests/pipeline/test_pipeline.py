@@ -141,7 +141,7 @@ def test_missing_weights_are_said_in_a_sentence(tmp_path):
     with pytest.raises(WeightsError, match="no readable model_index"):
         StudioTexturePipeline.from_pretrained(tmp_path)
     (tmp_path / "model_index.json").write_text((WEIGHTS / "model_index.json").read_text())
-    with pytest.raises(WeightsError, match="lacks encoder, head"):
+    with pytest.raises(WeightsError, match="lacks cover_network, encoder, hair_segmenter"):
         StudioTexturePipeline.from_pretrained(tmp_path)
 
 

@@ -26,7 +26,7 @@ PUBLISHED = {
 
 @pytest.fixture(scope="module")
 def page():
-    return build_app(AvatarService("nowhere", SessionFolders()), lambda function: function)
+    return build_app(AvatarService("nowhere", SessionFolders()), lambda function: function).blocks
 
 
 def test_published_names_and_defaults_stay():

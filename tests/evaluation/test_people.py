@@ -1,0 +1,56 @@
+"""What the evaluation says of people, on made-up portraits."""
+
+import numpy as np
+import pytest
+from helpers.tiny_weights import tiny_pipeline
+
+from studio_avatar.capture.scene import SceneStatistics
+from studio_avatar.evaluation import people
+
+SIZE = 64
+
+
+def portrait():
+    y, x = np.mgrid[0:SIZE, 0:SIZE] / SIZE
+    rgb = np.stack([0.7 + 0.1 * x, 0.5 + 0.1 * y, 0.4 + 0 * x], -1).astype(np.float32)
+    return people.Portrait(
+        "f000", np.zeros((8, 8, 3), np.uint8), rgb, np.ones((SIZE, SIZE), np.float32), np.zeros((3, 3)), np.eye(3),
+        np.zeros(3), 100.0, np.zeros((478, 2)), SceneStatistics(),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def rims():
+    band = np.zeros((SIZE, SIZE), np.float32)
+    band[20:24] = 1
+    return band
+
+
+def test_rims_that_stay_are_all_left_and_rims_that_go_are_none(monkeypatch, rims):
+    monkeypatch.setattr(people, "relit", lambda pipeline, person, rgb: rgb)
+    assert people.rims_left(None, portrait(), rims) == pytest.approx(1)
+    monkeypatch.setattr(people, "relit", lambda pipeline, person, rgb: person.rgb)
+    assert people.rims_left(None, portrait(), rims) == 0
+
+
+def test_the_relit_texture_is_the_pipelines(rims):
+    pipeline, person = tiny_pipeline(), portrait()
+    texture = people.relit(pipeline, person, person.rgb)
+    made = pipeline(
+        phone_texture=person.rgb, seen=person.visibility, scene=person.scene, num_inversion_steps=0,
+        num_inference_steps=1, output_type="np",
+    )  # fmt: skip
+    np.testing.assert_allclose(texture, made.relit, atol=1e-5)
+
+
+def test_tables_name_every_measure():
+    distances = {method: 0.2 + 0.01 * n for n, method in enumerate(people.METHODS)}
+    caps = {f"cap {name}": 2.0 for name in people.CAPS}
+    rows = [
+        ("generated", "f000", 20.0, distances | caps | {"rims": 0.08}),
+        ("generated", "f001", 30.0, distances | caps | {"rims": 0.2}),
+    ]
+    text = people.to_markdown(rows, {})
+    assert "| generated (2) | studio texture | 0.240 | +0.040 ± 0.000 |" in text
+    assert "| generated | 2 | 25 |" in text and "| black | 2.0 | 2.0 |" in text
+    assert "median 14 %, worst 20 %" in text

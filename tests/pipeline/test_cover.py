@@ -1,0 +1,65 @@
+"""What lies in front of the face is found at any size, and has no say in what comes after."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from helpers.tiny_weights import FAST, phone, tiny_pipeline
+
+from studio_avatar.pipeline.cover import PATCH, find_cover
+
+SIDE = 64  # of the network's pictures
+
+
+class DarkIsCover(ModelMixin, ConfigMixin):
+    """Answers as the trained network would where skin is light and everything worn is black."""
+
+    @register_to_config
+    def __init__(self, sample_size=SIDE // PATCH):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.tensor(40.0))
+
+    def forward(self, x, time):
+        red, visibility = x[:, : PATCH**2], x[:, 3 * PATCH**2 : 4 * PATCH**2]
+        return SimpleNamespace(sample=self.scale * ((-0.5 - red) * (visibility > 0)))
+
+
+def picture(size):
+    """Light skin with a black bar across, all seen but the right quarter."""
+    texture, visibility = torch.full((1, 3, size, size), 0.5), torch.ones(1, 1, size, size)
+    texture[:, :, size // 2 : size // 2 + size // 16] = -1.0
+    visibility[..., 3 * size // 4 :] = 0
+    return texture, visibility
+
+
+@pytest.mark.parametrize("size", [SIDE, 4 * SIDE])
+def test_a_bar_is_found_and_skin_is_not(size):
+    texture, visibility = picture(size)
+    cover = find_cover(texture, visibility, DarkIsCover())
+    assert cover.shape == (1, 1, size, size) and cover.dtype == torch.float32
+    assert cover[..., : size // 16].max() == cover[:, :, : size // 8].max() == 0  # nobody looks there
+    left = cover[0, 0, :, size // 8 : size // 2]
+    assert left[size // 2 : size // 2 + size // 16].min() > 0.95
+    assert left[: size // 3].max() == left[2 * size // 3 :].max() == 0
+
+
+def test_half_precision_networks_answer_in_single():
+    texture, visibility = picture(SIDE)
+    cover = find_cover(texture, visibility, DarkIsCover().to(torch.bfloat16))
+    assert cover.dtype == torch.float32 and cover.max() > 0.9
+
+
+def test_what_is_covered_has_no_say():
+    pipe = tiny_pipeline()
+    pipe.cover_network = DarkIsCover()
+    given = phone() | {"output_type": "np", "seed": 0}
+    given["phone_texture"][40:60, 20:50] = 0.01
+    first = pipe(**given, **FAST)
+    given["phone_texture"][44:56, 24:46] = 0.02  # another black
+    again = pipe(**given, **FAST)
+    assert first.cover[45:55, 25:45].min() > 0.95 and first.provenance[45:55, 25:45].max() < 0.05
+    assert first.keep[45:55, 25:45].max() < 0.05
+    assert first.skin_tone == again.skin_tone
+    assert (first.latents == again.latents).all()

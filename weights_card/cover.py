@@ -1,0 +1,60 @@
+"""What lies in front of the eyes and forehead in a phone texture: rims of glasses, strands of hair, hands.
+
+It is no skin: it has no say in tone, in the code or in the light, and where it lies the studio's texture stands. The rest of
+the pipeline needs no word of it: covered texels count as unseen.
+This file imports only single files beside it: it is also published on the Hub as remote code.
+"""
+
+import torch
+import torch.nn.functional as F
+
+from .inversion import shrink_observed
+
+PATCH = 2  # texels of the network's picture that become one pixel's channels
+ROWS, COLUMNS = (
+    (7 / 32, 21 / 32),
+    (3 / 32, 29 / 32),
+)  # of the texture that are looked at: hairline to mouth, ear to ear
+SURE = (0.35, 0.65)  # probability from which a texel is no more trusted, and at which it is not at all
+BORDER = 2.5 / 512  # of the texture's width: shadow and blur around what covers
+
+
+def band(texture):
+    """The rows and columns of a texture (B, C, R, R) that are looked at: (B, C, 7/16 R, 13/16 R)."""
+    side = texture.shape[-1]
+    rows, columns = (slice(*(round(share * side) for share in shares)) for shares in (ROWS, COLUMNS))
+    return texture[..., rows, columns]
+
+
+def cover_logits(phone, visibility, network):
+    """Logits (B, 1, 7/16 R, 13/16 R) of the probability that a texel of the band is covered.
+
+    phone: (B, 3, R, R) sRGB in [-1, 1]. visibility: (B, 1, R, R) in [0, 1]. network: a `UNet2DModel` of patches of both and
+    of two channels that tell where on the face a texel lies: every person's brows and lids are at the same place.
+    """
+    across = torch.linspace(-1, 1, phone.shape[-1], device=phone.device, dtype=phone.dtype)
+    place = torch.stack(torch.meshgrid(across, across, indexing="ij"))[None].expand(len(phone), -1, -1, -1)
+    x = F.pixel_unshuffle(band(torch.cat([phone * visibility, visibility * 2 - 1, place], dim=1)), PATCH)
+    answer = network(x, torch.zeros(len(x), device=x.device, dtype=x.dtype)).sample
+    return F.pixel_shuffle(answer, PATCH)
+
+
+def find_cover(phone, visibility, network):
+    """(B, 1, H, H) float32 in [0, 1]: 1 where something lies in front of the skin; 0 outside of the band.
+
+    Args:
+        phone: (B, 3, H, H) phone texture sRGB in [-1, 1]. visibility: (B, 1, H, H) in [0, 1].
+        network: as `cover_logits` takes it; its `sample_size` is PATCH times smaller than the textures it knows.
+    """
+    size, side = phone.shape[-1], network.config.sample_size * PATCH
+    dtype = next(network.parameters()).dtype
+    small = (part.to(dtype) for part in shrink_observed(phone.float(), visibility.float(), side))
+    found = torch.sigmoid(cover_logits(*small, network).float())
+    cover = torch.zeros(len(phone), 1, side, side, device=found.device)
+    band(cover).copy_(found)
+    cover = F.interpolate(cover, size=(size, size), mode="bilinear", align_corners=False)
+    reach = 2 * round(BORDER * size) + 1
+    cover = F.max_pool2d(cover, reach, stride=1, padding=reach // 2)
+    low, high = SURE
+    share = ((cover - low) / (high - low)).clamp(0, 1)
+    return share * share * (3 - 2 * share)
