@@ -126,7 +126,7 @@ def copy_ceiling(dtype: torch.dtype, device: torch.device, extent: Extent) -> fl
 
 def stage_row(pipe, phone: dict, truth: np.ndarray, device: torch.device, extent: Extent) -> str:
     """Seconds a stage, memory, and the difference to the CPU's texture (H, W, 3) in float32."""
-    from studio_avatar.evaluation.metrics import delta_e2000, srgb_to_lab
+    from skimage.color import deltaE_ciede2000, rgb2lab
 
     def on_step(*_) -> dict:
         _wait(device)  # or the stage would seem to end when its work is only asked for
@@ -143,7 +143,7 @@ def stage_row(pipe, phone: dict, truth: np.ndarray, device: torch.device, extent
         for stage in ("invert", "studio", "relight", "upscale")
     ]
     memory = f"{torch.cuda.max_memory_allocated() / 1e9:.2f}" if device.type == "cuda" else ""
-    distance = delta_e2000(srgb_to_lab(runs[0].texture), srgb_to_lab(truth)).mean()
+    distance = deltaE_ciede2000(rgb2lab(runs[0].texture), rgb2lab(truth)).mean()
     return " | ".join([*(f"{value:.3f}" for value in (*stages, sum(stages))), memory, f"{distance:.2f}"])
 
 

@@ -26,8 +26,9 @@ class Glb:
 
     @property
     def primitive(self) -> dict:
-        (mesh,) = self.scene["meshes"]
-        (primitive,) = mesh["primitives"]
+        """Of the head; hair is a mesh of its own behind it."""
+        (primitive,) = self.scene["meshes"][0]["primitives"]
+        assert [mesh["name"] for mesh in self.scene["meshes"][1:]] in ([], ["hair"])
         return primitive
 
     def view(self, index: int) -> bytes:

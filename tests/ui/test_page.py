@@ -84,9 +84,13 @@ def press(page, selector: str) -> None:
 
 
 def status_is_in_view(page) -> bool:
-    page.wait_for_timeout(500)
-    top, bottom = top_and_bottom(page, "#status")
-    return top >= 0 and bottom <= page.viewport_size["height"]
+    """Half a second after the click; on a busy machine the page gets a few more."""
+    for _ in range(10):
+        page.wait_for_timeout(500)
+        top, bottom = top_and_bottom(page, "#status")
+        if top >= 0 and bottom <= page.viewport_size["height"]:
+            return True
+    return False
 
 
 def wait_for(page, text: str) -> None:

@@ -250,7 +250,7 @@ def test_every_network_call_passes_the_offload_hooks():
 
         hook.hook.pre_forward = pre_forward
     texture(hooked)
-    assert seen[0] == "encoder" and set(seen) == set(NETWORKS) - {
+    assert seen[0] == "cover_network" and set(seen) == set(NETWORKS) - {
         "registrar",
         "hair_segmenter",
     }  # which the capture uses
@@ -264,7 +264,7 @@ def test_export_writes_what_loads(pipe, folder, tmp_path):
     runs = tmp_path / "runs"
     stages = {
         "registrar": ("registrar",), "phone": ("phone_generator", "encoder"), "studio": ("studio_generator",),
-        "tone": ("tone_estimator",),
+        "cover": ("cover_network",), "tone": ("tone_estimator",),
         "relight": ("relight_network",), "upscaler": ("unet",),
     }  # fmt: skip
     for stage, names in stages.items():
