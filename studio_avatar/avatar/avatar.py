@@ -208,7 +208,7 @@ class Avatar:
 
 
 def build_avatar(
-    head: HeadModel, capture, texture: np.ndarray, hair_styles: HairStyles | None = None, hair: str = "auto"
+    head: HeadModel, capture, texture: np.ndarray, hair_styles: HairStyles | None = None, hair: str = "none"
 ) -> Avatar:
     """The captured person's head wearing a studio texture.
 

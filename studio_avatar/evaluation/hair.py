@@ -134,10 +134,12 @@ def measure(pipeline, captures, preset: str, tell=print):
             continue
         if name in SHOWN or name == "example":
             settings = PRESETS[preset].pipeline_arguments()
-            avatar = pipeline(capture=_shrunk(capture), **settings | {"output_size": SIZE}).avatar
+            avatar = pipeline(
+                capture=_shrunk(capture), **settings | {"output_size": SIZE, "hair": "auto"}
+            ).avatar
             shown[name] = tiles(photo, points, avatar)
         else:
-            avatar = pipeline.build_avatar(capture, capture.rgb)
+            avatar = pipeline.build_avatar(capture, capture.rgb, hair="auto")
         share = outline_agreement(pipeline.head, capture, points, avatar.worn, avatar.full_mesh.vertices)
         rows.append((name, *share))
         style = avatar.hair.style if avatar.hair else f"none ({avatar.worn.reason})"

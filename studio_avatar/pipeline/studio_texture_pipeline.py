@@ -204,7 +204,7 @@ class StudioTexturePipeline(DiffusionPipeline):
         inversion_steps,
         guidance,
         skin_tone,
-        hair="auto",
+        hair="none",
     ):
         """Raises `InvalidInputError` with one sentence on the first argument that cannot work."""
         if sum(x is not None for x in (video, images, capture, phone_texture)) != 1:
@@ -298,7 +298,7 @@ class StudioTexturePipeline(DiffusionPipeline):
             base, self.tone_estimator.tone_weight.to(base), lab, self.tone_estimator.skin.to(base)
         )
 
-    def build_avatar(self, capture, texture, hair="auto"):
+    def build_avatar(self, capture, texture, hair="none"):
         """Capture and studio texture (H, W, 3) in [0, 1] → `Avatar`, eyes and mouth painted, with hair; needs the package.
 
         Another `hair` needs neither a new capture nor a new texture.
@@ -320,7 +320,7 @@ class StudioTexturePipeline(DiffusionPipeline):
         num_inference_steps: int = 4,
         gradient_guidance_scale: float = 0.0,
         skin_tone: float | None = None,
-        hair: str = "auto",
+        hair: str = "none",
         output_size: int | None = None,
         scene=None,
         inversion=None,

@@ -147,7 +147,7 @@ class CreationSettings:
     )
 
     hair: str = _declare(
-        "auto",
+        "none",
         argument="hair",
         label="Hair",
         help="auto takes the style most like the hair in the pictures, none leaves the head bare",

@@ -133,7 +133,7 @@ def worn(head, styles, texture):
     style, neutral = load_style(head, styles, "bob01"), person(head, 5)
     capture = capture_of(head, 5, style.points(style.on(head, neutral)))
     capture.rgb, capture.seen = texture, np.ones(texture.shape[:2], np.float32)
-    return build_avatar(head, capture, texture, styles)
+    return build_avatar(head, capture, texture, styles, "auto")
 
 
 def test_the_scalp_under_hair_is_dark_and_the_face_is_not(worn, head):
