@@ -8,54 +8,29 @@ import argparse
 import sys
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors.torch import save
 
 from studio_avatar.errors import InvalidInputError, MissingDependencyError, StudioAvatarError
 from studio_avatar.imaging.files import write_atomically
 from studio_avatar.models.mobilefacenet import INPUT_SIZE, ConvUnit, MobileFaceNet
+from tools.tflite_graph import Operator, read_graph
 
 CHECK_TOLERANCE = 1e-3
 
 
-def read_constants(data: bytes) -> list[tuple[str, list[np.ndarray]]]:
-    """Every operator with constant inputs, in running order: (operator name, constant float32 inputs)."""
-    try:
-        import tflite
-    except ImportError as error:
-        raise MissingDependencyError("Install the package tflite to convert MobileFaceNet.") from error
-
-    if data[4:8] != b"TFL3":
-        raise InvalidInputError("The file given with --tflite is not a TensorFlow Lite model.")
-    names = {value: name for name, value in vars(tflite.BuiltinOperator).items() if isinstance(value, int)}
-    model = tflite.Model.GetRootAsModel(data, 0)
-    graph = model.Subgraphs(0)
-    operators = []
-    for index in range(graph.OperatorsLength()):
-        operator = graph.Operators(index)
-        code = model.OperatorCodes(operator.OpcodeIndex())
-        name = names[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
-        constants = [_constant(model, graph.Tensors(tensor)) for tensor in operator.InputsAsNumpy()]
-        operators.append((name, [constant for constant in constants if constant is not None]))
-    return [(name, constants) for name, constants in operators if constants]
-
-
-def _constant(model, tensor) -> np.ndarray | None:
-    """The float32 values stored for a tensor; None when it is computed at run time or is a shape."""
-    raw = model.Buffers(tensor.Buffer()).DataAsNumpy()
-    if isinstance(raw, int) or tensor.Type() != 0:  # 0 is TensorType.FLOAT32; no data reads as the number 0
-        return None
-    return raw.view(np.float32).reshape(tensor.ShapeAsNumpy())
-
-
-def convert(data: bytes) -> MobileFaceNet:
-    """The TFLite file's bytes → the PyTorch network with its weights, in eval mode."""
+def convert(operators: list[Operator]) -> MobileFaceNet:
+    """The TFLite file's operators → the PyTorch network with its weights, in eval mode."""
     model = MobileFaceNet().eval()
     units = (module for module in model.modules() if isinstance(module, ConvUnit))
     unit = None
-    for name, constants in read_constants(data):
-        constants = [torch.from_numpy(constant.copy()) for constant in constants]
+    for operator in operators:
+        name, constants = (
+            operator.name,
+            [torch.from_numpy(constant.copy()) for constant in operator.constants],
+        )
+        if not constants:
+            continue
         with torch.no_grad():
             if name in ("CONV_2D", "DEPTHWISE_CONV_2D"):
                 unit = next(units)
@@ -108,14 +83,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     try:
-        if not options.tflite.is_file():
-            raise InvalidInputError(
-                f"{options.tflite} does not exist; give the path of MobileFaceNet.tflite."
-            )
-        data = options.tflite.read_bytes()
-        model = convert(data)
+        model = convert(read_graph(options.tflite))
         if options.check:
-            difference = check(model, data)
+            difference = check(model, options.tflite.read_bytes())
             print(f"largest difference to the TFLite interpreter: {difference:.1e}")
             if difference > CHECK_TOLERANCE:
                 raise InvalidInputError(

@@ -39,20 +39,28 @@ class Cards:
         """As skin's."""
 
 
-def blend(cast_layer, shade_layer, cards: Cards, depth: np.ndarray, colour: np.ndarray, hit: np.ndarray):
-    """Lay cards over what rays saw.
+@dataclass(frozen=True)
+class Layer:
+    """The cards that rays meet next: Warp arrays of the hits, and (h, w) share of the ray's light, (h, w, 3) tint."""
+
+    hits: tuple
+    share: np.ndarray
+    tint: np.ndarray
+
+
+def look_through(cast_layer, cards: Cards, depth: np.ndarray) -> tuple[list[Layer], np.ndarray]:
+    """What of the cards rays meet, which no light or texture behind them changes.
 
     Args:
         cast_layer: (start (h, w), end (h, w)) metres along the ray → Warp arrays triangle, barycentric, distance, alpha of
-            the nearest card in between. shade_layer: such hits → linear light (h, w, 3).
-        depth: (h, w) metres along the ray to the opaque surface, infinite beside it. colour: (h, w, 3) linear light of it,
-            black beside it. hit: (h, w) bool, where it is.
+            the nearest card in between.
+        depth: (h, w) metres along the ray to the opaque surface, infinite beside it.
     Returns:
-        linear light (h, w, 3), black where nothing is, and coverage (h, w) in [0, 1].
+        layers, the nearest first, and (h, w) share in [0, 1] that is left of what lies behind them.
     """
     through = np.ones(depth.shape, np.float32)
-    light = np.zeros_like(colour)
     start = np.zeros(depth.shape, np.float32)
+    layers = []
     for _ in range(LAYERS):
         triangle, barycentric, distance, alpha = cast_layer(start, depth)
         seen = triangle.numpy()
@@ -60,7 +68,15 @@ def blend(cast_layer, shade_layer, cards: Cards, depth: np.ndarray, colour: np.n
             break
         tint = (cards.tint[cards.faces[seen]] * barycentric.numpy()[..., None]).sum(-2)
         share = through * alpha.numpy() * (seen >= 0)
-        light += share[..., None] * shade_layer((triangle, barycentric, distance)) * tint
-        through -= share
+        layers.append(Layer((triangle, barycentric, distance), share, tint))
+        through = through - share
         start = np.where((seen >= 0) & (through > VISIBLE), distance.numpy(), np.inf).astype(np.float32)
-    return light + through[..., None] * colour, 1 - through * (1 - hit)
+    return layers, through
+
+
+def light_of(layers: list[Layer], shade_layer, shape: tuple[int, int]) -> np.ndarray:
+    """Linear light (h, w, 3) of `shape` that the cards send along the rays; shade_layer: hits → linear light (h, w, 3)."""
+    light = np.zeros((*shape, 3), np.float32)
+    for layer in layers:
+        light += layer.share[..., None] * shade_layer(layer.hits) * layer.tint
+    return light

@@ -22,7 +22,7 @@ from studio_avatar.errors import InvalidInputError, MissingDependencyError
 from studio_avatar.imaging.color import linear_to_srgb, srgb_to_linear
 from studio_avatar.imaging.native_logs import quiet_native_logs
 
-from .cards import VISIBLE, Cards, blend
+from .cards import VISIBLE, Cards, light_of, look_through
 from .normals import vertex_normals
 
 
@@ -303,17 +303,22 @@ def render_each(
     shadows = shape if cards is None else _build(wp, with_cards(mesh, cards), device)
     centre_hits = hits if supersample == 1 else _cast(wp, kernels, shape, camera, window, 1, device)
     geometry, hit = _geometry(centre_hits, camera, window), hits[0].numpy() >= 0
+    coverage = hit
+    if cards is not None:
+        card_shape = _build(wp, cards, device)
+        layers, through = _look_through(wp, cards, card_shape, camera, window, supersample, hits, device)
+        coverage = 1 - through * (1 - hit)
     rows = [[] for _ in textures]
     for light in lights:
         colours = _shade(
             wp, kernels, shadows, mesh, textures, camera, light, skin, hits, shadow_samples, seed, device
         )
+        if cards is not None:
+            of_cards = _light_of_cards(
+                wp, kernels, cards, card_shape, camera, light, layers, hit.shape, seed, device
+            )
+            colours = of_cards + through[..., None] * colours
         for row, colour in zip(rows, colours, strict=True):
-            coverage = hit
-            if cards is not None:
-                colour, coverage = _behind_cards(
-                    wp, kernels, cards, camera, window, supersample, light, hits, colour, seed, device
-                )
             rgb, alpha = _resolve(colour, coverage, camera, window, supersample)
             row.append(Rendering(_on_background(rgb, alpha, background, srgb), alpha, *geometry))
     return rows
@@ -425,11 +430,10 @@ def with_cards(mesh: TexturedMesh, cards: Cards) -> TexturedMesh:
     )
 
 
-def _behind_cards(wp, kernels, cards, camera, window, supersample, light, hits, colour, seed, device):
-    """-> linear light and coverage of every ray with the cards blended in front."""
+def _look_through(wp, cards, shape, camera, window, supersample, hits, device):
+    """What rays meet of the cards, in front of the mesh: `cards.look_through`."""
     from .card_kernels import cast_through
 
-    shape = _build(wp, cards, device)
     rays = _rays(wp, camera, window, supersample)
     place = (
         wp.array(np.ascontiguousarray(cards.uv, np.float32), dtype=wp.vec2, device=device),
@@ -454,16 +458,18 @@ def _behind_cards(wp, kernels, cards, camera, window, supersample, light, hits, 
         wp.launch(cast_through, dim=depth.shape, inputs=inputs, outputs=outputs, device=device)
         return outputs
 
+    return look_through(cast_layer, cards, along)
+
+
+def _light_of_cards(wp, kernels, cards, shape, camera, light, layers, like, seed, device) -> np.ndarray:
+    """Linear light of the cards along every ray, (h, w, 3); they cast no shadow on each other."""
     unshadowed = replace(light, lamps=tuple(replace(lamp, shadow=False) for lamp in light.lamps))
+    dull, rgb = Skin(specular=0.5, roughness=0.6), cards.texture[None, ..., :3]
 
-    def shade_layer(layer):
-        dull = Skin(specular=0.5, roughness=0.6)
-        rgb = cards.texture[..., :3]
-        return _shade(wp, kernels, shape, cards, rgb[None], camera, unshadowed, dull, layer, 1, seed, device)[
-            0
-        ]
+    def shade_layer(hits):
+        return _shade(wp, kernels, shape, cards, rgb, camera, unshadowed, dull, hits, 1, seed, device)[0]
 
-    return blend(cast_layer, shade_layer, cards, along, colour, hits[0].numpy() >= 0)
+    return light_of(layers, shade_layer, like)
 
 
 def _rays(wp, camera: Camera, window: _Window, supersample: int) -> list:

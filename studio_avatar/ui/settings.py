@@ -119,7 +119,7 @@ def taking_settings(function: Callable) -> Callable:
 
 
 def _parameter(setting: Setting) -> inspect.Parameter:
-    # Numbers need no default, which gradio takes from the component's value, and cannot have one before others without.
+    # Without a default where gradio takes it from the component's value; words come after one that may stay unset.
     unset = setting.default is None
     has_default = unset or setting.type is str
     return inspect.Parameter(
