@@ -110,6 +110,8 @@ class ToneConfig(BudgetConfig):
     cpu_bank_size: int = 32
     share: int = 16  # captures of one head
     start: str = ""  # folder of a trained network to go on from; empty: none
+    anchor_weight: float = 1.0  # with `start`: of staying with what it said of real portraits
+    anchor_size: int = 16  # portraits a step
     channels: tuple[int, ...] = (48, 80, 128, 160, 192)
     hidden: int = 320
     scene_dropout: float = 0.2  # share of samples that know nothing of the scene

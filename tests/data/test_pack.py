@@ -20,8 +20,8 @@ def test_what_is_packed_comes_out(tmp_path):
     networks = {"identity": {"a.weight": torch.tensor([0.5]), "a.count": torch.tensor(3)}, "features": {}}
     path = tmp_path / "pack.safetensors"
     size = write_pack(
-        path, studio=skins, augmented=[smooth], portraits=[], seen=[], light=light, transfer=texel_world.baked(),
-        masks=texel_world.masks(), networks=networks,
+        path, studio=skins, augmented=[smooth], portraits=[], seen=[], scenes=[], light=light,
+        transfer=texel_world.baked(), masks=texel_world.masks(), networks=networks,
     )  # fmt: skip
     assert size == path.stat().st_size
     pack = Pack(path)
@@ -50,13 +50,14 @@ def test_only_training_people_who_show_their_face_are_read(tmp_path):
     rgb = np.arange(4, dtype=np.uint8)[:, None, None, None].repeat(8, 1).repeat(8, 2).repeat(3, 3)
     seen = np.full((4, 8, 8), 255, np.uint8)
     seen[2] = 0
-    save_file({"rgb": rgb, "seen": seen}, tmp_path / "people.safetensors")
+    scene = np.arange(4, dtype=np.float32)[:, None].repeat(20, 1)
+    save_file({"rgb": rgb, "seen": seen, "scene": scene}, tmp_path / "people.safetensors")
     items = [
         {"id": str(i), "split": split} for i, split in enumerate(("train", "held_out", "train", "train"))
     ]
     (tmp_path / "people.json").write_text(json.dumps({"items": items}))
-    pictures, visibility = read_people(tmp_path / "people.safetensors", 10)
-    assert [int(picture[0, 0, 0]) for picture in pictures] == [0, 3]
+    pictures, visibility, scenes = read_people(tmp_path / "people.safetensors", 10)
+    assert [int(picture[0, 0, 0]) for picture in pictures] == [int(one[0]) for one in scenes] == [0, 3]
     assert all(one.shape == (256, 256) and one.min() == 255 for one in visibility)
     assert len(list(training_rows(tmp_path / "people.safetensors", "rgb", most=2))) == 2
 

@@ -49,7 +49,8 @@ def world(tmp_path_factory):
     seen[:, :12] = 0
     write_pack(
         folder / "pack.safetensors", studio=skins, augmented=skins[::-1], portraits=skins[:2], seen=[seen, seen],
-        light=light, transfer=texel_world.baked(), masks=texel_world.masks(), networks=networks,
+        scenes=np.full((2, 20), 0.5), light=light, transfer=texel_world.baked(), masks=texel_world.masks(),
+        networks=networks,
     )  # fmt: skip
     weights = folder / "weights"
     generator = StyleGAN2Generator(
@@ -132,6 +133,18 @@ def test_cover_is_killed_and_resumed(world, tmp_path, monkeypatch):
     assert same_weights(*(run / "cover_network" for run in runs))
     net = UNet2DModel.from_pretrained(runs[0] / "cover_network")
     assert net.config.sample_size * PATCH == 64 and net.conv_out.weight.abs().max() > 0
+
+
+def test_tone_that_goes_on_stays_with_what_it_said_of_portraits(world, tmp_path):
+    torch.manual_seed(0)
+    ToneEstimator(64, (8, 8, 8, 8, 8), 8).save_pretrained(tmp_path / "earlier")
+    options = tone.parse_options(given(world, tmp_path / "run", "--set", f"start={tmp_path / 'earlier'}"))
+    stage = tone.ToneStage(options, torch.device("cpu"))
+    assert stage.anchor.distance(stage.net, 4, Draw(0, "cpu")) < 1e-2  # flipped portraits differ a little
+    assert stage.step(Draw(0, "cpu"), 0.0)["anchor"] < 1e-2
+    with torch.no_grad():
+        stage.net.head[-1].bias += 1.0
+    assert 0.8 < stage.anchor.distance(stage.net, 4, Draw(0, "cpu")) < 1.3
 
 
 def test_one_family_of_light_can_be_left_out(world, tmp_path, monkeypatch):

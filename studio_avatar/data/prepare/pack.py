@@ -92,12 +92,23 @@ class Pack:
 
 
 def write_pack(
-    path: Path, *, studio, augmented, portraits, seen, light: dict, transfer: dict, masks, networks: dict
+    path: Path,
+    *,
+    studio,
+    augmented,
+    portraits,
+    seen,
+    scenes,
+    light: dict,
+    transfer: dict,
+    masks,
+    networks: dict,
 ) -> int:
     """Write the file.
 
     Args:
         studio, augmented, portraits: iterables of (H, H, 3) uint8 sRGB, one size each. seen: of the portraits, (S, S) uint8.
+        scenes: of the portraits, their `SceneStatistics.vector`.
         light: {"photographed", "photographed_held_out", "painted"}: (N, H, 2H, 3) radiance.
         transfer: arrays of `tools/bake_transfer.py`. networks: {"identity", "features"}: state dicts.
 
@@ -112,6 +123,7 @@ def write_pack(
         facts[name] = len(items)
         arrays[name] = np.concatenate([*items, np.zeros(0, np.uint8)])
         arrays[f"{name}_at"] = np.cumsum([0] + [len(item) for item in items]).astype(np.int64)
+    arrays["scenes"] = np.asarray(scenes, np.float32)
     arrays |= {name: np.minimum(radiance, BRIGHTEST).astype(np.float16) for name, radiance in light.items()}
     for name in ("normals", "bits"):
         arrays[f"{name}_z"] = np.frombuffer(zlib.compress(transfer[name].tobytes(), 9), np.uint8)
@@ -184,11 +196,11 @@ def read_light(folder: Path, painted: int) -> dict[str, np.ndarray]:
 
 
 def read_people(path: Path, most: int):
-    """Pictures and visibility of training people that show enough of their face, at most `most`."""
-    people = list(training_rows(path, "rgb", "seen", most=most))
-    people = [(rgb, seen) for rgb, seen in people if seen.mean() >= 255 * LEAST_SEEN]
-    small = [cv2.resize(seen, (SEEN_SIZE, SEEN_SIZE), interpolation=cv2.INTER_AREA) for _, seen in people]
-    return [rgb for rgb, _ in people], small
+    """Pictures, visibility and scenes of training people that show enough of their face, at most `most`."""
+    people = list(training_rows(path, "rgb", "seen", "scene", most=most))
+    people = [person for person in people if person[1].mean() >= 255 * LEAST_SEEN]
+    small = [cv2.resize(seen, (SEEN_SIZE, SEEN_SIZE), interpolation=cv2.INTER_AREA) for _, seen, _ in people]
+    return [rgb for rgb, _, _ in people], small, [scene for _, _, scene in people]
 
 
 def main(arguments=None) -> None:
@@ -214,13 +226,14 @@ def main(arguments=None) -> None:
     parser.add_argument("--painted", type=int, default=240, help="painted panoramas")
     options = parser.parse_args(arguments)
     prepared = options.prepared
-    portraits, seen = read_people(prepared / "people.safetensors", options.people)
+    portraits, seen, scenes = read_people(prepared / "people.safetensors", options.people)
     size = write_pack(
         options.out,
         studio=(rgb for (rgb,) in training_rows(prepared / "studio.safetensors", "rgb")),
         augmented=(rgb for (rgb,) in training_rows(prepared / "studio_augmented.safetensors", "rgb")),
         portraits=portraits,
         seen=seen,
+        scenes=scenes,
         light=read_light(options.data / "light", options.painted),
         transfer=dict(np.load(options.transfer)),
         masks=texel_masks(HeadModel.from_pretrained(options.head, subfolder="head"), MASK_SIZE),

@@ -291,7 +291,7 @@ def _person(job: Job, head) -> dict:
     ]
     photo = next(path for path in found if path.exists())
     phone = capture(photo, head, size=SMALL_SIZE, registrar=_REGISTRAR)
-    return _phone_arrays(phone, SMALL_SIZE)
+    return {**_phone_arrays(phone, SMALL_SIZE), "scene": phone.scene.vector}
 
 
 def _studio(job: Job, head) -> dict:
@@ -476,7 +476,7 @@ _MAKERS = {
 }
 _COLUMNS = {
     "portraits": ("rgb", "seen"),
-    "people": ("rgb", "seen"),
+    "people": ("rgb", "seen", "scene"),
     "studio": ("rgb",),
     "studio_augmented": ("rgb",),
     "views": ("rgb", "trust", "offset", "known"),

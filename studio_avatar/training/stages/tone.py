@@ -11,14 +11,17 @@ light, curve, and band of tone; it is printed as JSON and lies in RUN/table.json
 import json
 
 import torch
+import torch.nn.functional as F
 
 from studio_avatar.data.prepare.pack import Pack
 from studio_avatar.data.simulate.draw import Draw
 from studio_avatar.data.simulate.texel_light import FAMILIES, typology_angle
+from studio_avatar.errors import InvalidInputError
 from studio_avatar.models import ToneEstimator
 from studio_avatar.training import losses
 from studio_avatar.training.budget import Clock, batch_size, descend, pick_device, train_within
 from studio_avatar.training.config import ToneConfig
+from studio_avatar.training.datasets import to_float, to_mask
 from studio_avatar.training.loop import EMA, sheet
 from studio_avatar.training.options import BudgetOptions, budget_parser, parse_budget_options
 from studio_avatar.training.packed import make_simulator
@@ -39,8 +42,10 @@ class ToneStage:
         kinds, pack = ("augmented", "studio"), Pack(options.pack)
         self.simulator = make_simulator(pack, kinds, config.resolution, bank_size, device, config.share)
         torch.manual_seed(config.seed)
+        self.anchor = None
         if config.start:
             self.net = ToneEstimator.from_pretrained(config.start).float().to(device).train()
+            self.anchor = Anchor(pack, self.net)
         else:
             self.net = ToneEstimator(config.resolution, config.channels, config.hidden).to(device)
             self._fill_buffers()
@@ -68,8 +73,13 @@ class ToneStage:
         mean, log_variance = self.net(made.phone, made.visibility, made.scene * known)
         error = mean - truth
         loss = losses.gaussian_nll(mean, log_variance, truth) + self.config.l1_weight * error.abs().mean()
+        measured = {"error": (error.detach() * self.net.lab_std).norm(dim=1).mean()}
+        if self.anchor:
+            left = self.anchor.distance(self.net, self.config.anchor_size, draw)
+            loss = loss + self.config.anchor_weight * left
+            measured["anchor"] = left.detach()
         descend(self.optimizers["net"], loss)
-        return {"loss": loss.detach(), "error": (error.detach() * self.net.lab_std).norm(dim=1).mean()}
+        return {"loss": loss.detach(), **measured}
 
     def preview(self):
         """Captures of the table, their visibility and their studio textures."""
@@ -101,6 +111,37 @@ class ToneStage:
                     camera = "held-out curve" if held_out_curve else "training's curves"
                     rows[f"{family}, {camera}, scene {'told' if scene_known else 'unknown'}"] = row
         return rows
+
+
+class Anchor:
+    """What a trained estimator says of the pack's portraits, to be kept.
+
+    phone: (N, 3, R, R) uint8. visibility: (N, 1, R, R) uint8. scene: (N, 20). said: (N, 3) its normalized answers.
+    """
+
+    @torch.no_grad()
+    def __init__(self, pack: Pack, net: ToneEstimator):
+        """Raises:
+        InvalidInputError: the pack has no scenes of portraits.
+        """
+        side, device = net.config.resolution, net.lab_mean.device
+        self.phone = pack.images("portraits", side).to(device)
+        self.visibility = pack.images("seen", side)[:, None].to(device)
+        self.scene = pack.tensor("scenes").to(device)
+        if not len(self.phone) == len(self.scene) > 0:
+            raise InvalidInputError(
+                "The packed file has no scenes of portraits: pack it again, or leave out start."
+            )
+        rows = zip(self.phone.split(32), self.visibility.split(32), self.scene.split(32), strict=True)
+        self.said = torch.cat([net(to_float(phone), to_mask(seen), scene)[0] for phone, seen, scene in rows])
+
+    def distance(self, net, count: int, draw: Draw):
+        """Mean square of how far `net` is from it on `count` random portraits, each flipped or not."""
+        rows = draw.rows(len(self.phone), count).to(self.phone.device)
+        flipped = draw.chance(0.5, count).view(-1, 1, 1, 1)
+        phone, visibility = to_float(self.phone[rows]), to_mask(self.visibility[rows])
+        phone, visibility = (torch.where(flipped, m.flip(-1), m) for m in (phone, visibility))
+        return F.mse_loss(net(phone, visibility, self.scene[rows])[0], self.said[rows])
 
 
 def error_row(lab, std, truth) -> dict:
