@@ -145,10 +145,10 @@ def _wire(page: _Page) -> None:
     outputs.pack.click(_packer(page), outputs.more_files, **watching)
     form = [inputs.video, inputs.photos, inputs.tabs, inputs.source]
     for name, path in page.examples.named().items():
-        actions.examples[name].click(
-            _example(page, path, create=name != "weak"), settings,
-            outputs=[*form, *page.shown()], **WATCHING,
-        )  # fmt: skip
+        # Apart, because gradio's page applies what a generator yields next to the very object that a field holds: a field
+        # filled by a handler that goes on yielding was sent back half changed when the page was slow.
+        actions.examples[name].click(_form_filler(page, path), outputs=form, **QUIET)
+        actions.examples[name].click(_example(page, path, create=name != "weak"), settings, **watching)
     actions.cancel.click(_canceller(page), outputs=page.shown(), **QUIET)
 
 
@@ -211,16 +211,24 @@ def pack_settings(chosen: list[str]) -> ExportSettings:
     return ExportSettings(also=tuple(name for name in FORMATS if name in chosen), **flags)
 
 
-def _example(page: _Page, path: Path, create: bool) -> Callable:
-    """The handler of an example's button: fills the form, and checks the capture or makes its avatar."""
+def _form_filler(page: _Page, path: Path) -> Callable[[], dict]:
+    """The handler that shows an example in the form, as if it had been uploaded."""
     inputs = page.inputs
+    tab, field, value = ("video", inputs.video, str(path))
+    if path in page.examples.people:
+        tab, field, value = ("photos", inputs.photos, [str(path)])
+
+    def fill() -> dict:
+        return {field: value, inputs.tabs: gr.Tabs(selected=tab), inputs.source: tab}
+
+    return fill
+
+
+def _example(page: _Page, path: Path, create: bool) -> Callable:
+    """The handler of an example's button: checks the capture or makes its avatar."""
 
     def show(request: gr.Request, *values):
-        visitor, settings = page.visitors.of(request.session_hash), inputs.settings.chosen(values)
-        tab, field, value = ("video", inputs.video, str(path))
-        if path in page.examples.people:
-            tab, field, value = ("photos", inputs.photos, [str(path)])
-        yield {field: value, inputs.tabs: gr.Tabs(selected=tab), inputs.source: tab}
+        visitor, settings = page.visitors.of(request.session_hash), page.inputs.settings.chosen(values)
         if create:
             begin = lambda: page.work.create(visitor, [str(path)], settings)  # noqa: E731
         else:

@@ -61,7 +61,7 @@ class StandInService(AvatarService):
         for name in names:
             report(StageProgress(name, 0.2))
             while self.held:
-                time.sleep(0.05)
+                time.sleep(0.3)  # as often as real work reports
                 report(StageProgress(name, 0.2))
             report(StageProgress(name, 1.0))
 
