@@ -1,7 +1,7 @@
 """The page: its layout and the wires from its components to what visitors ask for."""
 
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import gradio as gr
@@ -42,6 +42,7 @@ CHECKED = {
     "fair": "This will work. The advice below would make it better.",
     "poor": "This capture is weak: film again with the advice below, or go on anyway.",
 }
+TONE_FIRST = "First choose the skin tone: this capture does not show it."
 DONE = "Done. Turn the head, move its light, drag the divider."
 PACKED = "The files are made: see More files."
 STOPPED = "Stopped. Your files go when you close the page."
@@ -140,7 +141,7 @@ def _wire(page: _Page) -> None:
     for field in (inputs.camera, inputs.video, inputs.photos):
         field.change(_checker(page), [*inputs.captures(), size], **watching)
     settings = inputs.settings.components()
-    actions.create.click(_creator(page), [*inputs.captures(), *settings], **watching)
+    actions.create.click(_creator(page), [*inputs.captures(), outputs.tone_answer, *settings], **watching)
     outputs.correct_tone.click(_corrector(page), outputs.tone_correction, **watching)
     outputs.pack.click(_packer(page), outputs.more_files, **watching)
     form = [inputs.video, inputs.photos, inputs.tabs, inputs.source]
@@ -178,10 +179,16 @@ def _checker(page: _Page) -> Callable:
 
 
 def _creator(page: _Page) -> Callable:
-    def create(request: gr.Request, camera, video, photos, source, *values):
+    def create(request: gr.Request, camera, video, photos, source, tone, *values):
         visitor = page.visitors.of(request.session_hash)
         paths = _capture_of(camera, video, photos, source) or visitor.paths
         settings = page.inputs.settings.chosen(values)
+        if settings.skin_tone is None and _tone_question(visitor) and visitor.check.paths == tuple(paths):
+            if tone is None:
+                run = visitor.job and visitor.job.number
+                yield {page.outputs.status: presentation.notice(TONE_FIRST, "problem", run, "tone")}
+                return
+            settings = replace(settings, skin_tone=tone)
         yield from _started(page, visitor, lambda: page.work.create(visitor, paths, settings))
 
     return create
@@ -294,6 +301,14 @@ def _all_of(page: _Page, visitor: Visitor) -> dict:
     return _updates(page, visitor, set(_sections(visitor)))
 
 
+def _tone_question(visitor: Visitor) -> str | None:
+    """What is asked before an avatar is made of the capture that was looked at last."""
+    check, result = visitor.check, visitor.result
+    if check is None or (result is not None and result.paths == check.paths):
+        return None
+    return presentation.tone_question(check.findings)
+
+
 def _sections(visitor: Visitor) -> dict[str, Hashable]:
     """What decides on each part of the page; a part is sent again when this changes."""
     previews = tuple(visitor.previews.items()) if visitor.working else ()
@@ -301,6 +316,7 @@ def _sections(visitor: Visitor) -> dict[str, Hashable]:
         "status": _status(visitor),
         "welcome": bool(visitor.check or visitor.result or previews),
         "previews": previews,
+        "question": (_tone_question(visitor), visitor.check and visitor.check.sheet),
         "check": visitor.check and visitor.check.sheet,
         "result": visitor.result and visitor.result.archive,
         "pack": visitor.pack,
@@ -318,6 +334,12 @@ def _updates(page: _Page, visitor: Visitor, names: set[str]) -> dict:
         updates[outputs.welcome] = gr.HTML(visible=not _sections(visitor)["welcome"])
     if "previews" in names:
         updates |= _preview_updates(outputs, visitor)
+    if "question" in names:
+        question = _tone_question(visitor)
+        updates[outputs.ask_tone] = gr.Column(visible=question is not None)
+        updates[outputs.tone_question] = presentation.notice(question or "")
+        if visitor.job and visitor.job.goal == "check":  # of another capture, perhaps of another person
+            updates[outputs.tone_answer] = gr.Radio(value=None)
     if "check" in names:
         updates |= _check_updates(outputs, visitor)
     if "result" in names:

@@ -9,6 +9,7 @@ from studio_avatar.results.settings import SETTINGS
 
 from . import presentation
 from .settings import SettingControls, setting_control, setting_controls
+from .tones import tone_choice
 
 PHOTO_TYPES = ["image", ".heic", ".heif"]
 CAPTURE_HEIGHT = 300
@@ -98,6 +99,9 @@ class Outputs:
     status: gr.HTML
     previews: gr.HTML
     welcome: gr.HTML
+    ask_tone: gr.Column
+    tone_question: gr.HTML
+    tone_answer: gr.Radio
     check_group: gr.Column
     check_card: gr.HTML
     check_pictures: gr.HTML
@@ -109,6 +113,7 @@ class Outputs:
     head_file: gr.DownloadButton
     archive_file: gr.DownloadButton
     tones: gr.HTML
+    tone_dots: gr.Radio
     tone_correction: gr.Slider
     correct_tone: gr.Button
     account: gr.HTML
@@ -167,6 +172,9 @@ def output_column() -> Outputs:
     status = gr.HTML(presentation.notice(READY), elem_id="status")
     previews = gr.HTML(elem_id="previews", visible=False)
     welcome = gr.HTML(presentation.welcome(WELCOME_PICTURE), elem_id="welcome")
+    with gr.Column(visible=False, elem_id="ask-tone") as ask_tone:
+        tone_question = gr.HTML()
+        tone_answer = tone_choice("tone-answer", "Which is closest?")
     with gr.Row(visible=False, elem_id="downloads") as downloads:
         texture_file, head_file, archive_file = (
             gr.DownloadButton(label, interactive=False, size="md", min_width=140, elem_id=name)
@@ -181,13 +189,14 @@ def output_column() -> Outputs:
                 compare = gr.HTML(elem_id="compare")
             with gr.Column(min_width=280, scale=4):
                 tones = gr.HTML(elem_id="tones")
-                tone = SETTINGS["skin_tone"]
+                tone_dots = tone_choice("tone-dots", "Not your tone?")
                 tone_correction = setting_control(
-                    tone,
-                    label="Not your tone?",
-                    info="−60 is dark, 65 very light.",
-                    elem_id="tone-correction",
-                )
+                    SETTINGS["skin_tone"], label="Finer", info="−60 is dark, 65 very light.", elem_id="tone-correction"
+                )  # fmt: skip
+                tone_dots.input(
+                    lambda degrees: degrees, tone_dots, tone_correction, queue=False, show_progress="hidden",
+                    api_visibility="private",
+                )  # fmt: skip
                 correct_tone = gr.Button("Make it again in this tone", size="md", elem_id="correct-tone")
                 account = gr.HTML(elem_id="account")
                 with gr.Accordion("More files", open=False, elem_id="more"):
@@ -206,7 +215,7 @@ def output_column() -> Outputs:
             with gr.Column(min_width=300, scale=5):
                 check_pictures = gr.HTML(elem_id="check-pictures")
     return Outputs(
-        status, previews, welcome, check_group, check_card, check_pictures, result_group, head, compare, downloads,
-        texture_file, head_file, archive_file, tones, tone_correction, correct_tone, account,
-        more_files, pack, pack_file,
+        status, previews, welcome, ask_tone, tone_question, tone_answer, check_group, check_card, check_pictures,
+        result_group, head, compare, downloads, texture_file, head_file, archive_file, tones, tone_dots, tone_correction,
+        correct_tone, account, more_files, pack, pack_file,
     )  # fmt: skip

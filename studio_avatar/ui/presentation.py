@@ -67,7 +67,7 @@ def welcome(picture: Path) -> str:
 def notice(text: str, kind: str = "quiet", run: int | None = None, phase: str = "") -> str:
     """One line of HTML for the status panel; `kind` is "quiet", "waiting", "done" or "problem".
 
-    run, phase: of which run, and how far it is: "work", "check", "result" or "failed". static/page.js brings what
+    run, phase: of which run, and how far it is: "work", "check", "tone", "result" or "failed". static/page.js brings what
     there is to see in a new phase into view.
     """
     role = "alert" if kind == "problem" else "status"
@@ -124,6 +124,11 @@ def capture_card(findings: dict) -> str:
         f'{better}<p class="frames">{html.escape(pictures_used(findings))}</p></section>'
         f"<details><summary>What was measured</summary>{findings_list(findings)}</details>"
     )
+
+
+def tone_question(findings: dict) -> str | None:
+    """Why a capture says nothing of the skin's tone, as a sentence that asks for it; None where it does."""
+    return next((f["advice"] for f in findings["findings"] if f["name"] == "skin_tone_known"), None)
 
 
 def pictures_used(findings: dict) -> str:

@@ -135,11 +135,13 @@ def page_arguments(demo, service, examples) -> dict:
     """What `launch` is called with, wherever and for whomever the page is served."""
     from .examples import thumbnail_css
     from .theme import studio_theme
+    from .tones import tone_css
 
+    style = (STATIC / "page.css").read_text(), thumbnail_css(examples), tone_css()
     return {
         "app_kwargs": app_arguments(service, demo),
         "theme": studio_theme(),
-        "css": f"{(STATIC / 'page.css').read_text()}\n{thumbnail_css(examples)}",
+        "css": "\n".join(style),
         "head": _head(),
         "ssr_mode": False,
         "footer_links": ["api"],

@@ -41,7 +41,7 @@ class Phone:
 class StandInService(AvatarService):
     """Works as fast as it can, and stays in its first stage while it is `held`.
 
-    Captures whose name has "weak" in it are weak, those with "nobody" fail.
+    Captures whose name has "weak" in it are weak, those with "grey" say nothing of the skin's tone, those with "nobody" fail.
     """
 
     def __init__(self, sessions: SessionFolders, made: Path):
@@ -74,8 +74,10 @@ class StandInService(AvatarService):
         weak = "weak" in name
         finding = {"name": "sharpness", "value": 0.2 if weak else 0.7, "unit": "0-1", "threshold": 0.5,
                    "verdict": "poor" if weak else "good", "advice": "Hold still." if weak else ""}  # fmt: skip
+        tone = {"name": "skin_tone_known", "value": 0.0, "unit": "", "threshold": 1.0, "verdict": "fair",
+                "advice": "The pictures have no color: choose the skin tone."}  # fmt: skip
         findings = {"verdict": finding["verdict"], "frames_used": 8, "frames_sampled": 10,
-                    "frames_rejected": {"blurred": 2}, "findings": [finding],
+                    "frames_rejected": {"blurred": 2}, "findings": [finding, *([tone] if "grey" in name else [])],
                     "advice": [finding["advice"]] if weak else []}  # fmt: skip
         pictures = [folder / f"{name}.png" for name in ("sheet", "phone_texture", "provenance")]
         return CaptureCheck(tuple(paths), Phone(size), findings, 0.7, *pictures)

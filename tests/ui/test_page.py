@@ -306,3 +306,24 @@ def test_an_error_is_one_toast_and_stays_in_the_panel(visit, tmp_path):
     page.locator(".toast-body.error").wait_for()
     assert page.locator(".toast-body").count() == 1
     assert status_is_in_view(page)
+
+
+def test_a_capture_without_color_asks_for_the_skin_tone_first(visit, stand_in, tmp_path):
+    page = visit(**PHONE)
+    film = tmp_path / "grey.mp4"
+    film.write_bytes(WEAK_CAPTURE.read_bytes())
+    page.get_by_role("tab", name="Video").click()
+    page.locator("#video input[type=file]").set_input_files(film)
+    wait_for(page, "good capture")
+    sync_api.expect(page.locator("#ask-tone")).to_contain_text("no color: choose the skin tone")
+
+    created = len(stand_in.service.created)
+    press(page, "#create")
+    wait_for(page, "First choose the skin tone")
+    top, bottom = top_and_bottom(page, "#ask-tone")
+    assert len(stand_in.service.created) == created and 0 <= top < bottom <= page.viewport_size["height"]
+    page.get_by_text("Brown", exact=True).first.click()
+    press(page, "#create")
+    wait_for(page, "Done.")
+    assert [settings.skin_tone for _, settings in stand_in.service.created[created:]] == [-10]
+    assert not page.locator("#ask-tone").is_visible()  # the result says what the tone is, and takes another

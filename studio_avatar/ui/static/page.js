@@ -8,7 +8,7 @@ const running = () => document.querySelector("#status [data-phase=work]");
 // ---- into view: the status at the click, later what came of it
 
 const STARTERS = "#create, #cancel, #correct-tone, #pack, #examples button";
-const PLACES = { work: "status", failed: "status", check: "check", result: "head", files: "more" };
+const PLACES = { work: "status", failed: "status", check: "check", tone: "ask-tone", result: "head", files: "more" };
 
 function show(id, behavior = "smooth") {
   const element = document.getElementById(id);
