@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import statistics
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -11,12 +12,13 @@ from studio_avatar.imaging.files import write_atomically
 
 @dataclass(frozen=True)
 class Column:
-    """One metric: its key in the rows, its heading, its decimals, and which way is better."""
+    """One metric: its key in the rows, its heading, its decimals, which way is better, and what stands for all items."""
 
     key: str
     heading: str
     decimals: int = 2
     better: str = ""  # "higher", "lower" or "" for neither
+    of_all: str = "mean"  # or "median", which a few odd items do not move
 
 
 @dataclass
@@ -39,8 +41,9 @@ class Table:
             row.setdefault(key, []).append(float(value))
 
     def means(self, method: str) -> dict[str, float]:
-        """Mean of each column over the items that have it, in the columns' order."""
-        return {column.key: finite_mean(self.rows[method].get(column.key, [])) for column in self.columns}
+        """Mean (or median) of each column over the items that have it, in the columns' order."""
+        values = self.rows[method]
+        return {column.key: AVERAGES[column.of_all](values.get(column.key, [])) for column in self.columns}
 
     def to_markdown(self) -> str:
         """A Markdown section; the best value of each column is bold."""
@@ -92,6 +95,15 @@ def finite_mean(values: list[float]) -> float:
     """Mean of the finite values; NaN when there is none."""
     finite = [value for value in values if math.isfinite(value)]
     return sum(finite) / len(finite) if finite else float("nan")
+
+
+def finite_median(values: list[float]) -> float:
+    """Median of the finite values; NaN when there is none."""
+    finite = [value for value in values if math.isfinite(value)]
+    return statistics.median(finite) if finite else float("nan")
+
+
+AVERAGES = {"mean": finite_mean, "median": finite_median}
 
 
 def write_report(

@@ -180,6 +180,14 @@ def test_report_marks_the_best_and_leaves_out_what_was_not_measured(tmp_path):
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["e.json", "e.md"]
 
 
+def test_a_median_is_not_moved_by_one_odd_item():
+    table = Table("Detail", "", (Column("energy", "energy"), Column("same", "same", of_all="median")))
+    for value in (1.0, 2.0, 90.0, math.nan):
+        table.add("ours", {"energy": value, "same": value})
+    assert table.means("ours") == {"energy": 31.0, "same": 2.0}
+    assert Table.from_dict(table.to_dict()).means("ours") == table.means("ours")
+
+
 @pytest.fixture(scope="module")
 def tiny_pipeline():
     """The real pipeline on untrained networks of 32 texels and a head that is one square of face and ears."""
