@@ -41,7 +41,7 @@ class Phone:
 class StandInService(AvatarService):
     """Works as fast as it can, and stays in its first stage while it is `held`.
 
-    Captures whose name has "weak" in it are weak, those with "grey" say nothing of the skin's tone, those with "nobody" fail.
+    Captures whose name has "weak" in it are weak, those with "grey" do not show the skin's tone, those with "nobody" fail.
     """
 
     def __init__(self, sessions: SessionFolders, made: Path):

@@ -8,7 +8,6 @@ import pytest
 from helpers.demo_server import (
     CHROMIUM,
     GOOD_CAPTURE,
-    WEAK_CAPTURE,
     fake_camera,
     launch_chromium,
     running_server,
@@ -25,7 +24,7 @@ sync_api = pytest.importorskip(
 pytestmark = pytest.mark.browser
 
 PATIENCE_MS = 240_000  # a busy machine
-DESKTOP, PHONE = {"width": 1000, "height": 700}, {"width": 360, "height": 740}
+DESKTOP = {"width": 1000, "height": 700}
 STOP_SECONDS, LEAVE_SECONDS = 2.0, 20.0
 
 
@@ -45,7 +44,7 @@ def chromium(tmp_path_factory):
 
 @pytest.fixture
 def visit(chromium, server):
-    """Opens the page as a visitor of their own; notes requests to anyone else, and the session's files."""
+    """Opens the page as a visitor of their own; notes requests to anyone else."""
     contexts, strangers = [], []
 
     def open_page(viewport=DESKTOP):
@@ -55,15 +54,8 @@ def visit(chromium, server):
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(PATIENCE_MS)
-        page.files = set()
-
-        def note(request):
-            if not request.url.startswith((server.url, "data:", "blob:")):
-                strangers.append(request.url)
-            if "/file=" in request.url and "session-" in request.url:
-                page.files.add(request.url)
-
-        page.on("request", note)
+        page.on("request", lambda request: strangers.append(request.url)
+                if not request.url.startswith((server.url, "data:", "blob:")) else None)  # fmt: skip
         page.goto(server.url)
         page.wait_for_selector("#create")
         return page
@@ -212,49 +204,3 @@ def test_the_camera_is_guided_recorded_and_checked(visit):
     page.get_by_label("start recording").click()  # gradio's button keeps its name while it records
     page.wait_for_selector("#check-card .card")
     assert not guide.is_visible()
-
-
-def test_two_visitors_never_see_each_others_files(visit, server):
-    import httpx
-
-    first, second = visit(), visit(PHONE)
-    upload(first, WEAK_CAPTURE)
-    first.wait_for_selector("#status .running .bar")
-    upload(second, WEAK_CAPTURE)
-    second.locator("#status").get_by_text("1 before you").wait_for()  # one is looked at at a time
-    for page in (first, second):
-        page.wait_for_selector("#check-card .card")
-        page.locator("#check-pictures img").last.wait_for()
-    assert first.files and second.files and not first.files & second.files
-    assert all(httpx.get(address).status_code == 200 for address in first.files | second.files)
-    shown = second.content()
-    assert not any(address.split("/file=")[1] in shown for address in first.files)
-    first.close()
-    deadline = time.monotonic() + 30
-    while (
-        any(httpx.get(address).status_code == 200 for address in first.files) and time.monotonic() < deadline
-    ):
-        time.sleep(0.5)
-    assert all(httpx.get(address).status_code == 403 for address in first.files)
-    assert all(httpx.get(address).status_code == 200 for address in second.files)
-    second_fits_a_phone(second)
-
-
-def second_fits_a_phone(page):
-    """Nothing is wider than a phone, and the check's text is large enough to read."""
-    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    assert picture_of(page.locator("#check-card .card")).std() > 5
-    sizes = page.locator("#check-card :is(p, li, dd)").evaluate_all(
-        "all => all.map(one => parseFloat(getComputedStyle(one).fontSize))"
-    )
-    assert min(sizes) >= 12
-
-
-def test_the_keyboard_reaches_everything_that_can_be_used(visit):
-    page = visit()
-    reached = set()
-    for _ in range(40):
-        page.keyboard.press("Tab")
-        reached.add(page.evaluate("document.activeElement.id || document.activeElement.textContent.trim()"))
-    assert {"Camera", "create", "example-good", "example-weak"} <= reached
-    assert any(name.startswith("Settings") for name in reached)

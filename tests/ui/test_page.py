@@ -327,3 +327,50 @@ def test_a_capture_without_color_asks_for_the_skin_tone_first(visit, stand_in, t
     wait_for(page, "Done.")
     assert [settings.skin_tone for _, settings in stand_in.service.created[created:]] == [-10]
     assert not page.locator("#ask-tone").is_visible()  # the result says what the tone is, and takes another
+
+
+def test_two_visitors_never_see_each_others_files(visit):
+    import httpx
+
+    first, second = visit(**DESKTOP), visit(**PHONE)
+    for page in (first, second):
+        page.files = set()
+        page.on("request", lambda request, files=page.files: files.add(request.url)
+                if "/file=" in request.url and "session-" in request.url else None)  # fmt: skip
+        page.get_by_role("tab", name="Video").click()
+        page.locator("#video input[type=file]").set_input_files(WEAK_CAPTURE)
+        page.wait_for_selector("#check-card .card")
+        page.locator("#check-pictures img").last.wait_for()
+    assert first.files and second.files and not first.files & second.files
+    assert all(httpx.get(address).status_code == 200 for address in first.files | second.files)
+    shown = second.content()
+    assert not any(address.split("/file=")[1] in shown for address in first.files)
+    first.close()
+    deadline = time.monotonic() + 30
+    while (
+        any(httpx.get(address).status_code == 200 for address in first.files) and time.monotonic() < deadline
+    ):
+        time.sleep(0.5)
+    assert all(httpx.get(address).status_code == 403 for address in first.files)
+    assert all(httpx.get(address).status_code == 200 for address in second.files)
+    second_fits_a_phone(second)
+
+
+def second_fits_a_phone(page):
+    """Nothing is wider than a phone, and the check's text is large enough to read."""
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["viewport"]["width"]
+    assert picture_of(page.locator("#check-card .card")).std() > 5
+    sizes = page.locator("#check-card :is(p, li, dd)").evaluate_all(
+        "all => all.map(one => parseFloat(getComputedStyle(one).fontSize))"
+    )
+    assert min(sizes) >= 12
+
+
+def test_the_keyboard_reaches_everything_that_can_be_used(visit):
+    page = visit()
+    reached = set()
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.id || document.activeElement.textContent.trim()"))
+    assert {"Camera", "create", "example-good", "example-weak"} <= reached
+    assert any(name.startswith("Settings") for name in reached)
