@@ -1,12 +1,15 @@
 """The list of SHA-256 sums that is part of a weights repository, in the form that `sha256sum -c` reads."""
 
 import hashlib
+import os
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from studio_avatar.errors import WeightsError
 from studio_avatar.imaging.files import write_atomically
 
 CHECKSUMS_FILE = "SHA256SUMS"
+VERIFY_VARIABLE = "STUDIO_AVATAR_VERIFY"
 # The card may be edited on the Hub's web page; no program reads it or the Hub's own file.
 UNLISTED = {CHECKSUMS_FILE, "README.md", ".gitattributes"}
 
@@ -51,6 +54,26 @@ def read_checksums(folder: Path) -> dict[str, str]:
             )
         sums[name] = digest
     return sums
+
+
+def verify_folder(folder: Path, components: Iterable[str]) -> None:
+    """What a folder's list names in the subfolders `components` is what lies there; nothing is deleted.
+
+    A folder without a list, as training writes it, is taken as it is, and so is every folder where `VERIFY_VARIABLE` is 0.
+
+    Raises:
+        WeightsError: a file differs from its sum, or the list is none.
+    """
+    if os.environ.get(VERIFY_VARIABLE) == "0" or not (folder / CHECKSUMS_FILE).is_file():
+        return
+    wanted = set(components)
+    for name, expected in read_checksums(folder).items():
+        path = folder / name
+        if PurePosixPath(name).parts[0] in wanted and path.is_file() and sha256(path) != expected:
+            raise WeightsError(
+                f"'{path}' is not the file that {CHECKSUMS_FILE} lists: it is damaged: load the weights again. If you "
+                f"changed it, set {VERIFY_VARIABLE}=0, or list it with `python -m studio_avatar.hub code --out {folder}`."
+            )
 
 
 def is_inside(name: str) -> bool:

@@ -21,6 +21,7 @@ from studio_avatar.models import (
     ToneEstimator,
 )
 
+from .checksums import verify_folder
 from .download import INDEX_FILE, download_weights
 from .variants import component_variants
 
@@ -53,6 +54,8 @@ def load(cls, source, variant=None, dtype=None, torch_dtype=None, device_map=Non
     if not folder.is_dir():
         download = {name: value for name, value in options.items() if name in DOWNLOAD_OPTIONS}
         folder = download_weights(str(source), variant=variant, **download)
+    else:
+        verify_folder(folder, [name for name in names if name not in given])
     index = _read_index(cls, folder, [name for name in names if name not in given])
     variants = component_variants(_weight_paths(folder), variant)
     parts = {

@@ -1,12 +1,21 @@
 """The SHA-256 list of a repository comes from a stranger: nothing outside its snapshot is read, named or deleted."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from studio_avatar.errors import WeightsError
+from studio_avatar.pipeline.studio_texture_pipeline import StudioTexturePipeline
 from studio_avatar.weights import download
-from studio_avatar.weights.checksums import CHECKSUMS_FILE, is_inside, read_checksums, sha256
+from studio_avatar.weights.checksums import (
+    CHECKSUMS_FILE,
+    VERIFY_VARIABLE,
+    is_inside,
+    read_checksums,
+    sha256,
+    verify_folder,
+)
 
 WRONG = "0" * 64
 
@@ -77,3 +86,20 @@ def test_a_right_list_is_read(tmp_path):
     digest = sha256(tmp_path / "a.json")
     (tmp_path / CHECKSUMS_FILE).write_text(f"{digest}  a.json\n")
     assert read_checksums(tmp_path) == {"a.json": digest}
+
+
+def test_a_flipped_byte_of_a_local_folder_is_named(tmp_path, monkeypatch):
+    weights = Path(__file__).resolve().parents[2] / "weights_card"
+    for path in weights.iterdir():
+        if path.name != "tone_estimator":
+            (tmp_path / path.name).symlink_to(path)
+    shutil.copytree(weights / "tone_estimator", tmp_path / "tone_estimator")
+    file = next((tmp_path / "tone_estimator").glob("*.safetensors"))
+    data = bytearray(file.read_bytes())
+    data[-3] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(WeightsError, match=f"tone_estimator/{file.name}' is not the file"):
+        StudioTexturePipeline.from_pretrained(tmp_path)
+    verify_folder(tmp_path, ["encoder"])  # what is not loaded does not matter
+    monkeypatch.setenv(VERIFY_VARIABLE, "0")
+    verify_folder(tmp_path, ["tone_estimator"])
