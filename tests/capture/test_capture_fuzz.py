@@ -20,3 +20,10 @@ def test_damaged_files_are_read_or_refused(tmp_path, name):
         assert seconds < 10.0
         if kind == "refused":
             assert value.endswith(".") and "\n" not in value and path.name in value
+
+
+def test_an_avif_without_its_picture_is_refused_with_a_sentence(tmp_path):
+    whole, empty = ORIGINALS["photo.avif"](tmp_path / "photo.avif"), tmp_path / "empty.avif"
+    empty.write_bytes(whole.read_bytes().replace(b"iloc", b"xxxx"))  # Pillow's reader raises RuntimeError
+    [(kind, sentence, _)] = read_apart([empty])
+    assert kind == "refused" and sentence.startswith("empty.avif")

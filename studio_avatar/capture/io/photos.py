@@ -77,12 +77,14 @@ def open_picture(path: Path):
 
 
 def _file_of_any_size(path: Path, formats: list[str]):
-    """`Image.open`, which asks a limit of the whole module."""
+    """`Image.open`, which asks a limit of the whole module; its readers' own errors are OSErrors here."""
     from PIL import Image
 
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PHOTO_PIXELS
     try:
         return Image.open(path, formats=formats)
+    except RuntimeError as error:  # AVIF without a picture in it
+        raise OSError(str(error)) from error
     finally:
         Image.MAX_IMAGE_PIXELS = limit
 
