@@ -29,6 +29,7 @@ from .layout import (
 )
 from .service import AvatarService
 from .sessions import KEEP_SECONDS, SWEEP_SECONDS
+from .shares import address_of
 from .visitors import Visitor, Visitors
 from .work import Work
 
@@ -160,7 +161,9 @@ def _resumer(page: _Page) -> Callable:
     """A page was loaded, perhaps again: show what its visitor has, and go on watching a run."""
 
     def resume(secret: str, request: gr.Request):
-        visitor = page.visitors.enter(request.session_hash, secret)
+        headers = {name.lower().encode(): value.encode() for name, value in request.headers.items()}
+        address = address_of(headers, request.client.host if request.client else "")
+        visitor = page.visitors.enter(request.session_hash, secret, address)
         yield from _watched(page, visitor, toast=False)
 
     return resume

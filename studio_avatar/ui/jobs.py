@@ -12,13 +12,14 @@ from studio_avatar.errors import StudioAvatarError
 
 from .progress import Pace, RunProgress
 from .sentences import user_sentence
+from .shares import MOST_RUNS, TOO_MANY_RUNS
 from .worker import HEARTBEAT_SECONDS, Done, StageProgress, Update
 
 FULL = "Too many people are waiting at the moment: please try again in a few minutes."
 
 
 class QueueFullError(StudioAvatarError):
-    """As many runs wait as may; the message is for the user."""
+    """As many runs wait as may, of all visitors or of this one; the message is for the user."""
 
 
 @dataclass(frozen=True)
@@ -52,15 +53,17 @@ class Lane:
         """Whether something runs."""
         return bool(self._tickets)
 
-    def in_turn(self, expected: float, run: Callable[[], Iterator]) -> Iterator[Update | Waiting | Done]:
+    def in_turn(
+        self, expected: float, run: Callable[[], Iterator], owner: str = ""
+    ) -> Iterator[Update | Waiting | Done]:
         """Yield `Waiting` twice a second until it is this run's turn, then what `run()` yields; closing leaves the queue.
 
         Args:
-            expected: how long the run takes on the reference machine [s].
+            expected: how long the run takes on the reference machine [s]. owner: the address it is for; "" is everybody's.
         Raises:
-            QueueFullError: as many wait as may.
+            QueueFullError: as many wait as may, or as many of this owner.
         """
-        with self._ticket(expected) as ticket:
+        with self._ticket(expected, owner) as ticket:
             while (waiting := self._wait(ticket)) is not None:
                 yield waiting
             ticket.began = time.monotonic()
@@ -68,9 +71,11 @@ class Lane:
                 yield from updates
 
     @contextmanager
-    def _ticket(self, expected: float) -> Iterator["_Ticket"]:
-        ticket = _Ticket(expected)
+    def _ticket(self, expected: float, owner: str) -> Iterator["_Ticket"]:
+        ticket = _Ticket(expected, owner)
         with self._changed:
+            if owner and sum(other.owner == owner for other in self._tickets) >= MOST_RUNS:
+                raise QueueFullError(TOO_MANY_RUNS)
             if self._tickets and self.waiting >= self._longest:
                 raise QueueFullError(FULL)
             self._tickets.append(ticket)
@@ -95,8 +100,8 @@ class Lane:
 class _Ticket:
     """A place in a lane."""
 
-    def __init__(self, expected: float):
-        self.expected = expected
+    def __init__(self, expected: float, owner: str):
+        self.expected, self.owner = expected, owner
         self.began: float | None = None
 
     def seconds_left(self, pace: Pace) -> float:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
+from .shares import TOO_MANY_UPLOADS, UploadShares, address_of
+
 API = "/gradio_api"
 UPLOAD = f"{API}/upload"
 FULL = "There is no room for another upload at the moment: please try again in a few minutes."
@@ -118,12 +120,13 @@ CLOSED = {
 class OnlyJudgedRoutes:
     """ASGI middleware: what is not in `OPEN` does not exist, and what needs the login asks for it.
 
-    has_room_for: whether that many bytes can be taken in; an upload is refused before its first byte otherwise.
+    has_room_for: whether that many bytes can be taken in. shares: what each address may upload. An upload that is over
+    either is refused before its first byte.
     """
 
-    def __init__(self, app, has_room_for: Callable[[int], bool]):
+    def __init__(self, app, has_room_for: Callable[[int], bool], shares: UploadShares):
         self._app = app
-        self._has_room_for = has_room_for
+        self._has_room_for, self._shares = has_room_for, shares
 
     async def __call__(self, scope, receive, send):
         from starlette.responses import JSONResponse
@@ -137,11 +140,19 @@ class OnlyJudgedRoutes:
             answer = JSONResponse({"detail": "There is nothing here."}, 404)
         elif route.login and not _may_enter(scope):
             answer = JSONResponse({"detail": "Log in first."}, 401)
-        elif route.path == UPLOAD and not self._has_room_for(_announced_bytes(scope)):
-            answer = JSONResponse({"detail": FULL}, 507)
+        elif route.path == UPLOAD and (refused := self._refused_upload(scope)):
+            sentence, status = refused
+            answer = JSONResponse({"detail": sentence}, status)
         else:
             answer = self._app
         return await answer(scope, receive, send)
+
+    def _refused_upload(self, scope) -> tuple[str, int] | None:
+        """Why an upload is not taken, and the HTTP status that says so; None where it is."""
+        size, (peer, _) = _announced_bytes(scope), scope.get("client") or ("", 0)
+        if not self._shares.take(address_of(dict(scope["headers"]), peer), size):
+            return TOO_MANY_UPLOADS, 429
+        return None if self._has_room_for(size) else (FULL, 507)
 
 
 def judged(method: str, path: str) -> OpenRoute | None:

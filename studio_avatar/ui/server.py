@@ -153,8 +153,9 @@ def app_arguments(service, demo) -> dict:
     from starlette.middleware import Middleware
 
     from .routes import OnlyJudgedRoutes
+    from .shares import UploadShares
 
-    gate = Middleware(OnlyJudgedRoutes, has_room_for=service.sessions.has_room_for)
+    gate = Middleware(OnlyJudgedRoutes, has_room_for=service.sessions.has_room_for, shares=UploadShares())
     return {"routes": [_health(service, demo), _goodbye(demo.visitors)], "middleware": [gate]}
 
 

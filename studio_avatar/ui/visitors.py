@@ -26,7 +26,7 @@ class Visitor:
     """What one visitor has on the page.
 
     key: names the folders of the visitor's files; nobody else knows it. secret: what the browser keeps, or None where it
-    keeps nothing: then nobody can come back.
+    keeps nothing: then nobody can come back. address: where the page was opened from last, which shares the queue.
     paths: the capture that was given last. check: of the capture that was looked at last, without its `PhoneTexture`, which
     `SessionFolders.captures` has. result: the last avatar. pack: a ZIP of more files of it.
     job: the run that is going on, or went last. previews: pictures of the avatar that is being made.
@@ -35,6 +35,7 @@ class Visitor:
 
     key: str
     secret: str | None = None
+    address: str = ""
     paths: list[str] = field(default_factory=list)
     check: CaptureCheck | None = None
     result: AvatarResult | None = None
@@ -66,8 +67,11 @@ class Visitors:
         self._lock = threading.RLock()
         sessions.also_sweep.append(self.drop_older_than)
 
-    def enter(self, page: str, secret: str | None) -> Visitor:
-        """A page was opened by who has this secret; something else than a secret makes a visitor of this page alone."""
+    def enter(self, page: str, secret: str | None, address: str = "") -> Visitor:
+        """A page was opened by who has this secret; something else than a secret makes a visitor of this page alone.
+
+        address: where from.
+        """
         secret = secret if secret and SECRET.fullmatch(secret) else None
         with self._lock:
             visitor = self._of_secret.get(secret) or self._of_page.get(page)
@@ -78,7 +82,7 @@ class Visitors:
                 visitor.secret = secret
                 self._of_secret[secret] = visitor
             self._stay(visitor)
-            visitor.goodbye = False
+            visitor.goodbye, visitor.address = False, address or visitor.address
             visitor.pages.add(page)
             self._of_page[page] = visitor
             return visitor

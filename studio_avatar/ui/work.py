@@ -54,7 +54,7 @@ class Work:
 
         def run(job: Job) -> Iterator:
             write = lambda: self._service.export(result, settings, visitor.key)  # noqa: E731
-            for update in self.avatar.in_turn(sum(expected.values()), write):
+            for update in self.avatar.in_turn(sum(expected.values()), write, visitor.address):
                 if isinstance(update, Done) and not job.over:
                     visitor.pack = update.value
                 yield update
@@ -100,7 +100,7 @@ class Work:
     def _looking(self, visitor: Visitor, job: Job, paths: list[str], size: int) -> Iterator:
         self._service.sessions.captures.drop(visitor.key)
         look = lambda: self._service.check(paths, size, visitor.key)  # noqa: E731
-        for update in self.check.in_turn(sum(CAPTURE_SECONDS.values()), look):
+        for update in self.check.in_turn(sum(CAPTURE_SECONDS.values()), look, visitor.address):
             if isinstance(update, Done) and not job.over:
                 visitor.take_check(update.value, self._service.sessions)
             yield update
@@ -116,7 +116,7 @@ class Work:
     ) -> Iterator:
         make = lambda: self._make(paths, settings, visitor.key, check, earlier)  # noqa: E731
         seconds = sum(expected_seconds(settings, check is not None, earlier is not None).values())
-        for update in self.avatar.in_turn(seconds, make):
+        for update in self.avatar.in_turn(seconds, make, visitor.address):
             if isinstance(update, Ready) and not job.over:
                 visitor.previews = {**visitor.previews, update.name: update.path}
             elif isinstance(update, Done) and not job.over:

@@ -8,6 +8,7 @@ from studio_avatar.ui.routes import CLOSED, OPEN, judged, served_paths
 from studio_avatar.ui.server import app_arguments
 from studio_avatar.ui.service import AvatarService
 from studio_avatar.ui.sessions import SessionFolders
+from studio_avatar.ui.shares import MOST_UPLOADS
 
 gradio = pytest.importorskip("gradio")
 testclient = pytest.importorskip("starlette.testclient")
@@ -106,3 +107,11 @@ def test_a_full_disk_is_a_sentence_before_the_upload(client):
         refused = client.post("/gradio_api/upload", files=file)
     assert refused.status_code == 507 and "try again in a few minutes." in refused.json()["detail"]
     assert client.post("/gradio_api/upload", files=file).status_code == 200
+
+
+def test_one_address_cannot_upload_without_end(client):
+    file, mine = {"files": ("selfie.mp4", b"1")}, {"x-forwarded-for": "203.0.113.9"}
+    answers = [client.post("/gradio_api/upload", files=file, headers=mine) for _ in range(MOST_UPLOADS + 1)]
+    assert [one.status_code for one in answers] == [200] * MOST_UPLOADS + [429]
+    assert answers[-1].json()["detail"].endswith("please wait a little.")
+    assert client.post("/gradio_api/upload", files=file).status_code == 200  # another address

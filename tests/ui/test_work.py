@@ -6,10 +6,12 @@ from contextlib import closing
 
 import pytest
 
+from studio_avatar.ui import shares
 from studio_avatar.ui import visitors as visitors_module
 from studio_avatar.ui.jobs import Job, Lane, QueueFullError, Waiting
 from studio_avatar.ui.progress import Pace, RunProgress
 from studio_avatar.ui.sessions import KEEP_SECONDS, SessionFolders
+from studio_avatar.ui.shares import MOST_RUNS
 from studio_avatar.ui.visitors import Visitors
 from studio_avatar.ui.worker import Done, StageProgress
 
@@ -129,3 +131,32 @@ def test_an_api_clients_files_go_with_its_connection(visitors):
     file.write_bytes(b"1")
     visitors.close("client")
     assert not file.exists()
+
+
+def test_one_address_has_a_share_of_the_queue():
+    lane, mine = Lane(Pace()), []
+    for _ in range(MOST_RUNS):
+        mine.append(lane.in_turn(1.0, lambda: (one for one in "x"), "10.0.0.1"))
+        next(mine[-1])
+    with pytest.raises(QueueFullError, match="already have 4 runs"):
+        next(lane.in_turn(1.0, lambda: (one for one in "y"), "10.0.0.1"))
+    other = lane.in_turn(1.0, lambda: (one for one in "z"), "10.0.0.2")
+    assert next(other).before == MOST_RUNS
+    mine.pop().close()
+    mine.append(lane.in_turn(1.0, lambda: (one for one in "y"), "10.0.0.1"))
+    assert next(mine[-1]).before == MOST_RUNS
+    for run in (*mine, other):
+        run.close()
+
+
+def test_one_address_has_a_share_of_the_uploads(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(shares.time, "monotonic", lambda: now[0])
+    uploads = shares.UploadShares(most_uploads=3, most_bytes=100)
+    assert [uploads.take("a", size) for size in (60, 50, 40, 0, 0)] == [True, False, True, True, False]
+    assert uploads.take("b", 100)
+    now[0] = shares.WINDOW_SECONDS + 1
+    assert uploads.take("a", 100) and len(uploads._of) == 1  # what is over is not kept
+    forwarded = {b"x-forwarded-for": b"203.0.113.7, 10.0.0.1"}
+    assert shares.address_of(forwarded, "10.0.0.1") == "203.0.113.7"
+    assert shares.address_of({}, "10.0.0.1") == "10.0.0.1"
