@@ -1,13 +1,16 @@
 """The named endpoints: stateless calls, files in and file paths out."""
 
 import secrets
+import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import gradio as gr
 
 from studio_avatar.results.settings import SETTINGS, CreationSettings, stage_title
 
 from .jobs import Waiting
+from .listeners import Listeners
 from .progress import CAPTURE_SECONDS, expected_seconds
 from .service import AvatarService
 from .settings import api_component, taking_settings
@@ -30,12 +33,17 @@ TEXTURE_DESCRIPTION = (
 )
 
 
-def add_endpoints(service: AvatarService, work: Work, on_gpu: Callable) -> None:
+def add_endpoints(service: AvatarService, work: Work, on_gpu: Callable, listeners: Listeners) -> None:
     """Put `/create_avatar`, `/check_capture` and `/texture` into the current `gr.Blocks`.
 
     work: where calls wait for their turn among the page's runs. on_gpu: wraps a generator that needs the accelerator.
+    listeners: know which calls nobody waits for any more; they stop.
     """
     make, paint = on_gpu(service.create), on_gpu(service.texture)
+
+    def last(updates: Iterator, request: gr.Request, progress: gr.Progress):
+        began = time.monotonic()
+        return _last(updates, progress, lambda: listeners.gone(request.session_hash, began))
 
     def in_turn(lane, expected: dict[str, float], run: Callable, *arguments) -> Iterator:
         return with_toasts(lane.in_turn, sum(expected.values()), lambda: run(*arguments))
@@ -48,7 +56,7 @@ def add_endpoints(service: AvatarService, work: Work, on_gpu: Callable) -> None:
     ) -> tuple[str, str, str, str]:
         paths, session = _adopted(service, request, video)
         expected = expected_seconds(settings, captured=False)
-        result = _last(in_turn(work.avatar, expected, make, paths, settings, session), progress)
+        result = last(in_turn(work.avatar, expected, make, paths, settings, session), request, progress)
         files = result.files
         return str(files.texture), str(files.avatar), str(files.report), str(result.archive)
 
@@ -60,7 +68,7 @@ def add_endpoints(service: AvatarService, work: Work, on_gpu: Callable) -> None:
     ) -> tuple[dict, str, str, str]:
         paths, session = _adopted(service, request, video)
         run = in_turn(work.check, CAPTURE_SECONDS, service.check, paths, int(size), session)
-        check = _last(run, progress)
+        check = last(run, request, progress)
         return check.findings, str(check.sheet), str(check.phone_texture), str(check.seen)
 
     def texture(
@@ -73,7 +81,7 @@ def add_endpoints(service: AvatarService, work: Work, on_gpu: Callable) -> None:
         _, session = _adopted(service, request, phone_texture, seen)
         expected = expected_seconds(settings, captured=True)
         run = in_turn(work.avatar, expected, paint, phone_texture, seen, settings, session)
-        return str(_last(run, progress))
+        return str(last(run, request, progress))
 
     # Hidden components: unlike Video and Image, File takes what it is given and re-encodes nothing.
     def file(label: str) -> gr.File:
@@ -113,11 +121,22 @@ def _adopted(service: AvatarService, request: gr.Request, *uploads: str | None) 
     return paths, session
 
 
-def _last(updates: Iterator, progress: gr.Progress):
-    """Show a run's progress to the API client and return what it made."""
+def _last(updates: Iterator, progress: gr.Progress, gone: Callable[[], bool]):
+    """Show a run's progress to the API client and return what it made.
+
+    Raises:
+        gradio.Error: the client is `gone`; the run was stopped.
+    """
+    with closing(updates):
+        return _followed(updates, progress, gone)
+
+
+def _followed(updates: Iterator, progress: gr.Progress, gone: Callable[[], bool]):
     for update in updates:
         if isinstance(update, Done):
             return update.value
+        if gone():
+            raise gr.Error("Nobody waits for this call any more.", print_exception=False)
         if isinstance(update, StageProgress):
             progress(update.fraction, desc=stage_title(update.stage))
         elif isinstance(update, Waiting):

@@ -27,6 +27,7 @@ from .layout import (
     output_column,
     settings_accordion,
 )
+from .listeners import Listeners
 from .service import AvatarService
 from .sessions import KEEP_SECONDS, SWEEP_SECONDS
 from .shares import address_of
@@ -88,6 +89,7 @@ class Demo:
     blocks: gr.Blocks
     work: Work
     visitors: Visitors
+    listeners: Listeners
 
 
 def build_app(
@@ -129,9 +131,9 @@ def build_app(
         page = _Page(work, visitors, examples, inputs, Actions(create, cancel, example_buttons), outputs)
         _wire(page)
         blocks.load(_resumer(page), secret, page.shown(), js=TELL_SECRET, **WATCHING)
-        add_endpoints(service, work, on_gpu)
+        add_endpoints(service, work, on_gpu, listeners := Listeners())
         blocks.unload(_leaver(visitors))
-    return Demo(blocks, work, visitors)
+    return Demo(blocks, work, visitors, listeners)
 
 
 def _wire(page: _Page) -> None:

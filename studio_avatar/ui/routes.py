@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
+from .listeners import Listeners, session_of
 from .shares import TOO_MANY_UPLOADS, UploadShares, address_of
 
 API = "/gradio_api"
@@ -121,12 +122,12 @@ class OnlyJudgedRoutes:
     """ASGI middleware: what is not in `OPEN` does not exist, and what needs the login asks for it.
 
     has_room_for: whether that many bytes can be taken in. shares: what each address may upload. An upload that is over
-    either is refused before its first byte.
+    either is refused before its first byte. listeners: are told who waits for an answer.
     """
 
-    def __init__(self, app, has_room_for: Callable[[int], bool], shares: UploadShares):
+    def __init__(self, app, has_room_for: Callable[[int], bool], shares: UploadShares, listeners: Listeners):
         self._app = app
-        self._has_room_for, self._shares = has_room_for, shares
+        self._has_room_for, self._shares, self._listeners = has_room_for, shares, listeners
 
     async def __call__(self, scope, receive, send):
         from starlette.responses import JSONResponse
@@ -135,7 +136,8 @@ class OnlyJudgedRoutes:
             return await self._app(scope, receive, send)
         if scope["type"] != "http":
             return await send({"type": "websocket.close", "code": 1000})
-        route = judged(scope["method"], scope["path"].removeprefix(scope.get("root_path", "")) or "/")
+        path = scope["path"].removeprefix(scope.get("root_path", "")) or "/"
+        route = judged(scope["method"], path)
         if route is None:
             answer = JSONResponse({"detail": "There is nothing here."}, 404)
         elif route.login and not _may_enter(scope):
@@ -143,9 +145,18 @@ class OnlyJudgedRoutes:
         elif route.path == UPLOAD and (refused := self._refused_upload(scope)):
             sentence, status = refused
             answer = JSONResponse({"detail": sentence}, status)
+        elif session := session_of(path, route.path, scope["query_string"]):
+            return await self._listened(session, scope, receive, send)
         else:
             answer = self._app
         return await answer(scope, receive, send)
+
+    async def _listened(self, session: str, scope, receive, send):
+        self._listeners.come(session)
+        try:
+            return await self._app(scope, receive, send)
+        finally:
+            self._listeners.leave(session)
 
     def _refused_upload(self, scope) -> tuple[str, int] | None:
         """Why an upload is not taken, and the HTTP status that says so; None where it is."""

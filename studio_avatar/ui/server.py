@@ -155,7 +155,9 @@ def app_arguments(service, demo) -> dict:
     from .routes import OnlyJudgedRoutes
     from .shares import UploadShares
 
-    gate = Middleware(OnlyJudgedRoutes, has_room_for=service.sessions.has_room_for, shares=UploadShares())
+    gate = Middleware(
+        OnlyJudgedRoutes, has_room_for=service.sessions.has_room_for, shares=UploadShares(), listeners=demo.listeners
+    )  # fmt: skip
     return {"routes": [_health(service, demo), _goodbye(demo.visitors)], "middleware": [gate]}
 
 

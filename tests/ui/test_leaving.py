@@ -9,9 +9,11 @@ import httpx
 import numpy as np
 import pytest
 
+from studio_avatar.results.settings import SETTINGS
+from studio_avatar.ui.listeners import GONE_SECONDS
 from studio_avatar.ui.service import AvatarService, CaptureCheck
 from studio_avatar.ui.sessions import LOCK_FILE, SessionFolders
-from studio_avatar.ui.worker import Done
+from studio_avatar.ui.worker import Done, StageProgress
 
 gradio = pytest.importorskip("gradio")
 VISITORS = 6
@@ -38,6 +40,16 @@ class QuickService(AvatarService):
     def __init__(self, sessions):
         super().__init__("nowhere", sessions, lambda weights: None)
         self.alive = weakref.WeakSet()
+        self.stopped = threading.Event()
+
+    def create(self, paths, settings, session, check=None, earlier=None):
+        """Never ends by itself."""
+        try:
+            while True:
+                time.sleep(0.05)
+                yield StageProgress("invert", 0.5)
+        finally:
+            self.stopped.set()
 
     def check(self, paths, size, session):
         phone, folder = Phone(), self.sessions.new(session)
@@ -126,3 +138,15 @@ def test_nothing_is_kept_of_who_left(served):
     # What is left is the server's own mark that the folder is in use; it knows nothing of anybody.
     left = [path.name for path in service.sessions.root.rglob("*") if path.is_file()]
     assert left == [LOCK_FILE] and not (service.sessions.root / LOCK_FILE).read_bytes()
+
+
+def test_a_call_that_nobody_waits_for_stops(served, tmp_path):
+    service, url = served
+    uploaded = httpx.post(f"{url}/gradio_api/upload", files={"files": ("selfie.mp4", b"1")}).json()
+    video = {"path": uploaded[0], "meta": {"_type": "gradio.FileData"}}
+    settings = [setting.default for setting in SETTINGS.values()]
+    called = httpx.post(f"{url}/gradio_api/call/create_avatar", json={"data": [video, *settings]})
+    address = f"{url}/gradio_api/call/create_avatar/{called.json()['event_id']}"
+    with httpx.stream("GET", address, timeout=30):
+        assert not service.stopped.wait(GONE_SECONDS + 2)
+    assert service.stopped.wait(GONE_SECONDS + 20)
