@@ -26,7 +26,10 @@ HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"heim", b"heis")
 PLAIN_MODES = ("RGB", "L", "CMYK", "YCbCr")
 RAW_SUFFIXES = {".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw"}
 RAW_TAGS = {50706, 50740}  # DNGVersion, DNGPrivateData
-READING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, TypeError, KeyError, IndexError, OverflowError)
+# What Pillow's readers raise at damaged files; RuntimeError is AVIF's.
+READING_ERRORS = (
+    OSError, SyntaxError, ValueError, EOFError, TypeError, KeyError, IndexError, OverflowError, RuntimeError,
+)  # fmt: skip
 
 
 def is_photo(path: Path) -> bool:
@@ -77,14 +80,12 @@ def open_picture(path: Path):
 
 
 def _file_of_any_size(path: Path, formats: list[str]):
-    """`Image.open`, which asks a limit of the whole module; its readers' own errors are OSErrors here."""
+    """`Image.open`, which asks a limit of the whole module."""
     from PIL import Image
 
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PHOTO_PIXELS
     try:
         return Image.open(path, formats=formats)
-    except RuntimeError as error:  # AVIF without a picture in it
-        raise OSError(str(error)) from error
     finally:
         Image.MAX_IMAGE_PIXELS = limit
 
