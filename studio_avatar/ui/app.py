@@ -1,5 +1,6 @@
 """The page: its layout and the wires from its components to what visitors ask for."""
 
+import time
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from studio_avatar.results.settings import SETTINGS
 from . import presentation
 from .api import add_endpoints
 from .examples import Examples
+from .handover import WAIT_SECONDS, code_html, phone_address
 from .layout import (
     CREATE,
     CREATE_ANYWAY,
@@ -24,6 +26,7 @@ from .layout import (
     Outputs,
     action_row,
     capture_tabs,
+    handover_part,
     output_column,
     settings_accordion,
 )
@@ -33,6 +36,7 @@ from .sessions import KEEP_SECONDS, SWEEP_SECONDS
 from .shares import address_of
 from .visitors import Visitor, Visitors
 from .work import Work
+from .worker import HEARTBEAT_SECONDS
 
 PRIVATE = {"api_visibility": "private"}  # for events that no API client should see
 QUIET = {**PRIVATE, "queue": False, "show_progress": "hidden"}
@@ -64,6 +68,10 @@ TELL_SECRET = """
   } catch { return ""; }
 }
 """
+TELL_ORIGIN_AND_SECRET = """
+() => { try { return [location.origin, sessionStorage.getItem("studio-avatar")]; } catch { return ["", ""]; } }
+"""
+NO_HANDOVER = "This browser or this network keeps the phone out: film here, or bring a video."
 
 
 @dataclass(frozen=True)
@@ -114,6 +122,7 @@ def build_app(
         with gr.Row(equal_height=False, elem_id="columns"):
             with gr.Column(scale=4, min_width=300):
                 captures = capture_tabs()
+                handover, handover_code = handover_part()
                 create, cancel = action_row()
                 with gr.Row(elem_id="examples"):
                     example_buttons = {
@@ -126,10 +135,13 @@ def build_app(
                 inputs = Inputs(*captures, settings_accordion())
                 gr.HTML(PRIVACY, elem_id="privacy")
             with gr.Column(scale=9, min_width=300):
-                outputs = output_column()
+                outputs = output_column(handover_code)
         secret = gr.Textbox(visible=False)
-        page = _Page(work, visitors, examples, inputs, Actions(create, cancel, example_buttons), outputs)
+        actions = Actions(create, cancel, handover, example_buttons)
+        page = _Page(work, visitors, examples, inputs, actions, outputs)
         _wire(page)
+        origin = gr.Textbox(visible=False)
+        handover.click(_handover(page), [origin, secret], page.shown(), js=TELL_ORIGIN_AND_SECRET, **WATCHING)
         blocks.load(_resumer(page), secret, page.shown(), js=TELL_SECRET, **WATCHING)
         add_endpoints(service, work, on_gpu, listeners := Listeners())
         blocks.unload(_leaver(visitors))
@@ -258,6 +270,25 @@ def _canceller(page: _Page) -> Callable:
         return _all_of(page, visitor)
 
     return cancel
+
+
+def _handover(page: _Page) -> Callable:
+    """Shows the code with which a phone becomes this visitor's as well, then what the phone starts."""
+
+    def hand_over(origin: str, secret: str, request: gr.Request):
+        visitor, address = page.visitors.of(request.session_hash), phone_address(origin, secret)
+        if address is None or visitor.secret != secret:
+            raise gr.Error(NO_HANDOVER, title="That did not work", print_exception=False)
+        yield {page.outputs.handover_code: code_html(address)}
+        before, asked = visitor.job, time.monotonic()
+        while visitor.job is before and time.monotonic() - asked < WAIT_SECONDS:
+            time.sleep(HEARTBEAT_SECONDS)
+            yield gr.skip()
+        yield {page.outputs.handover_code: ""}
+        if visitor.job is not before:
+            yield from _watched(page, visitor, toast=False)
+
+    return hand_over
 
 
 def _leaver(visitors: Visitors) -> Callable[[gr.Request], None]:

@@ -89,6 +89,7 @@ class Actions:
 
     create: gr.Button
     cancel: gr.Button
+    handover: gr.Button
     examples: dict[str, gr.Button]
 
 
@@ -96,6 +97,7 @@ class Actions:
 class Outputs:
     """Components that show where a run is and what came of it."""
 
+    handover_code: gr.HTML
     status: gr.HTML
     previews: gr.HTML
     welcome: gr.HTML
@@ -153,6 +155,12 @@ def capture_tabs() -> list:
     return [camera, video, photos, tabs, source]
 
 
+def handover_part() -> tuple[gr.Button, gr.HTML]:
+    """What lets a phone film for this page; page.css shows it where that can work."""
+    button = gr.Button("Film with your phone", size="md", elem_id="handover")
+    return button, gr.HTML(elem_id="handover-code")
+
+
 def settings_accordion() -> SettingControls:
     """The settings; closed until wanted."""
     with gr.Accordion("Settings", open=False, elem_id="settings"):
@@ -167,8 +175,8 @@ def action_row() -> tuple[gr.Button, gr.Button]:
     return create, cancel
 
 
-def output_column() -> Outputs:
-    """Status on top, below it what there is to see."""
+def output_column(handover_code: gr.HTML) -> Outputs:
+    """Status on top, below it what there is to see. handover_code: stands beside the form."""
     status = gr.HTML(presentation.notice(READY), elem_id="status")
     previews = gr.HTML(elem_id="previews", visible=False)
     welcome = gr.HTML(presentation.welcome(WELCOME_PICTURE), elem_id="welcome")
@@ -215,7 +223,7 @@ def output_column() -> Outputs:
             with gr.Column(min_width=300, scale=5):
                 check_pictures = gr.HTML(elem_id="check-pictures")
     return Outputs(
-        status, previews, welcome, ask_tone, tone_question, tone_answer, check_group, check_card, check_pictures,
-        result_group, head, compare, downloads, texture_file, head_file, archive_file, tones, tone_dots, tone_correction,
-        correct_tone, account, more_files, pack, pack_file,
+        handover_code, status, previews, welcome, ask_tone, tone_question, tone_answer, check_group, check_card,
+        check_pictures, result_group, head, compare, downloads, texture_file, head_file, archive_file, tones, tone_dots,
+        tone_correction, correct_tone, account, more_files, pack, pack_file,
     )  # fmt: skip

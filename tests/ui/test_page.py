@@ -4,9 +4,12 @@ One server on a stand-in for the networks serves all tests; see `helpers/standin
 """
 
 import io
+import re
 import time
 import zipfile
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from helpers.demo_server import CHROMIUM, WEAK_CAPTURE, launch_chromium
@@ -374,3 +377,27 @@ def test_the_keyboard_reaches_everything_that_can_be_used(visit):
         reached.add(page.evaluate("document.activeElement.id || document.activeElement.textContent.trim()"))
     assert {"Camera", "create", "example-good", "example-weak"} <= reached
     assert any(name.startswith("Settings") for name in reached)
+
+
+def test_a_phone_films_for_the_page_on_the_desktop(visit, stand_in):
+    desktop, phone = visit(**DESKTOP), visit(**PHONE)
+    assert not desktop.locator("#handover").is_visible()  # plain http: the phone would get no camera
+    desktop.evaluate("document.documentElement.classList.add('may-hand-over')")
+    desktop.locator("#handover").click()
+    code = desktop.locator("#handover-code svg")
+    code.wait_for()
+    address, *_ = cv2.QRCodeDetector().detectAndDecode(picture_of(code).astype(np.uint8))
+    assert re.fullmatch(r"http://[\d.]+:\d+/#film=[0-9a-f]{32}", address)
+
+    phone.goto(f"{stand_in.url}/{address.split('/')[-1]}")
+    phone.reload()  # an address that differs after the # alone is the page that is open
+    phone.wait_for_selector("#create")
+    assert "film" not in phone.url  # the secret does not stay in the address
+    phone.get_by_role("tab", name="Video").click()
+    phone.locator("#video input[type=file]").set_input_files(WEAK_CAPTURE)
+    for page in (phone, desktop):
+        wait_for(page, "This capture is weak")
+    assert not code.is_visible()
+    desktop.locator("#create").click()  # of what the phone filmed
+    wait_for(desktop, "Done.")
+    assert Path(stand_in.service.created[-1][0][0]).name == WEAK_CAPTURE.name

@@ -65,6 +65,16 @@ function stayHere() {
 history.scrollRestoration = "manual";
 addEventListener("popstate", () => scrollTo(0, 0));
 
+// ---- filming with the phone: its page is opened with the secret of the page on the desktop
+
+const film = /^#film=([0-9a-f]{32})$/.exec(location.hash);
+if (film) {
+  try { sessionStorage.setItem("studio-avatar", film[1]); } catch { /* then the phone is a visitor of its own */ }
+  history.replaceState(history.state, "", location.pathname + location.search);
+}
+const onDesktop = matchMedia("(pointer: fine)").matches;  // and https, without which the phone's browser gives no camera
+if (onDesktop && location.protocol === "https:") document.documentElement.classList.add("may-hand-over");
+
 // ---- no camera: browsers give one to this machine and to secure addresses only, and visitors may say no
 
 const REASONS = {
