@@ -37,11 +37,9 @@ BLOOD = (0.10, 0.85, 0.70)  # how blood darkens red, green and blue
 MELANIN_DOSES = (-1.2, 2.5)
 SCLERA = (0.66, 0.62, 0.58)  # linear reflectance of the white of the eye
 TEETH = (0.58, 0.52, 0.42)
-EYE_SHADE, EYE_SHADE_SPREAD = (
-    0.62,
-    0.35,
-)  # what lids and lashes leave of the light on the white: median, of its log
-DEEP_SHADE = 0.15  # share of captures whose eyes lie in deeper shade, up to a fifth of that
+# What lids and lashes leave of the light on the white of the eyes: median and spread of its log on portraits; and the
+# share of captures under lamps and skies, where it is down to a sixth of that.
+EYE_SHADE, EYE_SHADE_SPREAD, DEEP_SHADE = 0.62, 0.35, 0.4
 NARROW_EYES = 0.3  # share of people in whom lid and lashes may be most of what is taken for the white
 SCATTERED = (1.0, 0.45, 0.25)  # how far light wanders in skin: red the farthest
 WRAP = 0.3  # cosine by which scattered light reaches beyond the terminator
@@ -314,7 +312,7 @@ class TexelSimulator:
         """
         batch, device = len(on_eyes), self.device
         shade = EYE_SHADE * torch.exp(EYE_SHADE_SPREAD * draw.normal(batch, 1))
-        deeper = draw.uniform(batch, 1, low=0.2, high=1.0)
+        deeper = draw.uniform(batch, 1, low=0.16, high=1.0)
         on_white = on_eyes * torch.where(draw.chance(DEEP_SHADE, batch, 1), shade * deeper, shade)
         white = develop(
             on_white * torch.tensor(SCLERA, device=device) * torch.exp(0.06 * draw.normal(batch, 3))
