@@ -70,9 +70,10 @@ def studio_textures(pipeline, pair, seed: int) -> dict[str, np.ndarray]:
 
 def estimated_tone(pipeline, pair) -> tuple[float, float, float]:
     """Estimated and true typology angle of the upper face's skin in degrees, and the error of L* in standard deviations."""
-    phone, mask = to_tensor(pair.rgb), torch.from_numpy(pair.seen)[None, None]
-    truth, _ = shrink_observed(to_tensor(pair.truth), torch.ones_like(mask), pipeline.base_resolution)
+    phone, seen = to_tensor(pair.rgb), torch.from_numpy(pair.seen)[None, None]
+    truth, _ = shrink_observed(to_tensor(pair.truth), torch.ones_like(seen), pipeline.base_resolution)
     with torch.no_grad():
+        mask, _ = pipeline.uncovered(phone, seen)
         tone, _ = pipeline.tone(phone, mask, None, pair.scene)
         lab = measure_tone(truth, pipeline.tone_estimator.tone_weight)[0].tolist()
     return tone.ita, SkinTone(tuple(lab)).ita, (tone.lab[0] - lab[0]) / tone.std[0]
@@ -101,29 +102,29 @@ def enlarge(texture: np.ndarray, size: int) -> np.ndarray:
 
 def textures_without(pipeline, pair) -> dict[str, np.ndarray]:
     """The relit texture with all stages and without one each."""
-    phone, mask = to_tensor(pair.rgb), torch.from_numpy(pair.seen)[None, None]
+    phone, seen = to_tensor(pair.rgb), torch.from_numpy(pair.seen)[None, None]
     with torch.no_grad():
+        mask, _ = pipeline.uncovered(phone, seen)
         tone, shown = pipeline.tone(phone, mask, None, pair.scene)
         without_scene, _ = pipeline.tone(phone, mask, None)
-        encoded, refined = (
-            _inverted(pipeline, pair.rgb, pair.seen, steps) for steps in (0, REFINEMENT_STEPS)
+        with_covers, _ = pipeline.tone(phone, seen, None, pair.scene)
+        encoded, refined, of_covered = (
+            pipeline.generate(_inverted(pipeline, pair.rgb, visible[0, 0].numpy(), steps))
+            for visible, steps in ((mask, 0), (mask, REFINEMENT_STEPS), (seen, REFINEMENT_STEPS))
         )
-        base = pipeline.generate(refined)
 
-        def relit(base, tone):
+        def relit(base, tone, mask=mask):
             return pipeline.relight(pipeline.in_tone(base, tone), phone, mask, tone).texture
 
         made = {
-            "all stages": relit(base, tone),
-            "without W+ refinement": relit(pipeline.generate(encoded), tone),
-            "without the scene": relit(base, without_scene),
-            "without the tone estimate (the phone's tone)": relit(base, shown),
+            "all stages": relit(refined, tone),
+            "without the cover network": relit(of_covered, with_covers, seen),
+            "without W+ refinement": relit(encoded, tone),
+            "without the scene": relit(refined, without_scene),
+            "without the tone estimate (the phone's tone)": relit(refined, shown),
         }
     size = len(pair.rgb)
-    bases = {
-        "without relighting": pipeline.in_tone(base, tone),
-        "studio generator alone": base,
-    }
+    bases = {"without relighting": pipeline.in_tone(refined, tone), "studio generator alone": refined}
     return {name: to_array(texture) for name, texture in made.items()} | {
         name: enlarge(to_array(texture), size) for name, texture in bases.items()
     }
