@@ -1,4 +1,4 @@
-"""The animatable head: one person's shape, studio texture and 52 ARKit expressions.
+"""The animatable head: one person's shape, studio texture and expressions.
 
 Avatar ─ avatar_mesh (shapes, lids, lips, neck) ─┬─ full ── light ─┬─► GLB · OBJ · plain folder
        └ skin_material (color, relief, roughness) ────────────────┘
@@ -28,6 +28,7 @@ from studio_avatar.avatar.material.iris import captured_iris
 from studio_avatar.avatar.material.seams import level_seams
 from studio_avatar.avatar.material.skin_material import Material, shrunk, skin_material
 from studio_avatar.avatar.shapes.mesh import AvatarMesh, avatar_mesh
+from studio_avatar.avatar.shapes.visemes import ARKIT, shape_names
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.imaging.files import write_atomically
 from studio_avatar.imaging.image_io import encode_png, unit_to_uint8
@@ -54,6 +55,7 @@ class Avatar:
         phone_texture: what the phone saw, (H, W, 3) uint8 sRGB in the same layout, for comparison; or None.
         motion: the capture's expressions and head pose over time, for the animation track; or None.
         worn: what was decided about hair, or None where nobody asked; `hair` is its cards.
+        shapes: "arkit" for ARKit's 52, "arkit+oculus" for the Oculus visemes and a few mixtures, too; see `visemes`.
     """
 
     head: object
@@ -63,6 +65,12 @@ class Avatar:
     phone_texture: np.ndarray | None = None
     motion: Motion | None = None
     worn: Worn | None = None
+    shapes: str = ARKIT
+
+    @property
+    def names(self) -> list[str]:
+        """Of the shapes, in the order of `full_mesh.offsets`; raises `InvalidInputError` where `shapes` is no set."""
+        return shape_names(self.head, self.shapes)
 
     @property
     def hair(self) -> Hair | None:
@@ -77,7 +85,7 @@ class Avatar:
             InvalidInputError: the avatar's arrays have wrong shapes or types, or are not finite.
         """
         _check(self)
-        return avatar_mesh(self.head, self.identity)
+        return avatar_mesh(self.head, self.identity, self.shapes)
 
     @cached_property
     def material(self) -> Material:
@@ -92,15 +100,15 @@ class Avatar:
         """Vertices (V, 3) float32 in meters, +Y up, +Z out of the face, in the order of the head's own.
 
         Args:
-            expression: ARKit name -> coefficient, usually in [0, 1]; names left out are 0.
+            expression: name of a shape -> coefficient, usually in [0, 1]; names left out are 0.
         Raises:
-            InvalidInputError: a name is not one of the head's expressions.
+            InvalidInputError: a name is not one of the avatar's shapes.
         """
         return self.full_mesh.posed(self.coefficients(expression))[: len(self.head.neutral)]
 
     def coefficients(self, expression: Mapping[str, float] | None) -> np.ndarray:
-        """ARKit name -> coefficient as a vector (52,) in the head's order; raises as `mesh`."""
-        names = list(self.head.config.expression_names)
+        """Name of a shape -> coefficient as a vector (E,) in the order of `names`; raises as `mesh`."""
+        names = self.names
         values = np.zeros(len(names), dtype=np.float32)
         for name, value in (expression or {}).items():
             if name not in names:
@@ -157,7 +165,7 @@ class Avatar:
         Args:
             light: "studio", "window", "sunset", "even", or a `studio_avatar.rendering.Light`.
             yaw: turn of the head in degrees, positive towards the person's left (the picture's right).
-            expression: ARKit name -> coefficient. size: (width, height) in pixels.
+            expression: name of a shape -> coefficient. size: (width, height) in pixels.
         Raises:
             InvalidInputError: there is no such light or expression.
             MissingDependencyError: warp-lang is not installed.
@@ -184,10 +192,6 @@ class Avatar:
         return write_atomically(path, encode_h264(frames, TURNTABLE_SIZE, TURNTABLE_FPS))
 
     @property
-    def _names(self) -> list[str]:
-        return list(self.head.config.expression_names)
-
-    @property
     def _extras(self) -> dict:
         """What files say beside the geometry: the texture's layout and the capture's expression coefficients."""
         extras = {"textureLayout": self.head.config.layout}
@@ -197,18 +201,23 @@ class Avatar:
 
     def _write_glb(self, path, mesh, material, hair, animation):
         motion = self.motion if animation else None
-        return write_glb(path, mesh, material, self._names, self._extras, motion, hair)
+        return write_glb(path, mesh, material, self.names, self._extras, motion, hair)
 
     def _write_obj(self, path, mesh, material, hair, _animation):
         return write_obj_folder(path.with_suffix(""), mesh, material, hair)
 
     def _write_folder(self, path, mesh, material, _hair, _animation):
         regions = list(self.head.config.region_names)
-        return write_plain_folder(path, mesh, material, self._names, regions, self._extras)
+        return write_plain_folder(path, mesh, material, self.names, regions, self._extras)
 
 
 def build_avatar(
-    head: HeadModel, capture, texture: np.ndarray, hair_styles: HairStyles | None = None, hair: str = "none"
+    head: HeadModel,
+    capture,
+    texture: np.ndarray,
+    hair_styles: HairStyles | None = None,
+    hair: str = "none",
+    shapes: str = ARKIT,
 ) -> Avatar:
     """The captured person's head wearing a studio texture.
 
@@ -218,6 +227,7 @@ def build_avatar(
             never sees well, are painted, the irises in the captured color; a step in color where its borders meet
             on the head is evened out.
         hair_styles: the weights' `HairStyles`, or None for a bare head. hair: "auto", "none" or the name of a style.
+        shapes: see `Avatar`.
     Raises:
         InvalidInputError: there is no such hair.
     """
@@ -236,6 +246,7 @@ def build_avatar(
         unit_to_uint8(phone),
         captured_motion(capture.fit),
         worn,
+        shapes,
     )
 
 

@@ -70,7 +70,7 @@ def write_glb(
     if hair is not None:
         _add_hair(document, scene, hair)
     if motion is not None:
-        scene["animations"] = [_animation(document, motion)]
+        scene["animations"] = [_animation(document, motion, len(names))]
     return write_atomically(path, document.pack(scene))
 
 
@@ -95,10 +95,21 @@ def _add_primitive(document: GltfDocument, mesh: AvatarMesh) -> dict:
         "material": 0,
         "mode": 4,
         "targets": [
-            _add_target(document, corners, moves, turned - normals)
+            _add_target(document, corners, moves, _turns(normals, turned))
             for moves, turned in zip(mesh.offsets, expressed, strict=True)
         ],
     }
+
+
+def _turns(normals: np.ndarray, turned: np.ndarray) -> np.ndarray:
+    """Offsets (V, 3) from unit normals towards the normals of an expression, every component within ±1.
+
+    Tools that quantize files (gltfpack, glTF-Transform) clip what is outside. Viewers normalize the sum, so where a normal
+    turns far it may be shorter; its direction stays.
+    """
+    room = np.where(turned > 0, 1 + normals, 1 - normals) / np.maximum(np.abs(turned), 1e-6)
+    length = np.clip(room.min(1, keepdims=True), 0, 1)
+    return np.clip(length * turned - normals, -1, 1)
 
 
 def _add_hair(document: GltfDocument, scene: dict, hair: Hair) -> None:
@@ -185,9 +196,12 @@ def _material(document: GltfDocument, material: Material) -> dict:
     }
 
 
-def _animation(document: GltfDocument, motion: Motion) -> dict:
+def _animation(document: GltfDocument, motion: Motion, targets: int) -> dict:
+    """The animation `capture` of a mesh with so many morph targets, of which the first 52 are ARKit's."""
+    expression = np.zeros((len(motion.times), targets))
+    expression[:, : motion.expression.shape[1]] = motion.expression
     times = document.add_accessor(float32(motion.times), None, bounds=True)
-    weights = document.add_accessor(float32(motion.expression).ravel(), None)
+    weights = document.add_accessor(float32(expression).ravel(), None)
     turns = document.add_accessor(float32(motion.rotation), None)
     return {
         "name": "capture",
