@@ -19,7 +19,7 @@ from tools.bake_hair import UNITS_PER_METRE, base_mesh
 
 
 def read_target(path: Path, count: int) -> np.ndarray:
-    """(count, 3) offsets in metres of the base mesh's vertices."""
+    """(count, 3) offsets in meters of the base mesh's vertices."""
     offsets = np.zeros((count, 3))
     for line in path.read_text(encoding="utf-8").splitlines():
         words = line.split()
