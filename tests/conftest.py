@@ -14,7 +14,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def node_folder():
-    """A folder whose node_modules has the Khronos validator and three.js."""
+    """A folder whose node_modules has the Khronos validator, three.js and three-vrm."""
     try:
         return install_node_tools()
     except NodeMissing as reason:

@@ -27,6 +27,7 @@ from .upscale import PATCH, is_flow_matching, upscale
 # Share of the refined code in what G_studio gets: refinement leaves the codes that G_studio was trained on and takes light
 # along. Measured on validation people: docs/architecture.md, "Why G_studio gets a quarter of the refinement".
 REFINED_SHARE = 0.25
+SHAPES, RIGS = ("arkit", "arkit+oculus"), ("none", "mixamo")
 DEFAULT_SIZE = 1024  # of the texture made of a video or photos
 # Standard deviations in L*a*b* where the pictures say next to nothing of skin tone: no color, log footage, nearly black.
 DOUBTFUL_STD = (18.0, 6.0, 8.0)
@@ -205,6 +206,8 @@ class StudioTexturePipeline(DiffusionPipeline):
         guidance,
         skin_tone,
         hair="none",
+        shapes=SHAPES[0],
+        rig=RIGS[0],
     ):
         """Raises `InvalidInputError` with one sentence on the first argument that cannot work."""
         if sum(x is not None for x in (video, images, capture, phone_texture)) != 1:
@@ -228,6 +231,10 @@ class StudioTexturePipeline(DiffusionPipeline):
         known = ["auto", *self.hair_styles.config.names, "none"]
         if hair not in known:
             raise InvalidInputError(f"There is no hair '{hair}': use one of {', '.join(known)}.")
+        if shapes not in SHAPES:
+            raise InvalidInputError(f"There are no shapes '{shapes}': use {' or '.join(SHAPES)}.")
+        if rig not in RIGS:
+            raise InvalidInputError(f"There is no rig '{rig}': use {' or '.join(RIGS)}.")
         if capture is not None:
             phone_texture, seen = capture.rgb, capture.seen
         if phone_texture is not None:
@@ -298,13 +305,13 @@ class StudioTexturePipeline(DiffusionPipeline):
             base, self.tone_estimator.tone_weight.to(base), lab, self.tone_estimator.skin.to(base)
         )
 
-    def build_avatar(self, capture, texture, hair="none"):
+    def build_avatar(self, capture, texture, hair="none", shapes=SHAPES[0], rig=RIGS[0]):
         """Capture and studio texture (H, W, 3) in [0, 1] → `Avatar`, eyes and mouth painted, with hair; needs the package.
 
-        Another `hair` needs neither a new capture nor a new texture.
+        Other `hair`, `shapes` or `rig` need neither a new capture nor a new texture.
         """
         avatar = importlib.import_module("studio_avatar.avatar")
-        return avatar.build_avatar(self.head, capture, texture, self.hair_styles, hair)
+        return avatar.build_avatar(self.head, capture, texture, self.hair_styles, hair, shapes, rig)
 
     @torch.no_grad()
     def __call__(
@@ -321,6 +328,8 @@ class StudioTexturePipeline(DiffusionPipeline):
         gradient_guidance_scale: float = 0.0,
         skin_tone: float | None = None,
         hair: str = "none",
+        shapes: str = SHAPES[0],
+        rig: str = RIGS[0],
         output_size: int | None = None,
         scene=None,
         inversion=None,
@@ -346,6 +355,8 @@ class StudioTexturePipeline(DiffusionPipeline):
             skin_tone: individual typology angle of the skin in degrees, −60 (dark) to 65 (light), where the user knows
                 better than the estimate.
             hair: "auto" for the style that agrees best with the hair in the frames, the name of a style, or "none".
+            shapes: expressions of the avatar: "arkit" (52) or "arkit+oculus" (with visemes, 72).
+            rig: "mixamo" for bones in the avatar's GLB, or "none".
             output_size: side of the texture in texels; None: that of the given phone texture or capture, else 1024.
             scene: `SceneStatistics` of the frames that a given phone texture was made of, or None; captures have one.
             inversion: that of an earlier output for the same capture, such as to change the skin tone alone; the optimiser's
@@ -368,7 +379,7 @@ class StudioTexturePipeline(DiffusionPipeline):
             output_size = DEFAULT_SIZE if given is None else len(given)
         self.check_inputs(
             video, images, capture, phone_texture, seen, output_size,
-            num_inference_steps, num_inversion_steps, gradient_guidance_scale, skin_tone, hair,
+            num_inference_steps, num_inversion_steps, gradient_guidance_scale, skin_tone, hair, shapes, rig,
         )  # fmt: skip
         progress = progress_callback or (lambda stage, fraction: None)
         preview = preview_callback or (lambda name, texture: None)
@@ -436,7 +447,7 @@ class StudioTexturePipeline(DiffusionPipeline):
         with _timed(timings, "avatar"):
             if capture is not None:
                 progress("avatar", 0.0)
-                avatar = self.build_avatar(capture, texture, hair)
+                avatar = self.build_avatar(capture, texture, hair, shapes, rig)
                 progress("avatar", 1.0)
 
         # 9. Return.

@@ -1,4 +1,4 @@
-"""The animatable head: one person's shape, studio texture and 52 ARKit expressions."""
+"""The animatable head: one person's shape, studio texture and expressions."""
 
 from studio_avatar.lazy import lazy_names
 

@@ -1,4 +1,4 @@
-"""The animatable head: one person's shape, studio texture and 52 ARKit expressions.
+"""The animatable head: one person's shape, studio texture and expressions.
 
 Avatar ─ avatar_mesh (shapes, lids, lips, neck) ─┬─ full ── light ─┬─► GLB · OBJ · plain folder
        └ skin_material (color, relief, roughness) ────────────────┘
@@ -18,8 +18,9 @@ import numpy as np
 
 from studio_avatar.avatar.export.folder import write_obj_folder, write_plain_folder
 from studio_avatar.avatar.export.glb import write_glb
-from studio_avatar.avatar.export.lod import light_mesh
+from studio_avatar.avatar.export.lod import light_mesh, light_vertices
 from studio_avatar.avatar.export.motion import Motion, captured_motion
+from studio_avatar.avatar.export.skin import Rig
 from studio_avatar.avatar.hair.cards import Hair
 from studio_avatar.avatar.hair.scalp import shaded
 from studio_avatar.avatar.hair.wear import Worn, wear_hair
@@ -28,6 +29,8 @@ from studio_avatar.avatar.material.iris import captured_iris
 from studio_avatar.avatar.material.seams import level_seams
 from studio_avatar.avatar.material.skin_material import Material, shrunk, skin_material
 from studio_avatar.avatar.shapes.mesh import AvatarMesh, avatar_mesh
+from studio_avatar.avatar.shapes.skeleton import MIXAMO, NO_RIG, RIGS, person_skeleton, skin_weights
+from studio_avatar.avatar.shapes.visemes import ARKIT, ARKIT_AND_OCULUS, shape_names
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.imaging.files import write_atomically
 from studio_avatar.imaging.image_io import encode_png, unit_to_uint8
@@ -54,6 +57,8 @@ class Avatar:
         phone_texture: what the phone saw, (H, W, 3) uint8 sRGB in the same layout, for comparison; or None.
         motion: the capture's expressions and head pose over time, for the animation track; or None.
         worn: what was decided about hair, or None where nobody asked; `hair` is its cards.
+        shapes: "arkit" for ARKit's 52, "arkit+oculus" for the Oculus visemes and a few mixtures, too; see `visemes`.
+        rig: "mixamo" for bones in GLB files, see `skeleton`; "none".
     """
 
     head: object
@@ -63,6 +68,13 @@ class Avatar:
     phone_texture: np.ndarray | None = None
     motion: Motion | None = None
     worn: Worn | None = None
+    shapes: str = ARKIT
+    rig: str = NO_RIG
+
+    @property
+    def names(self) -> list[str]:
+        """Of the shapes, in the order of `full_mesh.offsets`; raises `InvalidInputError` where `shapes` is no set."""
+        return shape_names(self.head, self.shapes)
 
     @property
     def hair(self) -> Hair | None:
@@ -77,7 +89,7 @@ class Avatar:
             InvalidInputError: the avatar's arrays have wrong shapes or types, or are not finite.
         """
         _check(self)
-        return avatar_mesh(self.head, self.identity)
+        return avatar_mesh(self.head, self.identity, self.shapes)
 
     @cached_property
     def material(self) -> Material:
@@ -92,15 +104,15 @@ class Avatar:
         """Vertices (V, 3) float32 in meters, +Y up, +Z out of the face, in the order of the head's own.
 
         Args:
-            expression: ARKit name -> coefficient, usually in [0, 1]; names left out are 0.
+            expression: name of a shape -> coefficient, usually in [0, 1]; names left out are 0.
         Raises:
-            InvalidInputError: a name is not one of the head's expressions.
+            InvalidInputError: a name is not one of the avatar's shapes.
         """
         return self.full_mesh.posed(self.coefficients(expression))[: len(self.head.neutral)]
 
     def coefficients(self, expression: Mapping[str, float] | None) -> np.ndarray:
-        """ARKit name -> coefficient as a vector (52,) in the head's order; raises as `mesh`."""
-        names = list(self.head.config.expression_names)
+        """Name of a shape -> coefficient as a vector (E,) in the order of `names`; raises as `mesh`."""
+        names = self.names
         values = np.zeros(len(names), dtype=np.float32)
         for name, value in (expression or {}).items():
             if name not in names:
@@ -114,10 +126,11 @@ class Avatar:
         """Write the avatar; what is written follows from the path's suffix.
 
         Args:
-            path: `.glb` for binary glTF; `.obj` for a folder of that name without the suffix, with OBJ, MTL and PNGs;
-                no suffix for a plain folder with `mesh.npz`, `expressions.json` and PNGs.
+            path: `.glb` for binary glTF; `.vrm` for a VRM 1.0 avatar, which has bones and all shapes; `.obj` for a
+                folder of that name without the suffix, with OBJ, MTL and PNGs; no suffix for a plain folder with
+                `mesh.npz`, `expressions.json` and PNGs.
             level: "full", or "light" with at most 5,000 triangles, the hair's own aside, and textures of at most 512².
-            animation: add the capture's expressions and head pose as an animation; GLB only.
+            animation: add the capture's expressions and head pose as an animation; GLB and VRM only.
         Returns:
             the file or folder.
         Raises:
@@ -125,16 +138,23 @@ class Avatar:
             OSError: it cannot be written; nothing partial stays behind.
         """
         path = Path(path)
-        writers = {".glb": self._write_glb, ".obj": self._write_obj, "": self._write_folder}
+        if path.suffix.lower() == ".vrm" and (self.shapes, self.rig) != (ARKIT_AND_OCULUS, MIXAMO):
+            return replace(self, shapes=ARKIT_AND_OCULUS, rig=MIXAMO).export(path, level, animation)
+        writers = {
+            ".glb": self._write_glb,
+            ".vrm": self._write_glb,
+            ".obj": self._write_obj,
+            "": self._write_folder,
+        }
         if path.suffix.lower() not in writers:
             raise InvalidInputError(
-                f"'{path.name}' must end in .glb or .obj, or have no suffix for a plain folder."
+                f"'{path.name}' must end in .glb, .vrm or .obj, or have no suffix for a plain folder."
             )
         if level not in LEVELS:
             raise InvalidInputError(f"There is no level '{level}': use one of {', '.join(LEVELS)}.")
-        if animation and (path.suffix.lower() != ".glb" or self.motion is None):
+        if animation and (path.suffix.lower() not in (".glb", ".vrm") or self.motion is None):
             raise InvalidInputError(
-                "Only a GLB file of a capture with several keyframes can have an animation."
+                "Only a GLB or VRM file of a capture with several keyframes can have an animation."
             )
         mesh, hair = self.full_mesh, self.hair
         if level == "full":
@@ -157,7 +177,7 @@ class Avatar:
         Args:
             light: "studio", "window", "sunset", "even", or a `studio_avatar.rendering.Light`.
             yaw: turn of the head in degrees, positive towards the person's left (the picture's right).
-            expression: ARKit name -> coefficient. size: (width, height) in pixels.
+            expression: name of a shape -> coefficient. size: (width, height) in pixels.
         Raises:
             InvalidInputError: there is no such light or expression.
             MissingDependencyError: warp-lang is not installed.
@@ -184,10 +204,6 @@ class Avatar:
         return write_atomically(path, encode_h264(frames, TURNTABLE_SIZE, TURNTABLE_FPS))
 
     @property
-    def _names(self) -> list[str]:
-        return list(self.head.config.expression_names)
-
-    @property
     def _extras(self) -> dict:
         """What files say beside the geometry: the texture's layout and the capture's expression coefficients."""
         extras = {"textureLayout": self.head.config.layout}
@@ -195,20 +211,38 @@ class Avatar:
             extras["captureExpressions"] = np.atleast_2d(self.expression).astype(float).round(6).tolist()
         return extras
 
+    def _rig_of(self, mesh: AvatarMesh) -> Rig | None:
+        """The rig of the full mesh or the light one."""
+        if self.rig == NO_RIG:
+            return None
+        full = self.full_mesh
+        weights = skin_weights(self.head)
+        if len(mesh.vertices) < len(full.vertices):
+            weights = weights[light_vertices(full)]
+        return Rig(person_skeleton(self.head, full.vertices), weights)
+
     def _write_glb(self, path, mesh, material, hair, animation):
-        motion = self.motion if animation else None
-        return write_glb(path, mesh, material, self._names, self._extras, motion, hair)
+        motion, vrm = self.motion if animation else None, path.suffix.lower() == ".vrm"
+        return write_glb(
+            path, mesh, material, self.names, self._extras, motion, hair, self._rig_of(mesh), vrm
+        )
 
     def _write_obj(self, path, mesh, material, hair, _animation):
         return write_obj_folder(path.with_suffix(""), mesh, material, hair)
 
     def _write_folder(self, path, mesh, material, _hair, _animation):
         regions = list(self.head.config.region_names)
-        return write_plain_folder(path, mesh, material, self._names, regions, self._extras)
+        return write_plain_folder(path, mesh, material, self.names, regions, self._extras)
 
 
 def build_avatar(
-    head: HeadModel, capture, texture: np.ndarray, hair_styles: HairStyles | None = None, hair: str = "none"
+    head: HeadModel,
+    capture,
+    texture: np.ndarray,
+    hair_styles: HairStyles | None = None,
+    hair: str = "none",
+    shapes: str = ARKIT,
+    rig: str = NO_RIG,
 ) -> Avatar:
     """The captured person's head wearing a studio texture.
 
@@ -218,6 +252,7 @@ def build_avatar(
             never sees well, are painted, the irises in the captured color; a step in color where its borders meet
             on the head is evened out.
         hair_styles: the weights' `HairStyles`, or None for a bare head. hair: "auto", "none" or the name of a style.
+        shapes, rig: see `Avatar`.
     Raises:
         InvalidInputError: there is no such hair.
     """
@@ -236,10 +271,14 @@ def build_avatar(
         unit_to_uint8(phone),
         captured_motion(capture.fit),
         worn,
+        shapes,
+        rig,
     )
 
 
 def _check(avatar: Avatar) -> None:
+    if avatar.rig not in RIGS:
+        raise InvalidInputError(f"There is no rig '{avatar.rig}': use {' or '.join(RIGS)}.")
     identities, expressions = avatar.head.config.num_identity, len(avatar.head.config.expression_names)
     if np.shape(avatar.identity) != (identities,) or not np.isfinite(avatar.identity).all():
         raise InvalidInputError(

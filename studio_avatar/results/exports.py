@@ -12,11 +12,11 @@ from pathlib import Path
 from studio_avatar.errors import InvalidInputError
 
 LOGGER = logging.getLogger(__name__)
-FORMATS = ("obj", "folder")  # beside GLB, which is always there
-GLB, LIGHT_GLB, PREVIEW, TURNTABLE, OBJ_FOLDER, PLAIN_FOLDER = (
-    "avatar.glb", "avatar_light.glb", "preview.png", "turntable.mp4", "avatar_obj", "avatar_plain",
+FORMATS = ("obj", "folder", "vrm")  # beside GLB, which is always there
+GLB, LIGHT_GLB, VRM, PREVIEW, TURNTABLE, OBJ_FOLDER, PLAIN_FOLDER = (
+    "avatar.glb", "avatar_light.glb", "avatar.vrm", "preview.png", "turntable.mp4", "avatar_obj", "avatar_plain",
 )  # fmt: skip
-EXTRA_NAMES = frozenset({LIGHT_GLB, PREVIEW, TURNTABLE, OBJ_FOLDER, PLAIN_FOLDER})
+EXTRA_NAMES = frozenset({LIGHT_GLB, VRM, PREVIEW, TURNTABLE, OBJ_FOLDER, PLAIN_FOLDER})
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class ExportSettings:
     def __post_init__(self):
         unknown = [name for name in self.also if name not in FORMATS]
         if unknown:
-            raise InvalidInputError(f"There is no format '{unknown[0]}': use {' or '.join(FORMATS)}.")
+            raise InvalidInputError(f"There is no format '{unknown[0]}': use {', '.join(FORMATS)}.")
 
     @property
     def draws(self) -> bool:
@@ -77,6 +77,8 @@ def write_models(avatar, folder: Path, settings: ExportSettings, prefix: str = "
     avatar.export(folder / f"{prefix}{GLB}", animation=animated)
     if settings.light:
         avatar.export(folder / f"{prefix}{LIGHT_GLB}", "light", animated)
+    if "vrm" in settings.also:
+        avatar.export(folder / f"{prefix}{VRM}", animation=animated)
     if "obj" in settings.also:
         avatar.export(folder / f"{prefix}{OBJ_FOLDER}.obj")
     if "folder" in settings.also:

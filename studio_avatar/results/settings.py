@@ -31,6 +31,9 @@ HAIR = (
     "none",
 )  # fmt: skip
 
+SHAPES = ("arkit", "arkit+oculus")  # of the head's expressions; see `studio_avatar.avatar.shapes.visemes`
+RIGS = ("none", "mixamo")
+
 ProgressCallback = Callable[[str, float], None]
 PreviewCallback = Callable[[str, object], None]  # see `StudioTexturePipeline.__call__`
 
@@ -152,6 +155,20 @@ class CreationSettings:
         label="Hair",
         help="auto takes the style most like the hair in the pictures, none leaves the head bare",
         choices=HAIR,
+    )
+    shapes: str = _declare(
+        "arkit",
+        argument="shapes",
+        label="Shapes",
+        help="expressions of the head: ARKit's 52, or with the 15 Oculus visemes and five more for lip-sync libraries",
+        choices=SHAPES,
+    )
+    rig: str = _declare(
+        "none",
+        argument="rig",
+        label="Skeleton",
+        help="bones in the GLB under Mixamo's names, which neck, head and eyes follow",
+        choices=RIGS,
     )
 
     def pipeline_arguments(self) -> dict:

@@ -60,6 +60,7 @@ MORE_FILES = {
     "animation": "Filmed expressions as an animation (in the GLB)",
     "obj": "OBJ with MTL and pictures",
     "folder": "Plain folder with arrays (NPZ, JSON)",
+    "vrm": "VRM 1.0 avatar with bones and visemes",
     "turntable": "Turning film (MP4)",
 }
 

@@ -83,8 +83,9 @@ class AvatarResult:
     invented: str
 
     def leads_to(self, paths: Sequence[str], settings: CreationSettings) -> bool:
-        """Whether what is asked for now is this avatar in another tone of the skin or with other hair."""
-        changed = replace(self.settings, skin_tone=settings.skin_tone, hair=settings.hair)
+        """Whether what is asked for now is this avatar in another tone of the skin, with other hair, shapes or bones."""
+        free = {name: getattr(settings, name) for name in ("skin_tone", "hair", "shapes", "rig")}
+        changed = replace(self.settings, **free)
         return self.paths == tuple(paths) and changed == settings
 
 

@@ -167,10 +167,10 @@ def test_what_cannot_be_exported_is_refused(avatar, tmp_path, name, options):
 
 def test_every_export_at_once(avatar, tmp_path):
     write_exports(
-        avatar, tmp_path, ExportSettings(("obj", "folder"), light=True, animation=True, preview=False)
+        avatar, tmp_path, ExportSettings(("obj", "folder", "vrm"), light=True, animation=True, preview=False)
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "avatar.glb", "avatar_light.glb", "avatar_obj", "avatar_plain",
+        "avatar.glb", "avatar.vrm", "avatar_light.glb", "avatar_obj", "avatar_plain",
     ]  # fmt: skip
     assert Glb(tmp_path / "avatar_light.glb").scene["animations"][0]["name"] == "capture"
     with pytest.raises(InvalidInputError, match="fbx"):

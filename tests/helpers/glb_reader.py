@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 DTYPES = {5126: "<f4", 5125: "<u4", 5123: "<u2", 5121: "u1"}
-WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
+WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
 
 
 class Glb:

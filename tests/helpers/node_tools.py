@@ -1,12 +1,13 @@
-"""Tools from npm for tests and benchmarks: the Khronos glTF validator and three.js, installed on demand."""
+"""Tools from npm for tests and benchmarks: Khronos glTF validator, three.js and its reader of VRM, installed on demand."""
 
 import json
+import re
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
-PACKAGES = ("gltf-validator@2.0.0-dev.3.10", "three@0.180.0")
+PACKAGES = ("gltf-validator@2.0.0-dev.3.10", "three@0.180.0", "@pixiv/three-vrm@3.5.5")
 VALIDATE = """
 const validator = require('gltf-validator');
 validator.validateBytes(new Uint8Array(require('fs').readFileSync(process.argv[1])))
@@ -26,9 +27,10 @@ def install_node_tools() -> Path:
     """
     if shutil.which("node") is None or shutil.which("npm") is None:
         raise NodeMissing("node and npm are not installed")
-    folder = Path(tempfile.gettempdir()) / ("studio-avatar-" + "-".join(PACKAGES).replace("@", "-"))
+    folder = Path(tempfile.gettempdir()) / ("studio-avatar-" + re.sub("[@/]", "-", "-".join(PACKAGES)))
     if all(
-        (folder / "node_modules" / package.split("@")[0] / "package.json").is_file() for package in PACKAGES
+        (folder / "node_modules" / package.rpartition("@")[0] / "package.json").is_file()
+        for package in PACKAGES
     ):
         return folder
     command = [

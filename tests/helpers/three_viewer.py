@@ -73,6 +73,66 @@ class QuietHandler(SimpleHTTPRequestHandler):
         pass
 
 
+VRM_PAGE = """<!doctype html><html><body style="margin:0"><script type="importmap">
+{"imports": {"three": "./node_modules/three/build/three.module.js",
+             "loader": "./node_modules/three/examples/jsm/loaders/GLTFLoader.js",
+             "vrm": "./node_modules/@pixiv/three-vrm/lib/three-vrm.module.js"}}</script>
+<script type="module">
+import * as THREE from 'three';
+import { GLTFLoader } from 'loader';
+import { VRMLoaderPlugin } from 'vrm';
+const renderer = new THREE.WebGLRenderer({ preserveDrawingBuffer: true, antialias: true });
+renderer.setSize(SIZE, SIZE);
+document.body.appendChild(renderer.domElement);
+const scene = new THREE.Scene();
+scene.background = new THREE.Color(0x808080);
+scene.add(new THREE.HemisphereLight(0xffffff, 0x888888, 2.0));
+const key = new THREE.DirectionalLight(0xffffff, 2.0);
+key.position.set(-1, 1, 2);
+scene.add(key);
+const camera = new THREE.PerspectiveCamera(26, 1, 0.01, 10);
+camera.position.set(0, 0, 0.78);
+camera.lookAt(0, -0.01, 0);
+const loader = new GLTFLoader();
+loader.register((parser) => new VRMLoaderPlugin(parser));
+const { vrm } = (await loader.loadAsync('avatar.glb')).userData;
+scene.add(vrm.scene);
+const target = new THREE.Object3D();
+scene.add(target);
+vrm.lookAt.target = target;
+let head;
+vrm.scene.traverse((object) => { if (object.isSkinnedMesh) head = object; });
+window.answers = {
+  meta: vrm.meta,
+  bones: Object.keys(vrm.humanoid.humanBones),
+  expressions: Object.keys(vrm.expressionManager.expressionMap),
+  // Expressions, degrees that the head turns to its left, where the eyes look -> weights of the targets, gaze of an eye.
+  pose(expressions, degrees, at) {
+    vrm.expressionManager.resetValues();
+    for (const name in expressions) vrm.expressionManager.setValue(name, expressions[name]);
+    vrm.humanoid.getNormalizedBoneNode('head').rotation.y = degrees * Math.PI / 180;
+    target.position.set(...at);
+    for (let round = 0; round < 2; round++) {  // the gaze follows from where head and target were
+      vrm.scene.updateMatrixWorld();
+      target.updateMatrixWorld();
+      vrm.update(0.02);
+    }
+    renderer.render(scene, camera);
+    const weights = {}, names = head.morphTargetDictionary;
+    for (const name in names) {
+      if (head.morphTargetInfluences[names[name]]) weights[name] = head.morphTargetInfluences[names[name]];
+    }
+    const eye = vrm.humanoid.getRawBoneNode('leftEye');
+    const gaze = new THREE.Vector3(0, 0, 1).applyQuaternion(eye.getWorldQuaternion(new THREE.Quaternion()));
+    const front = head.geometry.attributes.position;
+    let nose = 0;
+    for (let i = 0; i < front.count; i++) if (front.getZ(i) > front.getZ(nose)) nose = i;
+    return { weights, gaze: gaze.toArray(), nose: head.getVertexPosition(nose, new THREE.Vector3()).toArray() };
+  },
+};
+</script></body></html>"""
+
+
 def find_chromium() -> str | None:
     """Path of an installed Chromium or Chrome, or None."""
     return next(
@@ -107,11 +167,11 @@ class Viewer:
 
 
 @contextmanager
-def three_viewer(glb: Path, node_folder: Path, folder: Path):
-    """Serve `glb` with three.js from `folder` on this machine and open it in headless Chromium."""
+def three_viewer(glb: Path, node_folder: Path, folder: Path, page_text: str = PAGE):
+    """Serve `glb` with three.js from `folder` on this machine and open it in headless Chromium; or with `VRM_PAGE`."""
     from playwright.sync_api import sync_playwright
 
-    (folder / "index.html").write_text(PAGE.replace("SIZE", str(SIZE)))
+    (folder / "index.html").write_text(page_text.replace("SIZE", str(SIZE)))
     shutil.copy(glb, folder / "avatar.glb")
     (folder / "node_modules").symlink_to(node_folder / "node_modules")
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(QuietHandler, directory=str(folder)))

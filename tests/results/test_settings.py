@@ -21,6 +21,8 @@ PUBLISHED = {
     "size": 1024,
     "skin_tone": None,
     "hair": "none",
+    "shapes": "arkit",
+    "rig": "none",
 }
 
 
@@ -65,7 +67,7 @@ def test_a_setting_that_may_stay_unset_counts_only_when_it_is_ticked(ticked, ton
     from studio_avatar.ui.settings import SettingControls
 
     controls = SettingControls(dict.fromkeys(SETTINGS), {"skin_tone": None})
-    settings = controls.chosen([3, 4.0, 30.0, 0.5, "1024", -30, "bob01", ticked])
+    settings = controls.chosen([3, 4.0, 30.0, 0.5, "1024", -30, "bob01", "arkit", "none", ticked])
     assert settings == CreationSettings(seed=3, guidance=0.5, skin_tone=tone, hair="bob01")
 
 

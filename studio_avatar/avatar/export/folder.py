@@ -58,7 +58,7 @@ def write_plain_folder(
 ) -> Path:
     """Write `folder` with `mesh.npz`, `expressions.json` and the pictures.
 
-    `mesh.npz`: vertices (V, 3) and offsets (52, V, 3) float32 meters, faces, uv (v down), uv_faces, region.
+    `mesh.npz`: vertices (V, 3) and offsets (E, V, 3) float32 meters, faces, uv (v down), uv_faces, region.
     `expressions.json`: the names of the offsets, the names that `region` numbers, and `extras`.
     Raises:
         OSError: the folder cannot be written; an older one is left as it was.

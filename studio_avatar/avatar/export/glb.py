@@ -1,4 +1,4 @@
-"""An avatar as a binary glTF 2.0 file: one mesh, one material, one morph target per expression.
+"""An avatar as a binary glTF 2.0 file: one mesh, one material, one morph target per expression, perhaps hair and bones.
 
 Morph targets are sparse accessors, because most expressions move a small part of the head; that takes about a
 quarter of the plain form. No compression extension: every viewer reads the file as it is.
@@ -18,6 +18,8 @@ from studio_avatar.version import __version__
 
 from .gltf_document import ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER, GltfDocument, float32, indices
 from .motion import Motion
+from .skin import Rig, add_rig, bone_node, turned_bone
+from .vrm import EXTENSION, vrm_extension
 
 LINEAR, LINEAR_MIPMAP_LINEAR, CLAMP_TO_EDGE = 9729, 9987, 33071
 ALPHA_CUTOFF = 0.4  # of hair: thin strands stay
@@ -34,6 +36,8 @@ def write_glb(
     extras: dict,
     motion: Motion | None = None,
     hair: Hair | None = None,
+    rig: Rig | None = None,
+    vrm: bool = False,
 ) -> Path:
     """Write a person's head as a binary glTF 2.0 file, whole or not at all.
 
@@ -45,12 +49,15 @@ def write_glb(
         names: of the morph targets, in the order of `mesh.offsets`; they go to `mesh.extras.targetNames`.
         extras: what else `mesh.extras` carries, JSON-ready.
         motion: adds the animation `capture` (expressions and the head's rotation).
-        hair: adds a mesh of its own under the head's node.
+        hair: adds a mesh of its own under the head's node, with a rig under the bone `Head`.
+        rig: adds bones, which the mesh then follows; the motion's rotation turns the bone `Head`.
+        vrm: makes it a VRM 1.0 avatar, named after the file; needs a rig and all shapes.
     Raises:
         OSError: the file cannot be written.
     """
     document = GltfDocument()
-    primitive = _add_primitive(document, mesh)
+    corners = split_at_seams(mesh)
+    primitive = _add_primitive(document, mesh, corners)
     scene = {
         "asset": {"version": "2.0", "generator": f"studio-avatar {__version__}"},
         "extensionsUsed": ["KHR_materials_ior"],
@@ -69,14 +76,18 @@ def write_glb(
     }
     if hair is not None:
         _add_hair(document, scene, hair)
+    if rig is not None:
+        add_rig(document, scene, rig, corners.vertex)
+    if vrm:
+        scene["extensions"] = {EXTENSION: vrm_extension(scene, rig.skeleton, names, Path(path).stem)}
+        scene["extensionsUsed"].append(EXTENSION)
     if motion is not None:
-        scene["animations"] = [_animation(document, motion)]
+        scene["animations"] = [_animation(document, scene, motion, rig)]
     return write_atomically(path, document.pack(scene))
 
 
-def _add_primitive(document: GltfDocument, mesh: AvatarMesh) -> dict:
+def _add_primitive(document: GltfDocument, mesh: AvatarMesh, corners: Corners) -> dict:
     """Append geometry and morph targets; return the glTF primitive."""
-    corners = split_at_seams(mesh)
     normals = vertex_normals(mesh.vertices, mesh.faces)
     corner_normals = normals[corners.vertex]
     expressed = vertex_normals(mesh.vertices + mesh.offsets, mesh.faces)
@@ -95,10 +106,21 @@ def _add_primitive(document: GltfDocument, mesh: AvatarMesh) -> dict:
         "material": 0,
         "mode": 4,
         "targets": [
-            _add_target(document, corners, moves, turned - normals)
+            _add_target(document, corners, moves, _turns(normals, turned))
             for moves, turned in zip(mesh.offsets, expressed, strict=True)
         ],
     }
+
+
+def _turns(normals: np.ndarray, turned: np.ndarray) -> np.ndarray:
+    """Offsets (V, 3) from unit normals towards the normals of an expression, every component within ±1.
+
+    Tools that quantize files (gltfpack, glTF-Transform) clip what is outside. Viewers normalize the sum, so where a normal
+    turns far it may be shorter; its direction stays.
+    """
+    room = np.where(turned > 0, 1 + normals, 1 - normals) / np.maximum(np.abs(turned), 1e-6)
+    length = np.clip(room.min(1, keepdims=True), 0, 1)
+    return np.clip(length * turned - normals, -1, 1)
 
 
 def _add_hair(document: GltfDocument, scene: dict, hair: Hair) -> None:
@@ -185,15 +207,21 @@ def _material(document: GltfDocument, material: Material) -> dict:
     }
 
 
-def _animation(document: GltfDocument, motion: Motion) -> dict:
+def _animation(document: GltfDocument, scene: dict, motion: Motion, rig: Rig | None) -> dict:
+    """The animation `capture` of the mesh, whose first 52 morph targets are ARKit's, and of its node or the bone `Head`."""
+    node, rotation = 0, motion.rotation
+    if rig is not None:
+        node, rotation = bone_node(scene, "Head"), turned_bone(rig.skeleton, "Head", rotation)
+    expression = np.zeros((len(motion.times), len(scene["meshes"][0]["weights"])))
+    expression[:, : motion.expression.shape[1]] = motion.expression
     times = document.add_accessor(float32(motion.times), None, bounds=True)
-    weights = document.add_accessor(float32(motion.expression).ravel(), None)
-    turns = document.add_accessor(float32(motion.rotation), None)
+    weights = document.add_accessor(float32(expression).ravel(), None)
+    turns = document.add_accessor(float32(rotation), None)
     return {
         "name": "capture",
         "samplers": [{"input": times, "output": weights}, {"input": times, "output": turns}],
         "channels": [
             {"sampler": 0, "target": {"node": 0, "path": "weights"}},
-            {"sampler": 1, "target": {"node": 0, "path": "rotation"}},
+            {"sampler": 1, "target": {"node": node, "path": "rotation"}},
         ],
     }

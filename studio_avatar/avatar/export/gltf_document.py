@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 # glTF 2.0 constants
-FLOAT, UNSIGNED_SHORT, UNSIGNED_INT = 5126, 5123, 5125
+FLOAT, UNSIGNED_BYTE, UNSIGNED_SHORT, UNSIGNED_INT = 5126, 5121, 5123, 5125
 ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER = 34962, 34963
-COMPONENT_TYPES = {np.dtype("<f4"): FLOAT, np.dtype("<u2"): UNSIGNED_SHORT, np.dtype("<u4"): UNSIGNED_INT}
-ACCESSOR_TYPES = {1: "SCALAR", 2: "VEC2", 3: "VEC3", 4: "VEC4"}
+COMPONENT_TYPES = {
+    np.dtype("<f4"): FLOAT, np.dtype("u1"): UNSIGNED_BYTE, np.dtype("<u2"): UNSIGNED_SHORT, np.dtype("<u4"): UNSIGNED_INT,
+}  # fmt: skip
+ACCESSOR_TYPES = {1: "SCALAR", 2: "VEC2", 3: "VEC3", 4: "VEC4", 16: "MAT4"}
 
 
 @dataclass
@@ -33,7 +35,7 @@ class GltfDocument:
         return len(self.views) - 1
 
     def add_accessor(self, values: np.ndarray, target: int | None, bounds: bool = False) -> int:
-        """Append a plain accessor for values (N,) or (N, 2..4); return its index."""
+        """Append a plain accessor for values (N,), (N, 2..4) or (N, 16); return its index."""
         entry = {"bufferView": self.add_view(values.tobytes(), target), **_describe(values, bounds)}
         self.accessors.append(entry)
         return len(self.accessors) - 1

@@ -55,19 +55,25 @@ def light_mesh(mesh: AvatarMesh) -> AvatarMesh:
     Raises:
         InvalidInputError: the mesh belongs to another head than the one that the choice was made for.
     """
-    kept, count = _read_topology()
-    if len(mesh.vertices) != count:
-        raise InvalidInputError(
-            "The light level of detail belongs to another head: run python -m tools.decimate_lod."
-        )
+    stay, (kept, _) = light_vertices(mesh), _read_topology()
     return AvatarMesh(
-        mesh.vertices[kept.vertex],
-        mesh.offsets[:, kept.vertex],
+        mesh.vertices[stay],
+        mesh.offsets[:, stay],
         kept.faces,
         mesh.uv[kept.uv],
         kept.uv_faces,
         kept.region,
     )
+
+
+def light_vertices(mesh: AvatarMesh) -> np.ndarray:
+    """(v,) the vertices of a mesh from `avatar_mesh` that its light version has; raises as `light_mesh`."""
+    kept, count = _read_topology()
+    if len(mesh.vertices) != count:
+        raise InvalidInputError(
+            "The light level of detail belongs to another head: run python -m tools.decimate_lod."
+        )
+    return kept.vertex
 
 
 @cache

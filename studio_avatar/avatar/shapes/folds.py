@@ -22,7 +22,7 @@ ROUNDS, SHARE = 200, 0.7  # of stiffening, and how far a round goes
 
 @dataclass(frozen=True)
 class FoldRig:
-    """expression, triangle: (n,) pairs worth watching, triangle as vertices (n, 3); companion: (52,) the
+    """expression, triangle: (n,) pairs worth watching, triangle as vertices (n, 3); companion: (E,) the
     expression that always comes with one, or -1.
     """
 
@@ -32,10 +32,10 @@ class FoldRig:
 
 
 def fold_rig(head: HeadModel, offsets: np.ndarray) -> FoldRig:
-    """offsets: (52, V, 3) of the mean head."""
+    """offsets: (E, V, 3) of the mean head, the first 52 in its order."""
     shape = geometry(head)
     skin, neutral = shape.faces[shape.in_regions(*SKIN)], shape.neutral
-    companion = np.full(len(shape.expression_names), -1)
+    companion = np.full(len(offsets), -1)
     # ARKit's mouthClose shuts the lips of an open jaw; without the jaw it is no face that anybody makes.
     companion[shape.expression("mouthClose")] = shape.expression("jawOpen")
     shortest = _edges(neutral[skin]).min(-1)
@@ -49,7 +49,7 @@ def fold_rig(head: HeadModel, offsets: np.ndarray) -> FoldRig:
 
 
 def unfold(neutral: np.ndarray, offsets: np.ndarray, rig: FoldRig) -> None:
-    """Stiffen the triangles that turn over, in place: offsets (52, V, 3), neutral (V, 3) meters."""
+    """Stiffen the triangles that turn over, in place: offsets (E, V, 3), neutral (V, 3) meters."""
     rest = face_normals(neutral[rig.triangle])
     watched = np.arange(len(rig.expression))
     for _ in range(ROUNDS):

@@ -12,6 +12,7 @@ from studio_avatar.head.geometry import geometry
 
 from .neck import NeckCap, neck_cap
 from .person_shapes import person_shapes
+from .visemes import ARKIT
 
 if TYPE_CHECKING:
     from studio_avatar.head.model import HeadModel
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 class AvatarMesh:
     """Triangles with texture coordinates and expressions.
 
-    vertices: (V, 3) float32 meters, neutral; offsets: (52, V, 3) float32 meters at coefficient 1;
+    vertices: (V, 3) float32 meters, neutral; offsets: (E, V, 3) float32 meters at coefficient 1;
     faces: (F, 3); uv: (T, 2) glTF convention; uv_faces: (F, 3), triangle order as `faces`; region: (F,) index into the
     head's `region_names`. Vertices up to the head's own number are the head's, in its order.
     """
@@ -34,7 +35,7 @@ class AvatarMesh:
     region: np.ndarray
 
     def posed(self, coefficients: np.ndarray) -> np.ndarray:
-        """Vertices (V, 3) with the expression coefficients (52,)."""
+        """Vertices (V, 3) with the expression coefficients (E,)."""
         return self.vertices + np.tensordot(np.asarray(coefficients, np.float32), self.offsets, 1)
 
 
@@ -50,12 +51,16 @@ class Corners:
     faces: np.ndarray
 
 
-def avatar_mesh(head: HeadModel, identity: np.ndarray) -> AvatarMesh:
-    """The mesh of the person with the identity coefficients (100,), neck closed."""
+def avatar_mesh(head: HeadModel, identity: np.ndarray, shapes: str = ARKIT) -> AvatarMesh:
+    """The mesh of the person with the identity coefficients (100,), neck closed; shapes: one of `SHAPE_SETS`.
+
+    Raises:
+        InvalidInputError: there is no such set of shapes.
+    """
     cap = _CAPS.get(head)
     if cap is None:
         cap = _CAPS[head] = neck_cap(head)
-    return _with_cap(head, person_shapes(head, identity), cap)
+    return _with_cap(head, person_shapes(head, identity, shapes), cap)
 
 
 def _with_cap(head: HeadModel, shapes, cap: NeckCap) -> AvatarMesh:

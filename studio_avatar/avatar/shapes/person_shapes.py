@@ -1,7 +1,7 @@
-"""One person's neutral shape and 52 expressions, from the head's linear model.
+"""One person's neutral shape and expressions (ARKit's 52, and visemes), from the head's linear model.
 
     neutral + identity ─ lips meet ─ inner mouth under the skin ─ lids off the eyeballs ─► neutral (V, 3)
-    52 mean offsets ── eyeballs turn in their own shape ─ lids glide ─ skin does not fold ─ inner mouth ─► offsets (52, V, 3)
+    mean offsets ── eyeballs turn in their own shape ─ lids glide ─ skin does not fold ─ inner mouth ─► offsets (E, V, 3)
 
 The corrections are small (tenths of millimeters) and leave the mean head nearly alone; see `eyelids` and `lips`.
 """
@@ -19,6 +19,7 @@ from studio_avatar.head.geometry import geometry
 from .eyelids import EyeRig, clear_lids, eye_rigs, turn_in_own_shape
 from .folds import FoldRig, fold_rig, unfold
 from .lips import LipRig, PouchRig, close_lips, lip_rig, nearest_skin, pouch_rig, tuck_pouch
+from .visemes import ARKIT, mixtures, shape_names, viseme_offsets
 
 if TYPE_CHECKING:
     from studio_avatar.head.model import HeadModel
@@ -30,33 +31,40 @@ TUCK_ROUNDS = 3
 
 @dataclass(frozen=True)
 class PersonShapes:
-    """neutral: (V, 3) float32 meters; offsets: (52, V, 3) float32 meters at coefficient 1, in the head's order."""
+    """neutral: (V, 3) float32 meters; offsets: (E, V, 3) float32 meters at coefficient 1, in the order of `shape_names`."""
 
     neutral: np.ndarray
     offsets: np.ndarray
 
     def posed(self, coefficients: np.ndarray) -> np.ndarray:
-        """Vertices (..., V, 3) for coefficients (..., 52)."""
+        """Vertices (..., V, 3) for coefficients (..., E)."""
         return self.neutral + np.tensordot(np.asarray(coefficients, np.float32), self.offsets, 1)
 
 
 @dataclass(frozen=True)
 class _Rig:
-    offsets: np.ndarray  # (52, V, 3) the mean head's, left and right alike
+    offsets: np.ndarray  # (52 or 67, V, 3) the mean head's, left and right alike
     eyes: tuple[EyeRig, EyeRig]
     lips: LipRig
     pouch: PouchRig
     folds: FoldRig
 
 
-def person_shapes(head: HeadModel, identity: np.ndarray) -> PersonShapes:
+def person_shapes(head: HeadModel, identity: np.ndarray, shapes: str = ARKIT) -> PersonShapes:
     """The shapes of the person with these identity coefficients (100,); about 50 ms.
 
     The first call for a head object also finds its lids, lips and inner mouth.
+
+    Args:
+        shapes: one of `SHAPE_SETS`; the first 52 are the same in all.
+    Raises:
+        InvalidInputError: there is no such set.
     """
-    rig = _RIGS.get(head)
-    if rig is None:
-        rig = _RIGS[head] = _find_rig(head)
+    names = shape_names(head, shapes)
+    rigs = _RIGS.setdefault(head, {})
+    if shapes not in rigs:
+        rigs[shapes] = _find_rig(head, shapes)
+    rig = rigs[shapes]
     shape = geometry(head)
     mean = shape.neutral
     neutral = mean + np.tensordot(np.asarray(identity, np.float32), shape.identity_basis, 1)
@@ -72,6 +80,8 @@ def person_shapes(head: HeadModel, identity: np.ndarray) -> PersonShapes:
         clear_lids(neutral, offsets, eye)
     unfold(neutral, offsets, rig.folds)
     offsets[:, rig.pouch.inner] += tuck_pouch(neutral + offsets, rig.pouch)
+    if len(names) > len(offsets):
+        offsets = np.concatenate([offsets, mixtures(head, offsets)])
     return PersonShapes(neutral, offsets)
 
 
@@ -95,8 +105,10 @@ def symmetric_offsets(head: HeadModel) -> np.ndarray:
     return 0.5 * (offsets + offsets[partner][:, shape.mirror_vertices] * np.float32([-1, 1, 1]))
 
 
-def _find_rig(head: HeadModel) -> _Rig:
+def _find_rig(head: HeadModel, shapes: str) -> _Rig:
     offsets = symmetric_offsets(head)
+    if shapes != ARKIT:
+        offsets = np.concatenate([offsets, viseme_offsets(head)])
     return _Rig(offsets, eye_rigs(head), lip_rig(head), pouch_rig(head), fold_rig(head, offsets))
 
 

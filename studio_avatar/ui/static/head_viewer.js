@@ -46,7 +46,7 @@ const CONTROLS = `
     <button class="clip" type="button">Save a turning clip</button>
     <label><input class="split" type="checkbox"> with the divider</label>
   </div>
-  <details class="sliders"><summary>All 52 expressions</summary><div></div></details>`;
+  <details class="sliders"><summary>All expressions</summary><div></div></details>`;
 const RESTING = { yaw: 0, pitch: 4, zoom: 1, pan: [0, 0] };
 const between = (low, high, value) => Math.max(low, Math.min(high, value));
 
