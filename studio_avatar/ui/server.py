@@ -144,6 +144,9 @@ def page_arguments(demo, service, examples) -> dict:
         "css": "\n".join(style),
         "head": _head(),
         "ssr_mode": False,
+        # gradio would ask its own page for an answer within three seconds and give up where there is none: while the
+        # networks load on a busy machine there may be none.
+        "_frontend": False,
         "footer_links": ["api"],
     }
 

@@ -29,9 +29,10 @@ START_SECONDS = 180  # a cold disk and a busy machine
 
 @dataclass(frozen=True)
 class Server:
-    """url: of the page; temporary: the process's TMPDIR; log: what it printed."""
+    """url: of the page; pid: of the process; temporary: its TMPDIR; log: what it printed."""
 
     url: str
+    pid: int
     temporary: Path
     log: Path
 
@@ -53,7 +54,7 @@ def running_server(folder: Path, *options: str, **environment: str) -> Iterator[
         )  # fmt: skip
     try:
         _wait_for_port(port, process, log)
-        yield Server(f"http://127.0.0.1:{port}", temporary, log)
+        yield Server(f"http://127.0.0.1:{port}", process.pid, temporary, log)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=60)

@@ -73,7 +73,8 @@ def served(monkeypatch):
     page = demo.blocks
     page.queue(max_size=20)
     page.launch(
-        prevent_thread_lock=True, quiet=True, ssr_mode=False, app_kwargs=app_arguments(service, demo),
+        prevent_thread_lock=True, quiet=True, ssr_mode=False, _frontend=False,
+        app_kwargs=app_arguments(service, demo),
         server_name="127.0.0.1",
     )  # fmt: skip
     yield service, page.local_url.rstrip("/")
