@@ -238,7 +238,7 @@ def build_avatar(
         unit_to_uint8(studio),
         expression,
         unit_to_uint8(phone),
-        captured_motion(replace(capture.fit, expression=expression)),
+        captured_motion(capture.fit, expression),
         worn,
     )
 
