@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from studio_avatar.avatar.material.eyes import BROWN_IRIS, paint_eyes_and_mouth
+from studio_avatar.avatar.material.eyes import paint_eyes_and_mouth
+from studio_avatar.avatar.material.iris import BROWN_IRIS
 from studio_avatar.imaging.files import write_atomically
 from studio_avatar.imaging.image_io import encode_png, unit_to_uint8
 from studio_avatar.pipeline.studio_texture_pipeline import StudioTexturePipeline, to_array

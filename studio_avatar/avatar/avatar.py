@@ -26,9 +26,11 @@ from studio_avatar.avatar.hair.scalp import shaded
 from studio_avatar.avatar.hair.wear import Worn, wear_hair
 from studio_avatar.avatar.material.eyes import paint_eyes_and_mouth
 from studio_avatar.avatar.material.iris import captured_iris
+from studio_avatar.avatar.material.lids import paint_lids
 from studio_avatar.avatar.material.seams import level_seams
 from studio_avatar.avatar.material.skin_material import Material, shrunk, skin_material
 from studio_avatar.avatar.shapes.mesh import AvatarMesh, avatar_mesh
+from studio_avatar.avatar.shapes.person_shapes import worn_expression
 from studio_avatar.avatar.shapes.skeleton import MIXAMO, NO_RIG, RIGS, person_skeleton, skin_weights
 from studio_avatar.avatar.shapes.visemes import ARKIT, ARKIT_AND_OCULUS, shape_names
 from studio_avatar.errors import InvalidInputError
@@ -249,27 +251,29 @@ def build_avatar(
     Args:
         head: `HeadModel`. capture: `PhoneTexture` of the person, same size as `texture`.
         texture: (H, W, 3) float32 sRGB in [0, 1] in the head's layout. Its small eye and mouth charts, which a phone
-            never sees well, are painted, the irises in the captured color; a step in color where its borders meet
-            on the head is evened out.
+            never sees well, are painted, the irises in the captured color, and so are the lids' rims; lashes are taken off
+            the upper lids; a step in color where its borders meet on the head is evened out.
         hair_styles: the weights' `HairStyles`, or None for a bare head. hair: "auto", "none" or the name of a style.
         shapes, rig: see `Avatar`.
     Raises:
         InvalidInputError: there is no such hair.
     """
     iris = captured_iris(head, capture, texture)
-    studio = paint_eyes_and_mouth(level_seams(texture, head), head, iris_rgb=iris)
-    phone = paint_eyes_and_mouth(capture.rgb, head, iris_rgb=iris)
-    worn = None
+    studio, phone = (
+        paint_lids(paint_eyes_and_mouth(rgb, head, iris_rgb=iris), head)
+        for rgb in (level_seams(texture, head), capture.rgb)
+    )
+    mesh, worn = avatar_mesh(head, np.asarray(capture.fit.identity)), None
     if hair_styles is not None:
-        neutral = avatar_mesh(head, np.asarray(capture.fit.identity)).vertices
-        worn = wear_hair(head, hair_styles, capture, texture, neutral, hair)
+        worn = wear_hair(head, hair_styles, capture, texture, mesh.vertices, hair)
+    expression = worn_expression(head, mesh, np.asarray(capture.fit.expression))
     return Avatar(
         head,
         np.asarray(capture.fit.identity),
         unit_to_uint8(studio),
-        np.asarray(capture.fit.expression),
+        expression,
         unit_to_uint8(phone),
-        captured_motion(capture.fit),
+        captured_motion(capture.fit, expression),
         worn,
         shapes,
         rig,

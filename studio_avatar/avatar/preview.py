@@ -32,6 +32,11 @@ MIDDLE = np.array([0.0, -0.018, 0.0])
 BACKGROUND = (0.93, 0.93, 0.94)
 PREVIEW_CELL = (320, 400)  # pixels
 TURNTABLE_SIZE, TURNTABLE_FPS, TURNTABLE_SECONDS = (288, 360), 20, 3.0
+PAINTED_SHADE = ("eyeball_left", "eyeball_right", "eye_sockets")  # the paint has the shade of the lids
+INSIDE, MOUTH_LIGHT = (
+    ("teeth", "tongue"),
+    0.35,
+)  # share of light that walls of the mouth hand on to each other
 TURNTABLE_TEXELS = 512  # as many as its pixels can show
 SMILE = {"mouthSmileLeft": 0.7, "mouthSmileRight": 0.7, "cheekSquintLeft": 0.4, "cheekSquintRight": 0.4}
 TALK = {"jawOpen": 0.35, "browInnerUp": 0.6, "mouthFunnel": 0.2}
@@ -72,7 +77,11 @@ class Scene:
         top = 0.0 if avatar.hair is None else float(avatar.hair.vertices[:, 1].max() - MIDDLE[1])
         self._distance = DISTANCE * max(1.0, top / TALLEST)  # the same for every head but for tall hair
         whole = shape if self._cards is None else with_cards(shape, self._cards)
-        self._mesh = replace(shape, occlusion=ambient_occlusion(whole)[: len(vertices)])
+        occlusion = ambient_occlusion(whole)[: len(vertices)]
+        painted, mouth = (_vertices(avatar.head, mesh, names) for names in (PAINTED_SHADE, INSIDE))
+        occlusion[painted] = 1.0
+        occlusion[mouth] = MOUTH_LIGHT + (1 - MOUTH_LIGHT) * occlusion[mouth]
+        self._mesh = replace(shape, occlusion=occlusion)
 
     def view(
         self,
@@ -114,6 +123,12 @@ class Scene:
             cards=self._cards,
         )
         return [[unit_to_uint8(picture.rgb) for picture in row] for row in rows]
+
+
+def _vertices(head, mesh, regions: tuple[str, ...]) -> np.ndarray:
+    """Vertices of the named regions."""
+    names = list(head.config.region_names)
+    return np.unique(mesh.faces[np.isin(mesh.region, [names.index(name) for name in regions])])
 
 
 def hair_cards(hair, skin: TexturedMesh) -> Cards:

@@ -135,7 +135,7 @@ def measure(pipeline, captures, preset: str, tell=print):
         if name in SHOWN or name == "example":
             settings = PRESETS[preset].pipeline_arguments()
             avatar = pipeline(
-                capture=_shrunk(capture), **settings | {"output_size": SIZE, "hair": "auto"}
+                capture=shrunk_capture(capture, SIZE), **settings | {"output_size": SIZE, "hair": "auto"}
             ).avatar
             shown[name] = tiles(photo, points, avatar)
         else:
@@ -147,10 +147,10 @@ def measure(pipeline, captures, preset: str, tell=print):
     return rows, shown
 
 
-def _shrunk(capture: PhoneTexture) -> PhoneTexture:
-    """At `SIZE` texels: as many as the picture can show."""
+def shrunk_capture(capture: PhoneTexture, size: int) -> PhoneTexture:
+    """At `size` texels: as many as a picture can show."""
     small = {
-        name: cv2.resize(getattr(capture, name), (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+        name: cv2.resize(getattr(capture, name), (size, size), interpolation=cv2.INTER_AREA)
         for name in ("rgb", "seen")
     }
     return dataclasses.replace(capture, **small)

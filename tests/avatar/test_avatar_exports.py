@@ -61,7 +61,9 @@ def fit():
 @pytest.fixture(scope="module")
 def avatar(head, fit):
     texture = (smooth_texture() * 255).astype(np.uint8)
-    return Avatar(head, fit.identity, texture, fit.expression, texture[:, ::-1], captured_motion(fit))
+    return Avatar(
+        head, fit.identity, texture, fit.expression, texture[:, ::-1], captured_motion(fit, fit.expression)
+    )
 
 
 # ------------------------------------------------------------------------------------------ light level
@@ -181,7 +183,7 @@ def test_every_export_at_once(avatar, tmp_path):
 
 
 def test_motion_follows_the_times_of_the_keyframes(fit):
-    motion = captured_motion(fit)
+    motion = captured_motion(fit, fit.expression)
     np.testing.assert_allclose(motion.times, [0, 0.5, 1.5])
     np.testing.assert_array_equal(motion.expression, fit.expression[[1, 2, 0]])
     np.testing.assert_allclose(np.linalg.norm(motion.rotation, axis=1), 1, atol=1e-6)
@@ -192,7 +194,7 @@ def test_motion_follows_the_times_of_the_keyframes(fit):
         motion.rotation[0], [0, np.sin(np.radians(15)), 0, np.cos(np.radians(15))], atol=1e-6
     )
     single = {name: values[:1] for name, values in vars(fit).items()}
-    assert captured_motion(SimpleNamespace(**single)) is None
+    assert captured_motion(SimpleNamespace(**single), single["expression"]) is None
 
 
 def test_the_glbs_animation_is_the_motion(avatar, tmp_path):

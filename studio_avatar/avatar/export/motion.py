@@ -22,15 +22,17 @@ class Motion:
     rotation: np.ndarray
 
 
-def captured_motion(fit) -> Motion | None:
-    """What a `HeadFit` says about motion; None with less than two keyframes. Photos follow each other by the second."""
+def captured_motion(fit, expression: np.ndarray) -> Motion | None:
+    """What a `HeadFit` says about motion, with the expressions (K, 52) as the avatar's; None with less than two keyframes.
+    Photos follow each other by the second.
+    """
     stamps = np.asarray(fit.timestamps, np.float64)
     order = np.unique(stamps, return_index=True)[1]
     if len(order) < 2:
         return None
     turns = FRONTAL @ np.asarray(fit.rotation, np.float64)[order]
     times = (stamps[order] - stamps.min()).astype(np.float32)
-    return Motion(times, np.clip(np.asarray(fit.expression)[order], 0, 1), _quaternions(turns))
+    return Motion(times, np.clip(np.asarray(expression)[order], 0, 1), _quaternions(turns))
 
 
 def _quaternions(matrices: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
-"""Eyeballs, teeth, tongue and inner mouth: the small charts that a phone never sees well.
+"""Eyes, teeth, tongue and inner mouth: what a phone never sees well; the lids are in `lids`.
 
-They are painted from the neutral head's own geometry (angle from the gaze axis, height above the biting
+Teeth, tongue and mouth are painted from the neutral head's own geometry (angle from the gaze axis, height above the biting
 edge), so the paint lands right wherever the layout puts the charts.
 """
 
@@ -14,18 +14,18 @@ from studio_avatar.head.geometry import geometry
 from studio_avatar.head.layout import fill_gutters, region_mask, texel_map, texel_positions
 from studio_avatar.imaging.ramps import smoothstep
 
+from .eyeball import ball_rays, openings, paint_eyeball
+from .iris import BROWN_IRIS
+
 if TYPE_CHECKING:
     from studio_avatar.head.model import HeadModel
 
-BROWN_IRIS = (0.33, 0.2, 0.12)
-# Measures of an adult [m]; angles as seen from the eyeball's center [radians].
-IRIS_ANGLE, PUPIL_ANGLE = np.radians(27.0), np.radians(9.5)
+
+# Measures of an adult [m].
 CROWN_HEIGHT = 0.0095
 UPPER_TOOTH_WIDTHS = (0.0085, 0.0066, 0.0076, 0.007, 0.0068, 0.0102, 0.0098)
 LOWER_TOOTH_WIDTHS = (0.0053, 0.0059, 0.0069, 0.007, 0.0071, 0.011, 0.0105)
 
-SCLERA = np.array([0.86, 0.83, 0.80], np.float32)
-VEIN = np.array([0.72, 0.38, 0.34], np.float32)
 ENAMEL = np.array([0.87, 0.83, 0.75], np.float32)
 GUM = np.array([0.70, 0.42, 0.41], np.float32)
 TONGUE = np.array([0.72, 0.43, 0.42], np.float32)
@@ -52,9 +52,13 @@ def paint_eyes_and_mouth(
     positions = texel_positions(texels, head, neutral)
     out = np.array(texture, np.float32)
     rng = np.random.default_rng(seed)
+    for region, opening in zip(("eyeball_left", "eyeball_right"), openings(head), strict=True):
+        mask = region_mask(head, size, region)
+        if mask.any():
+            out[mask] = paint_eyeball(
+                ball_rays(head, region, positions[mask]), np.float32(iris_rgb), opening, rng
+            )
     painters = {
-        "eyeball_left": lambda p, v: _eyeball(p, v, np.asarray(iris_rgb, np.float32), rng),
-        "eyeball_right": lambda p, v: _eyeball(p, v, np.asarray(iris_rgb, np.float32), rng),
         "teeth": lambda p, v: _teeth(p, head),
         "tongue": _tongue,
         "mouth": _mouth,
@@ -66,60 +70,9 @@ def paint_eyes_and_mouth(
     return fill_gutters(np.clip(out, 0, 1), texels.triangle >= 0)
 
 
-def iris_mask(head: HeadModel, size: int) -> np.ndarray:
-    """Texels (size, size) bool of both irises without pupil and dark rim, in the layout's eyeball charts."""
-    neutral = geometry(head).neutral
-    positions = texel_positions(texel_map(head, size), head, neutral)
-    mask = np.zeros((size, size), bool)
-    for region in ("eyeball_left", "eyeball_right"):
-        chart = region_mask(head, size, region)
-        ray = positions[chart] - _sphere_centre(neutral[_region_vertices(head, region)])
-        angle = np.arccos(np.clip(ray[:, 2] / np.linalg.norm(ray, axis=-1), -1, 1))
-        mask[chart] = (angle > 1.25 * PUPIL_ANGLE) & (angle < 0.85 * IRIS_ANGLE)
-    return mask
-
-
 def _region_vertices(head: HeadModel, region: str) -> np.ndarray:
     shape = geometry(head)
     return np.unique(shape.faces[shape.in_regions(region)])
-
-
-def _eyeball(points: np.ndarray, vertices: np.ndarray, iris_rgb: np.ndarray, rng) -> np.ndarray:
-    """points (N, 3) on one eyeball -> rgb (N, 3); the gaze is straight ahead (+Z)."""
-    ray = points - _sphere_centre(vertices)
-    ray /= np.linalg.norm(ray, axis=-1, keepdims=True)
-    angle = np.arccos(np.clip(ray[:, 2], -1, 1))
-    around = np.arctan2(ray[:, 1], ray[:, 0])
-
-    fibres = _ring_noise(around, rng, (23, 41, 67, 97)) * (
-        0.35 + 0.65 * smoothstep(angle, PUPIL_ANGLE, IRIS_ANGLE)
-    )
-    collar = np.exp(-(((angle - 1.55 * PUPIL_ANGLE) / 0.035) ** 2))
-    shade = (
-        1.05 + 0.32 * fibres + 0.25 * collar - 0.65 * smoothstep(angle, 0.8 * IRIS_ANGLE, 1.02 * IRIS_ANGLE)
-    )
-    iris = np.clip(iris_rgb * np.clip(shade, 0.12, 2)[:, None] + collar[:, None] * (0.05, 0.03, 0.0), 0, 1)
-    iris *= smoothstep(angle, PUPIL_ANGLE - 0.02, PUPIL_ANGLE + 0.02)[:, None] * 0.96 + 0.04
-
-    # Veins thin out towards the iris; the far sclera is redder.
-    wander = around + 0.25 * _ring_noise(angle * 2.0, rng, (2, 3, 5))
-    veins = np.clip(_ring_noise(wander, rng, (11, 17, 29)) - 0.75, 0, 1) * smoothstep(angle, 0.9, 1.5)
-    far = 0.35 * smoothstep(angle, 0.9, 1.9) + 0.5 * veins
-    sclera = SCLERA + (VEIN - SCLERA) * np.clip(far, 0, 0.8)[:, None]
-    edge = smoothstep(angle, IRIS_ANGLE - 0.03, IRIS_ANGLE + 0.035)[:, None]
-    return (iris * (1 - edge) + sclera * edge).astype(np.float32)
-
-
-def _sphere_centre(vertices: np.ndarray) -> np.ndarray:
-    """Least-squares sphere through (V, 3) -> its center."""
-    system = np.concatenate([2 * vertices, np.ones((len(vertices), 1))], 1)
-    return np.linalg.lstsq(system, (vertices**2).sum(-1), rcond=None)[0][:3]
-
-
-def _ring_noise(angle: np.ndarray, rng, frequencies) -> np.ndarray:
-    """A few random waves around a circle, about N(0, 1)."""
-    waves = [np.cos(f * angle + rng.uniform(0, 2 * np.pi)) * rng.uniform(0.7, 1.3) for f in frequencies]
-    return np.sum(waves, 0) / np.sqrt(len(waves) / 2)
 
 
 def _teeth(points: np.ndarray, head: HeadModel) -> np.ndarray:

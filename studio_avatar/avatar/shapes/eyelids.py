@@ -1,23 +1,31 @@
-"""Eyes of one person: the eyeball turns in its own shape, and the lids glide over it.
+"""Lids of one person: a blink that closes at exactly 1, lids that follow the gaze, and skin that stays off the eyeball.
 
-The head's expressions are offsets of the mean head. On another person's eyeball, wider or flatter, the mean
-head's gaze would push the eyeball through the lids, and its blink would cut through the eyeball.
+A lid turns about the line through the ball's center along the opening of the eye, so that it glides over the ball. What
+it needs of skin comes out of the fold between its edge and the brow, evenly: the brow stays.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from studio_avatar.head.geometry import geometry
+from studio_avatar.imaging.ramps import smoothstep
 
-if TYPE_CHECKING:
-    from studio_avatar.head.model import HeadModel
+from .eye_rig import EDGE, EyeRig
 
-CLEARANCE = 3e-4  # meters between the eyeball and the outer skin of a lid
-LID_REACH = 0.012  # meters in front of the mean eyeball within which skin counts as lid
+LOWER_SHARE = 0.12  # of the opening that the lower lid closes
+OVERLAP = 0.08  # of the opening, that a closed upper lid goes beyond the lower one's edge
+IN_FRONT = 7e-4  # meters that it lies in front of it
+RIGID = 0.0015  # meters of skin beside the lid's edge that do not stretch
+LOWER_REACH = 0.006  # meters of skin under the lower lid's edge that follow it
+THICKENING = 0.08  # meters of thickness that a closed lid gains per meter from its edge
+SOCKET_FOLLOWS = (0.1, 0.4, 0.7)  # share of the lid's turn, by ring from the depth
+CORNER = 0.004  # meters of opening below which a column is part of a corner, and keeps its thickness
+# Share of the blink's way that the upper and the lower lid go with the gaze, as far as it turns at a coefficient of 1.
+FOLLOW = {"eyeLookDown": (0.45, -1.2), "eyeLookUp": (-0.25, 0.6)}
+
+CLEARANCE = 4e-4  # meters between the eyeball and the outer skin of a lid
 STEPS = (
     0.25,
     0.5,
@@ -29,57 +37,117 @@ SPREAD_ROUNDS = 12  # of smoothing, so that a lid is pushed as a sheet and not v
 
 
 @dataclass(frozen=True)
-class EyeRig:
-    """What one eye needs to know about the head.
+class _Hinge:
+    """Cylinder around the line through the ball's center along the eye's opening.
 
-    ball: (b,) vertices of the eyeball; ball_faces: (f, 3) its front; lid: (n,) vertices of the lids' outer skin, in
-    front of the eyeball; neighbors: (n, n) row-stochastic matrix of the lid's graph.
+    origin, axis, up, forward: (3,); axis points to the outer corner.
     """
 
-    ball: np.ndarray
-    ball_faces: np.ndarray
-    lid: np.ndarray
-    neighbors: np.ndarray
+    origin: np.ndarray
+    axis: np.ndarray
+    up: np.ndarray
+    forward: np.ndarray
+
+    def to(self, points: np.ndarray) -> np.ndarray:
+        """(..., 3) -> place along the axis [m], angle upwards from straight ahead, distance from the axis [m]."""
+        arm = points - self.origin
+        high, far = arm @ self.up, arm @ self.forward
+        return np.stack([arm @ self.axis, np.arctan2(high, far), np.hypot(high, far)], -1)
+
+    def back(self, places: np.ndarray) -> np.ndarray:
+        """The inverse of `to`."""
+        along, angle, distance = np.moveaxis(places[..., None], -2, 0)
+        turned = np.sin(angle) * self.up + np.cos(angle) * self.forward
+        return self.origin + along * self.axis + distance * turned
 
 
-def eye_rigs(head: HeadModel) -> tuple[EyeRig, EyeRig]:
-    """The rigs of the left and the right eye."""
-    shape, normals = geometry(head), head.normals(head.neutral).cpu().numpy()
-    skin = np.unique(shape.faces[shape.in_regions("eyelids", "face")])
-    return tuple(
-        _eye_rig(shape.neutral, normals, shape.faces, shape.faces[shape.in_regions(f"eyeball_{side}")], skin)
-        for side in ("left", "right")
-    )
-
-
-def turn_in_own_shape(neutral: np.ndarray, offsets: np.ndarray, mean: np.ndarray, rig: EyeRig) -> None:
-    """Carry the mean eyeball's turns over to this person's eyeball, in place.
-
-    The affine map from the mean eyeball to the person's maps the mean's surface to the person's, and so a turn that
-    keeps the one keeps the other.
+def close_lids(neutral: np.ndarray, center: np.ndarray, rig: EyeRig) -> tuple[np.ndarray, np.ndarray]:
+    """Offsets of the rings (R, n, 3) that close the eye: the upper lid's part and the lower lid's, which add up.
 
     Args:
-        neutral: (V, 3) person, meters. offsets: (E, V, 3), changed at the eyeball. mean: (V, 3) mean head.
+        neutral: (V, 3) meters. center: (3,) of the eyeball.
     """
-    source, target = mean[rig.ball], neutral[rig.ball]
-    centred = source - source.mean(0)
-    matrix = np.linalg.lstsq(centred, target - target.mean(0), rcond=None)[0]
-    offsets[:, rig.ball] = offsets[:, rig.ball] @ matrix
+    rest = neutral[rig.rings].astype(np.float64)
+    hinge = _hinge(rest[EDGE], center, rig.outer_corner)
+    place = hinge.to(rest)
+    edge, upper = place[EDGE], np.arange(rig.rings.shape[1]) <= rig.outer_corner
+    facing = np.where(upper[:, None], _opposite(edge, upper), _opposite(edge, ~upper))
+    opening = np.where(upper, 1, -1) * (edge[:, 1] - facing[:, 1])  # radians
+    opening = np.maximum(opening, 0)
+    reach = np.linalg.norm(np.diff(rest[EDGE:], axis=0), axis=-1).cumsum(0)
+    reach = np.concatenate([np.zeros((1, len(edge))), reach])  # meters of skin from the edge
+
+    turn = np.where(upper, 1 - LOWER_SHARE + OVERLAP, LOWER_SHARE) * opening
+    fade = smoothstep(opening * edge[:, 2], 0, CORNER)
+    end = np.where(upper, reach[-2], np.minimum(reach[-2], LOWER_REACH))
+    follow = 1 - _ease((reach - RIGID) / np.maximum(end - RIGID, 1e-4))
+    follow = np.concatenate([np.repeat([[*SOCKET_FOLLOWS, 1, 1, 1]], len(edge), 0).T, follow])
+    thick = np.where(
+        upper, facing[:, 2] + IN_FRONT, edge[:, 2]
+    )  # distance from the hinge of the closed lid's edge
+    lying = thick + THICKENING * np.concatenate([np.zeros((EDGE, len(edge))), reach])
+    lying[:EDGE] = place[:EDGE, :, 2] + (thick - edge[:, 2])
+    moved = place.copy()
+    moved[..., 1] -= np.where(upper, 1, -1) * turn * follow
+    moved[..., 2] += np.where(upper, fade, 0) * follow**2 * (lying - place[..., 2])
+    offset = hinge.back(moved) - rest
+    return offset * upper[:, None], offset * ~upper[:, None]
+
+
+def move_lids(neutral: np.ndarray, offsets: np.ndarray, center: np.ndarray, rig: EyeRig, names) -> None:
+    """Make the blink close the eye and the lids go with the gaze up and down, in place.
+
+    Args:
+        neutral: (V, 3) meters. offsets: (E, V, 3). center: (3,) of the eyeball. names: of the E expressions.
+    """
+    side = "Left" if center[0] > 0 else "Right"
+    upper, lower = close_lids(neutral, center, rig)
+    blink = names.index(f"eyeBlink{side}")
+    offsets[blink] = 0
+    offsets[blink, rig.rings] = upper + lower
+    for name, (above, below) in FOLLOW.items():
+        offsets[names.index(name + side), rig.rings] = above * upper + below * lower
+
+
+def _hinge(edge: np.ndarray, center: np.ndarray, outer_corner: int) -> _Hinge:
+    axis = edge[outer_corner] - edge[0]
+    axis /= np.linalg.norm(axis)
+    up = np.array([0, 1.0, 0]) - axis[1] * axis
+    up /= np.linalg.norm(up)
+    forward = np.cross(axis, up)
+    return _Hinge(center, axis, up, forward * np.sign(forward[2]))
+
+
+def _opposite(edge: np.ndarray, mine: np.ndarray) -> np.ndarray:
+    """The other lid's edge, as `_Hinge.to` gives it (n, 3), at each column's place along the opening."""
+    corners = [int(edge[:, 0].argmin()), int(edge[:, 0].argmax())]
+    other = np.union1d(np.flatnonzero(~mine), corners)
+    other = other[np.argsort(edge[other, 0])]
+    along = edge[:, 0]
+    return np.stack([along] + [np.interp(along, edge[other, 0], edge[other, k]) for k in (1, 2)], -1)
+
+
+def _ease(share: np.ndarray) -> np.ndarray:
+    """0 to 1 with rounded ends and an even middle."""
+    share = np.clip(share, 0, 1)
+    return 0.5 * share + 0.5 * share * share * (3 - 2 * share)
+
+
+def lift_lids(neutral: np.ndarray, rig: EyeRig) -> None:
+    """Push the lids in front of the eyeball at rest, in place; neutral: (V, 3) meters."""
+    neutral[rig.lid] += _push(neutral[None], rig)[0]
 
 
 def clear_lids(neutral: np.ndarray, offsets: np.ndarray, rig: EyeRig) -> None:
-    """Push the lids in front of the eyeball, at rest and on the way to every expression, in place.
+    """Push the lids in front of the eyeball on the way to every expression, in place.
 
     Args:
         neutral: (V, 3) meters. offsets: (E, V, 3).
     """
-    neutral[rig.lid] += _push(neutral[None], rig)[0]
     touched = np.abs(offsets[:, np.concatenate([rig.lid, rig.ball])]).max((1, 2)) > STILL
     for step in STEPS:
-        posed = neutral + step * offsets[touched]
-        push = _push(posed, rig) / step
         moved = offsets[touched]
-        moved[:, rig.lid] += push
+        moved[:, rig.lid] += _push(neutral + step * moved, rig) / step
         offsets[touched] = moved
 
 
@@ -91,9 +159,8 @@ def clearance(posed: np.ndarray, rig: EyeRig) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         (N, n) meters, negative inside, and the rays (N, n, 3) of unit length.
     """
-    ball = posed[:, rig.ball]
-    middle = (ball.min(1, keepdims=True) + ball.max(1, keepdims=True)) / 2
     corners = posed[:, rig.ball_faces]
+    middle = posed[:, rig.ball].mean(1, keepdims=True)
     normal = np.cross(corners[:, :, 1] - corners[:, :, 0], corners[:, :, 2] - corners[:, :, 0])
     normal /= np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-20)
     height = ((corners[:, :, 0] - middle) * normal).sum(-1)  # (N, f)
@@ -112,30 +179,11 @@ def _push(posed: np.ndarray, rig: EyeRig) -> np.ndarray:
     needed = np.maximum(CLEARANCE - free, 0.0)
     if not needed.any():
         return np.zeros_like(ray)
+    needed = needed.reshape(len(posed), -1, rig.rings.shape[1])
     spread = needed
     for _ in range(SPREAD_ROUNDS):
-        spread = np.maximum(needed, spread @ rig.neighbors.T)
-    return spread[..., None] * ray
-
-
-def _eye_rig(neutral, normals, faces, ball_faces, skin) -> EyeRig:
-    ball = np.unique(ball_faces)
-    middle = neutral[ball].mean(0)
-    front = ball_faces[neutral[ball_faces].mean(1)[:, 2] > middle[2] - 0.002]
-    rig = EyeRig(ball, front, skin, np.empty(0))
-    free, ray = clearance(neutral[None], rig)
-    outward = (normals[skin] * ray[0]).sum(-1) > 0.3
-    lid = skin[outward & (free[0] > 0) & (free[0] < LID_REACH) & (ray[0, :, 2] > 0.2)]
-    return EyeRig(ball, front, lid, _neighbors(lid, faces))
-
-
-def _neighbors(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Mean over the vertices at one edge's distance that belong to `vertices`, itself included."""
-    number = np.full(faces.max() + 1, -1)
-    number[vertices] = np.arange(len(vertices))
-    matrix = np.eye(len(vertices), dtype=np.float32)
-    for a, b in ((0, 1), (1, 2), (2, 0)):
-        first, second = number[faces[:, a]], number[faces[:, b]]
-        both = (first >= 0) & (second >= 0)
-        matrix[first[both], second[both]] = matrix[second[both], first[both]] = 1
-    return matrix / matrix.sum(1, keepdims=True)
+        beside = np.roll(spread, 1, -1) + np.roll(spread, -1, -1)
+        inner = np.concatenate([spread[:, :1], spread[:, :-1]], 1)
+        outer = np.concatenate([spread[:, 1:], spread[:, -1:]], 1)
+        spread = np.maximum(needed, (spread + beside + inner + outer) / 5)
+    return spread.reshape(len(posed), -1, 1) * ray

@@ -1,9 +1,10 @@
 """One person's neutral shape and expressions (ARKit's 52, and visemes), from the head's linear model.
 
-    neutral + identity ─ lips meet ─ inner mouth under the skin ─ lids off the eyeballs ─► neutral (V, 3)
-    mean offsets ── eyeballs turn in their own shape ─ lids glide ─ skin does not fold ─ inner mouth ─► offsets (E, V, 3)
+    neutral + identity ─ lips meet ─ inner mouth under the skin ─ eyeballs behind the lids ─► neutral (V, 3)
+    mean offsets ─ mouth ─ eyeballs turn, lids glide ─ skin does not fold ─ inner mouth ─► offsets (E, V, 3)
 
-The corrections are small (tenths of millimeters) and leave the mean head nearly alone; see `eyelids` and `lips`.
+Eyeballs, blink and gaze are made anew for each person (`eyeballs`, `eyelids`); all else moves by tenths of
+millimeters.
 """
 
 from __future__ import annotations
@@ -16,16 +17,17 @@ import numpy as np
 
 from studio_avatar.head.geometry import geometry
 
-from .eyelids import EyeRig, clear_lids, eye_rigs, turn_in_own_shape
+from .eye_rig import EDGE, EyeRig, eye_rigs
+from .eyeballs import place_eyeball, turn_eyeball
+from .eyelids import clear_lids, lift_lids, move_lids
 from .folds import FoldRig, fold_rig, unfold
 from .lips import LipRig, PouchRig, close_lips, lip_rig, nearest_skin, pouch_rig, tuck_pouch
+from .mouth import correct_mouth, teeth_forward
 from .visemes import ARKIT, mixtures, shape_names, viseme_offsets
 
 if TYPE_CHECKING:
     from studio_avatar.head.model import HeadModel
 
-# A blink goes this much further than MakeHuman's, or eyes that bulge stay open by a millimeter seen from the side.
-BLINK_OVERLAP = np.float32(1.07)
 TUCK_ROUNDS = 3
 
 
@@ -44,6 +46,7 @@ class PersonShapes:
 @dataclass(frozen=True)
 class _Rig:
     offsets: np.ndarray  # (52 or 67, V, 3) the mean head's, left and right alike
+    teeth: np.ndarray  # (V, 3) by which everybody's teeth move
     eyes: tuple[EyeRig, EyeRig]
     lips: LipRig
     pouch: PouchRig
@@ -61,14 +64,10 @@ def person_shapes(head: HeadModel, identity: np.ndarray, shapes: str = ARKIT) ->
         InvalidInputError: there is no such set.
     """
     names = shape_names(head, shapes)
-    rigs = _RIGS.setdefault(head, {})
-    if shapes not in rigs:
-        rigs[shapes] = _find_rig(head, shapes)
-    rig = rigs[shapes]
-    shape = geometry(head)
+    rig, shape = _rig(head, shapes), geometry(head)
     mean = shape.neutral
     neutral = mean + np.tensordot(np.asarray(identity, np.float32), shape.identity_basis, 1)
-    neutral = neutral.astype(np.float32)
+    neutral = (neutral + rig.teeth).astype(np.float32)
     offsets = rig.offsets.copy()
 
     close_lips(neutral, rig.lips)
@@ -76,13 +75,33 @@ def person_shapes(head: HeadModel, identity: np.ndarray, shapes: str = ARKIT) ->
     for _ in range(TUCK_ROUNDS):
         neutral[rig.pouch.inner] += tuck_pouch(neutral[None], nearest_skin(neutral, rig.pouch))[0]
     for eye in rig.eyes:
-        turn_in_own_shape(neutral, offsets, mean, eye)
+        center = place_eyeball(neutral, eye)
+        lift_lids(neutral, eye)
+        turn_eyeball(neutral, offsets, center, eye, shape.expression_names)
+        move_lids(neutral, offsets, center, eye, shape.expression_names)
         clear_lids(neutral, offsets, eye)
     unfold(neutral, offsets, rig.folds)
     offsets[:, rig.pouch.inner] += tuck_pouch(neutral + offsets, rig.pouch)
     if len(names) > len(offsets):
         offsets = np.concatenate([offsets, mixtures(head, offsets)])
     return PersonShapes(neutral, offsets)
+
+
+def worn_expression(head: HeadModel, shapes: PersonShapes, expression: np.ndarray) -> np.ndarray:
+    """Coefficients (..., 52) for these shapes that do what the head's own expressions do with `expression` (..., 52).
+
+    The capture fits the head's own, whose blink goes on after the eye is closed, at about 0.7; a person's ends there.
+    """
+    worn, own = np.array(expression, np.float32), geometry(head)
+    for rig, side in zip(_rig(head, ARKIT).eyes, ("Left", "Right"), strict=True):
+        number = own.expression(f"eyeBlink{side}")
+        lid = rig.rings[EDGE, rig.outer_corner // 3 : -(-2 * rig.outer_corner // 3)]
+        travel = [
+            np.linalg.norm(offsets[number, lid], axis=-1).mean()
+            for offsets in (own.expression_basis, shapes.offsets)
+        ]
+        worn[..., number] = np.minimum(worn[..., number] * travel[0] / max(travel[1], 1e-6), 1)
+    return worn
 
 
 def symmetric_offsets(head: HeadModel) -> np.ndarray:
@@ -100,16 +119,19 @@ def symmetric_offsets(head: HeadModel) -> np.ndarray:
         for index, name in enumerate(names)
     ]
     offsets = shape.expression_basis.copy()
-    for name in ("eyeBlinkLeft", "eyeBlinkRight"):
-        offsets[names.index(name)] *= BLINK_OVERLAP
     return 0.5 * (offsets + offsets[partner][:, shape.mirror_vertices] * np.float32([-1, 1, 1]))
 
 
-def _find_rig(head: HeadModel, shapes: str) -> _Rig:
-    offsets = symmetric_offsets(head)
-    if shapes != ARKIT:
-        offsets = np.concatenate([offsets, viseme_offsets(head)])
-    return _Rig(offsets, eye_rigs(head), lip_rig(head), pouch_rig(head), fold_rig(head, offsets))
+def _rig(head: HeadModel, shapes: str) -> _Rig:
+    rigs = _RIGS.setdefault(head, {})
+    if shapes not in rigs:
+        offsets, shape = symmetric_offsets(head), geometry(head)
+        correct_mouth(shape, offsets)
+        if shapes != ARKIT:
+            offsets = np.concatenate([offsets, viseme_offsets(head)])
+        parts = teeth_forward(shape), eye_rigs(head), lip_rig(head), pouch_rig(head), fold_rig(head, offsets)
+        rigs[shapes] = _Rig(offsets, *parts)
+    return rigs[shapes]
 
 
 _RIGS: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
