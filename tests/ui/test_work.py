@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from studio_avatar.ui import shares
+from studio_avatar.ui import handover, shares
 from studio_avatar.ui import visitors as visitors_module
 from studio_avatar.ui.jobs import Job, Lane, QueueFullError, Waiting
 from studio_avatar.ui.progress import Pace, RunProgress
@@ -160,3 +160,14 @@ def test_one_address_has_a_share_of_the_uploads(monkeypatch):
     forwarded = {b"x-forwarded-for": b"203.0.113.7, 10.0.0.1"}
     assert shares.address_of(forwarded, "10.0.0.1") == "203.0.113.7"
     assert shares.address_of({}, "10.0.0.1") == "10.0.0.1"
+
+
+def test_the_phones_address_is_one_that_it_can_reach(monkeypatch):
+    monkeypatch.setattr(handover, "network_address", lambda: "192.168.0.7")
+    address = handover.phone_address("https://localhost:7860", SECRET)
+    assert address == f"https://192.168.0.7:7860/#film={SECRET}"
+    assert handover.phone_address("https://demo.example", SECRET) == f"https://demo.example/#film={SECRET}"
+    for origin, secret in (("file:///x", SECRET), ("https://demo.example", "guess"), ("", SECRET)):
+        assert handover.phone_address(origin, secret) is None
+    monkeypatch.setattr(handover, "network_address", lambda: None)  # no network at all
+    assert handover.phone_address("http://127.0.0.1:7860", SECRET) is None
