@@ -16,7 +16,7 @@ from studio_avatar.avatar.shapes.person_shapes import PersonShapes, person_shape
 from studio_avatar.head.layout import rasterise, region_mask, texel_map, texel_positions
 from studio_avatar.head.model import HeadModel
 
-PEOPLE = 200 if os.environ.get("STUDIO_AVATAR_SLOW") else 50  # the figures in docs are of 200
+PEOPLE = 200 if os.environ.get("STUDIO_AVATAR_SLOW") else 30  # the figures in docs are of 200
 SKIN = ("face", "brows", "ears", "scalp", "neck")
 GRID = 96  # cells along the side of the window that is looked at
 
