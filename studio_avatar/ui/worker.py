@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from .memory import give_back
+
 Result = TypeVar("Result")
 
 HEARTBEAT_SECONDS = 0.5  # a generator can be closed only at a yield, so it yields at least this often
@@ -67,6 +69,8 @@ def follow(task: Callable[[Report], Result]) -> Iterator[Update | Done[Result]]:
             pass
         except Exception as error:
             reports.put(error)
+        finally:
+            give_back()
 
     threading.Thread(target=run, name="avatar", daemon=True).start()
     try:

@@ -4,6 +4,7 @@ import gc
 import json
 import os
 import re
+import resource
 import ssl
 import subprocess
 import sys
@@ -91,6 +92,25 @@ def test_follow_passes_every_file_on():
             report(file)
 
     assert list(follow(task)) == [*files, Done(None)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_what_a_run_has_freed_goes_back_to_the_system():
+    def resident_mb():
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
+
+    kept = []
+
+    def task(report):
+        arrays = [np.ones(1000) for _ in range(50_000)]  # 400 MB in pieces that glibc keeps
+        kept.extend(arrays[::50])
+        return resident_mb()
+
+    *_, done = follow(task)
+    deadline = time.monotonic() + 20
+    while resident_mb() > done.value - 200 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert resident_mb() < done.value - 200 and kept
 
 
 def test_follow_yields_while_a_stage_says_nothing():
