@@ -105,6 +105,15 @@ def test_a_bald_head_and_a_bare_crown_get_none_and_are_told_why(head, styles):
     assert choice.style is None and "cap" in choice.reason
 
 
+def test_hair_that_does_not_stand_off_the_head_is_left_to_the_texture(head, styles):
+    neutral, shape = person(head, 5), geometry(head)
+    corners = neutral[shape.faces[shape.in_regions("scalp")]]
+    shares = np.random.default_rng(0).dirichlet(np.ones(3), (len(corners), 12))
+    points = (corners[:, None] * shares[..., None]).sum(2).reshape(-1, 3)
+    choice = choose(head, styles, neutral, head_views(head, capture_of(head, 5, points), neutral))
+    assert choice.style is None and "cropped" in choice.reason
+
+
 def test_the_outline_follows_the_person(head, styles):
     """Hair a tenth wider than the style: the style is drawn out to it."""
     style, neutral = load_style(head, styles, "afro01"), person(head, 5)
@@ -120,6 +129,20 @@ def test_color_is_that_of_the_pictures_without_the_phones_light(head, styles):
     capture = capture_of(head, 5, style.points(style.on(head, neutral)))
     _, colors = hair_color(head_views(head, capture, neutral), np.array([2.0, 1.0, 0.5]))
     np.testing.assert_allclose(colors, np.tile(BROWN * [2.0, 1.0, 0.5], (len(colors), 1)), rtol=0.1)
+
+
+def test_skin_that_is_taken_for_hair_does_not_color_it(head, styles):
+    style, neutral = load_style(head, styles, "short03"), person(head, 5)
+    capture = capture_of(head, 5, style.points(style.on(head, neutral)))
+    face = head_views(head, capture, neutral)[0].region >= 0
+    face &= capture.hair.hair[0] == 0
+    capture.hair.rgb[0][face] = 190, 140, 115
+    forehead = np.cumsum(face, 0) < 12  # under the hair
+    capture.hair.hair[0][face & forehead] = 255
+    doubtful = ~face & (np.arange(SIDE) < 8)
+    capture.hair.hair[0][doubtful], capture.hair.rgb[0][doubtful] = 150, 250
+    _, colors = hair_color(head_views(head, capture, neutral), np.ones(3))
+    np.testing.assert_allclose(colors, np.tile(BROWN, (len(colors), 1)), rtol=0.1)
 
 
 @pytest.fixture(scope="module")

@@ -25,6 +25,9 @@ BARE_CROWN = (
     0.5  # share of the directions around the head's up that have hair, below which there is none to be made
 )
 LITTLE_HAIR = 0.06  # area over that of the bare head
+CROPPED = (
+    0.3  # share of the hair that stands off the bare head in the frontal picture, below which it is stubble
+)
 IN_THE_FACE = 4.0  # weight of hair over a face that is bare: it hides the person
 AGREEMENT = 0.3  # of the best style, below which none is better
 
@@ -85,14 +88,22 @@ def choose(
 
 
 def why_none(views: list[HeadView]) -> str | None:
-    """A sentence if the pictures show hardly any hair, or none above the forehead; else None."""
+    """A sentence if the pictures show hardly any hair, none above the forehead, or none that stands off; else None."""
     hair = sum((view.hair & view.inside).sum() for view in views)
     area = sum(((view.region >= 0) & view.inside).sum() for view in views)
     if hair < LITTLE_HAIR * max(area, 1):
         return "The pictures show no hair: bald, shaved or covered."
     if crown_share(views[0]) < BARE_CROWN:
         return "The crown of the head shows no hair: bald, shaved, or under a cap or scarf."
+    if beside_share(views[0]) < CROPPED:
+        return "The hair is cropped so close that it does not stand off the head: the texture shows it."
     return None
+
+
+def beside_share(view: HeadView) -> float:
+    """Share of the segmented hair that lies beside the bare head."""
+    hair = view.hair & view.inside
+    return float((hair & (view.region < 0)).sum() / max(hair.sum(), 1))
 
 
 def _laid(head, style: Style, neutral, views) -> tuple[Style, np.ndarray]:

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 BANDS = 4  # heights at which the color is measured
 LIT = (0.25, 0.85)  # quantiles of brightness that count: below is shadow between strands, above is gloss
 MIN_PIXELS = 40  # in a band
+SKIN_LIKE = (
+    36  # distance of a pixel from the median of the face's skin, in 8-bit sRGB, up to which it may be skin
+)
+UNLIKE_SHARE = 0.35  # of the hair's pixels, below which hair is taken to have the color of skin
 UNSEEN = (0.035, 0.025, 0.018)  # linear: dark brown, where the pictures say nothing
 DARKEST = 0.008  # linear: black hair is no hole
 CHANGE = (0.6, 1.7)  # of a band's brightness over the whole: more is shadow or background
@@ -43,7 +47,7 @@ def hair_color(views: list[HeadView], gain: np.ndarray) -> tuple[np.ndarray, np.
     """Heights (BANDS,) metres in head space, upwards, and linear colors (BANDS, 3) there."""
     heights, colors = [], []
     for view in views:
-        hair = _inner(view.hair & view.inside)
+        hair = _own_pixels(view)
         row, column = np.nonzero(hair)
         heights.append(view.height(np.stack([column + 0.5, row + 0.5], 1)))
         colors.append(srgb_to_linear(view.rgb[hair].astype(np.float32) / 255))
@@ -60,6 +64,20 @@ def hair_color(views: list[HeadView], gain: np.ndarray) -> tuple[np.ndarray, np.
     hue = found / np.maximum(whole * brightness, 1e-6)
     found = whole * brightness.clip(*CHANGE) * hue.clip(*HUE_CHANGE)
     return 0.5 * (edges[:-1] + edges[1:]), np.clip(found * gain, DARKEST, 0.9)
+
+
+def _own_pixels(view: HeadView) -> np.ndarray:
+    """(S, S) bool: segmented hair without its rim, without what the network is not sure of, and without skin.
+
+    Skin-colored hair is left alone: where hardly anything else remains, it is blond.
+    """
+    hair = _inner(view.sure & view.inside & ~view.face)
+    skin = view.face & ~view.hair & view.inside
+    if skin.sum() < MIN_PIXELS:
+        return hair
+    difference = np.linalg.norm(view.rgb - np.median(view.rgb[skin], 0), axis=-1)
+    unlike = hair & (difference > SKIN_LIKE)
+    return unlike if unlike.sum() >= max(MIN_PIXELS, UNLIKE_SHARE * hair.sum()) else hair
 
 
 def _inner(hair: np.ndarray) -> np.ndarray:

@@ -15,20 +15,22 @@ if TYPE_CHECKING:
 
 BARE = ("scalp", "ears", "neck")  # where hair hides nobody
 IN_FRONT_M = 0.004  # hair nearer than this behind the skin counts as seen: it is wrapped around it
-SEGMENTED = 0.5
+SEGMENTED, SURE = 0.5, 0.8  # of what the segmenter says
 
 
 @dataclass(frozen=True)
 class HeadView:
     """One small picture with the head in it.
 
-    hair, inside: (S, S) bool, segmented hair and where the frame is. rgb: (S, S, 3) uint8.
+    hair, sure, inside: (S, S) bool, segmented hair, that which is surely hair, and where the frame is.
+    rgb: (S, S, 3) uint8.
     rotation (3, 3), translation (3,), focal, principal (2,): a camera in small pixels.
     depth: (S, S) metres to the bare head, infinite beside it. region: (S, S) number of the head's region, -1 beside it.
     face: (S, S) bool, regions in which hair hides the person.
     """
 
     hair: np.ndarray
+    sure: np.ndarray
     inside: np.ndarray
     rgb: np.ndarray
     rotation: np.ndarray
@@ -74,8 +76,8 @@ def head_views(head: HeadModel, capture, neutral: np.ndarray) -> list[HeadView]:
         principal = (0.5 * np.asarray(fit.image_size) - views.corner[number]) * scale
         camera = fit.rotation[k].astype(float), fit.translation[k].astype(float), fit.focal_px * scale
         bare = HeadView(
-            views.hair[number] > 255 * SEGMENTED, views.inside[number], views.rgb[number], *camera, principal,
-            *[np.empty(0)] * 3,
+            *(views.hair[number] > 255 * share for share in (SEGMENTED, SURE)),
+            views.inside[number], views.rgb[number], *camera, principal, *[np.empty(0)] * 3,
         )  # fmt: skip
         pixel, depth = bare.see(neutral[: len(shape.neutral)])
         side = len(bare.hair)
