@@ -60,6 +60,11 @@ def test_no_iris_is_purple():
         assert not (red > green and blue > green)
 
 
+def test_dark_irises_are_brown_whatever_they_mirror():
+    red, _, blue = plausible_iris(np.float32((0.14, 0.14, 0.12)))
+    assert red > 1.4 * blue
+
+
 def test_eyes_that_were_not_seen_are_brown(head):
     capture, studio = captured(head, np.float32((0.4, 0.5, 0.6)), np.ones(3))
     capture.seen[:] = 0

@@ -31,7 +31,7 @@ PALETTE = np.array([
     (0.43, 0.44, 0.32), (0.45, 0.49, 0.47), (0.42, 0.50, 0.55), (0.36, 0.48, 0.62),
 ], np.float32)  # fmt: skip
 BROWN_IRIS = PALETTE[2]
-LUMA_WEIGHT = 1.0
+LUMA_WEIGHT = 2.0  # dark irises are brown, whatever is mirrored in them
 BRIGHTNESS = (0.55, 1.15)  # of the palette's colors, that irises of their hue reach
 
 
