@@ -241,9 +241,14 @@ def build_avatar(
 
 def _check(avatar: Avatar) -> None:
     identities, expressions = avatar.head.config.num_identity, len(avatar.head.config.expression_names)
-    if np.shape(avatar.identity) != (identities,) or not np.isfinite(avatar.identity).all():
+    # A capture made with a head of fewer components has fewer coefficients.
+    if (
+        np.ndim(avatar.identity) != 1
+        or len(avatar.identity) > identities
+        or not np.isfinite(avatar.identity).all()
+    ):
         raise InvalidInputError(
-            f"`identity` must be {identities} finite numbers, not {np.shape(avatar.identity)}."
+            f"`identity` must be {identities} finite numbers or fewer, not {np.shape(avatar.identity)}."
         )
     shape = np.shape(avatar.texture)
     if (

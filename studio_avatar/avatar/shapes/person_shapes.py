@@ -59,7 +59,8 @@ def person_shapes(head: HeadModel, identity: np.ndarray) -> PersonShapes:
         rig = _RIGS[head] = _find_rig(head)
     shape = geometry(head)
     mean = shape.neutral
-    neutral = mean + np.tensordot(np.asarray(identity, np.float32), shape.identity_basis, 1)
+    identity = np.asarray(identity, np.float32)
+    neutral = mean + np.tensordot(identity, shape.identity_basis[: len(identity)], 1)
     neutral = neutral.astype(np.float32)
     offsets = rig.offsets.copy()
 
