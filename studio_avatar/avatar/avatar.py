@@ -284,9 +284,14 @@ def _check(avatar: Avatar) -> None:
     if avatar.rig not in RIGS:
         raise InvalidInputError(f"There is no rig '{avatar.rig}': use {' or '.join(RIGS)}.")
     identities, expressions = avatar.head.config.num_identity, len(avatar.head.config.expression_names)
-    if np.shape(avatar.identity) != (identities,) or not np.isfinite(avatar.identity).all():
+    # A capture made with a head of fewer components has fewer coefficients.
+    if (
+        np.ndim(avatar.identity) != 1
+        or len(avatar.identity) > identities
+        or not np.isfinite(avatar.identity).all()
+    ):
         raise InvalidInputError(
-            f"`identity` must be {identities} finite numbers, not {np.shape(avatar.identity)}."
+            f"`identity` must be {identities} finite numbers or fewer, not {np.shape(avatar.identity)}."
         )
     shape = np.shape(avatar.texture)
     if (

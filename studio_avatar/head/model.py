@@ -78,7 +78,8 @@ class HeadModel(ModelMixin, ConfigMixin):
         """Vertices of a head.
 
         Args:
-            identity: (..., num_identity) coefficients, about N(0, 1); None is the mean head.
+            identity: (..., up to num_identity) coefficients, about N(0, 1); those left out at the end are 0, so that
+                coefficients of a head with fewer components stay valid. None is the mean head.
             expression: (..., 52) ARKit coefficients, 0..1; None is the neutral expression.
 
         Returns:
@@ -89,6 +90,8 @@ class HeadModel(ModelMixin, ConfigMixin):
             if coefficients is None:
                 continue
             basis = getattr(self, f"{name}_basis")
+            if name == "identity":
+                basis = basis[: coefficients.shape[-1]]
             if coefficients.shape[-1] != basis.shape[0]:
                 raise ValueError(f"Pass {basis.shape[0]} {name} coefficients, not {coefficients.shape[-1]}.")
             offsets = coefficients.to(basis) @ basis.flatten(1)

@@ -42,7 +42,7 @@ def test_photos_become_a_capture_folder(photos, tmp_path, capsys):
         f["name"] for f in report["findings"]
     }
     fit = np.load(out / "fit.npz")
-    assert fit["identity"].shape == (100,) and fit["expression"].shape == (3, 52)
+    assert fit["identity"].shape == (125,) and fit["expression"].shape == (3, 52)
     assert sorted(fit["timestamps"]) == [0, 1, 2]  # the numbers of the photos
     sheet = np.asarray(Image.open(out / "contact_sheet.png"))
     assert sheet.shape[0] > 600 and sheet.std() > 20

@@ -54,7 +54,7 @@ class _Rig:
 
 
 def person_shapes(head: HeadModel, identity: np.ndarray, shapes: str = ARKIT) -> PersonShapes:
-    """The shapes of the person with these identity coefficients (100,); about 50 ms.
+    """The shapes of the person with these identity coefficients (at most 125,); about 50 ms.
 
     The first call for a head object also finds its lids, lips and inner mouth.
 
@@ -66,7 +66,8 @@ def person_shapes(head: HeadModel, identity: np.ndarray, shapes: str = ARKIT) ->
     names = shape_names(head, shapes)
     rig, shape = _rig(head, shapes), geometry(head)
     mean = shape.neutral
-    neutral = mean + np.tensordot(np.asarray(identity, np.float32), shape.identity_basis, 1)
+    identity = np.asarray(identity, np.float32)
+    neutral = mean + np.tensordot(identity, shape.identity_basis[: len(identity)], 1)
     neutral = (neutral + rig.teeth).astype(np.float32)
     offsets = rig.offsets.copy()
 

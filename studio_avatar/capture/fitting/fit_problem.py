@@ -18,6 +18,8 @@ from studio_avatar.capture.detection.landmarks import Face
 from studio_avatar.head.geometry import geometry
 from studio_avatar.head.landmark_ids import FACE_OVAL, NUM_SURFACE_LANDMARKS
 
+from .shape_prior import ShapePrior
+
 if TYPE_CHECKING:
     from studio_avatar.head.model import HeadModel
 
@@ -27,8 +29,10 @@ LANDMARK_SIGMA = (
 ERRORS_OF_PERSON = 0.5  # share of the variance of the detector's errors that is the same in all frames
 ROBUST_AT = 2.5  # errors beyond this many sigmas lose influence (Cauchy)
 EXPRESSION_SIGMA = 0.25  # trust in the detector's expression scores
-FOCAL_PRIOR = 1.2  # over the long side of the picture: phone cameras
-FOCAL_PRIOR_ONE_FRAME = 1.5  # photos are also taken from further away and cropped
+# Over the long side of the picture. Phones have 0.7 to 1.1 in films and photos, in front and at the back; other cameras, and
+# what was cropped, more.
+FOCAL_PRIOR = 1.0
+FOCAL_PRIOR_ONE_FRAME = 1.2  # photos are also taken from further away and cropped
 FOCAL_SIGMA = 0.3  # log units
 CONTOUR_WEIGHT = 0.7  # the detector draws forehead, temples and jaw less surely than eyes, nose and lips
 HIDDEN_WEIGHT = 0.05  # on the far side of a turned head landmarks are guesses that slide along the silhouette
@@ -59,8 +63,11 @@ class Weights:
 class FitProblem:
     """The joint fit of one head to K faces, and to tracked points if there are any."""
 
-    def __init__(self, head: HeadModel, faces: Sequence[Face], image_size: tuple[int, int], tracks=None):
+    def __init__(
+        self, head: HeadModel, faces: Sequence[Face], image_size: tuple[int, int], tracks=None, prior=None
+    ):
         self.landmarks = SurfacePoints.of_landmarks(head)
+        self.prior = prior or ShapePrior.of_head(len(self.landmarks.identity))
         self.tracks = tracks
         self.tracked = None if tracks is None else SurfacePoints.of(head, tracks.triangle, tracks.barycentric)
         names = head.config.expression_names
@@ -91,14 +98,15 @@ class FitProblem:
         """Mean identity, the detector's expression, and the pose of a distant camera."""
         focal = np.exp(self.log_focal_prior)
         points = self.landmarks
+        person = points.neutral + np.tensordot(self.prior.mean, points.identity, 1)
         poses = [
-            _distant_camera_pose(points.neutral + np.tensordot(scores, points.expression, 1), pixels, focal)
+            _distant_camera_pose(person + np.tensordot(scores, points.expression, 1), pixels, focal)
             for scores, pixels in zip(self.scores, self.observed - self.centre, strict=True)
         ]
         rotation, translation = (np.stack(parts) for parts in zip(*poses, strict=True))
         num_frames, num_errors = self.distortions.shape[:2]
         return FitState(
-            identity=np.zeros(len(points.identity)),
+            identity=self.prior.mean.copy(),
             log_focal=self.log_focal_prior,
             person_error=np.zeros(num_errors),
             expression=self.scores.clip(0.0, 1.0),
@@ -152,7 +160,8 @@ class FitProblem:
         scaled = np.stack([self._landmark_residual(state, k) for k in self._frames])
         squares = np.square(scaled).sum(-1)
         total = ROBUST_AT**2 * (weights.landmarks * np.log1p(squares / ROBUST_AT**2)).sum()
-        total += np.square(state.identity).sum()
+        unusual = state.identity - self.prior.mean
+        total += unusual @ self.prior.precision @ unusual
         total += np.square(state.person_error).sum() / ERRORS_OF_PERSON
         total += np.square(state.frame_error).sum() / (1.0 - ERRORS_OF_PERSON)
         total += np.square((state.expression - self.scores) / EXPRESSION_SIGMA).sum()
@@ -262,8 +271,11 @@ class FitProblem:
     def _add_priors(self, state: FitState, hessian, gradient) -> None:
         num_frames, (_, e, c) = len(self._frames), self._counts
         no_prior = np.zeros((num_frames, 6))
-        precision = np.r_[np.ones(len(state.identity)), FOCAL_SIGMA**-2, np.full(c, 1.0 / ERRORS_OF_PERSON)]
-        offset = np.r_[state.identity, state.log_focal - self.log_focal_prior, state.person_error]
+        i = len(state.identity)
+        by_identity = self.prior.precision @ (state.identity - self.prior.mean)
+        hessian[:i, :i] += self.prior.precision
+        precision = np.r_[np.zeros(i), FOCAL_SIGMA**-2, np.full(c, 1.0 / ERRORS_OF_PERSON)]
+        offset = np.r_[np.zeros(i), state.log_focal - self.log_focal_prior, state.person_error]
         local_precision = np.r_[
             np.full(e, EXPRESSION_SIGMA**-2), np.zeros(6), np.full(c, 1 / (1 - ERRORS_OF_PERSON))
         ]
@@ -271,6 +283,7 @@ class FitProblem:
         precision = np.r_[precision, np.tile(local_precision, num_frames)]
         hessian[np.diag_indices_from(hessian)] += precision
         gradient += precision * np.r_[offset, local_offset.reshape(-1)]
+        gradient[:i] += by_identity
 
     # --- tracked points
 

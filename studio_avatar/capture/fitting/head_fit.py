@@ -18,6 +18,7 @@ import numpy as np
 from studio_avatar.capture.detection.landmarks import Face
 
 from .fit_problem import FitProblem, FitState
+from .shape_prior import ShapePrior
 
 if TYPE_CHECKING:
     from studio_avatar.head.model import HeadModel
@@ -30,7 +31,7 @@ ENOUGH = 1e-3  # relative gain of a step that is not worth another one
 class HeadFit:
     """The head in front of the camera in K keyframes.
 
-    identity: (100,) float32, about N(0, 1).
+    identity: (125,) float32, about N(0, 1).
     expression: (K, 52) float32 in [0, 1], in the order of the head's `expression_names`.
     rotation: (K, 3, 3) and translation: (K, 3) metres, float32: camera point = rotation @ head point +
         translation, in a camera with x right, y down, z forward.
@@ -84,18 +85,19 @@ def fit_head(
     tracks: Tracks | None = None,
     start: HeadFit | None = None,
     tell: Callable[[float], None] = lambda fraction: None,
+    prior: ShapePrior | None = None,
 ) -> HeadFit:
     """Fit `head` (a `HeadModel`) to the faces of K frames of `image_size` (width, height) pixels.
 
     timestamps: K, seconds; tracks: points to be explained as well; start: a fit of the same frames to improve;
-    tell: called after each step with the share that is done.
+    tell: called after each step with the share that is done; prior: what is known of heads, None for the package's own.
     """
     import scipy.linalg  # noqa: F401 (its BLAS must be there to be told)
     from threadpoolctl import threadpool_limits
 
     # The matrices are so small that BLAS's threads would wait for each other longer than they compute.
     with threadpool_limits(1, "blas"):
-        problem = FitProblem(head, faces, image_size, tracks)
+        problem = FitProblem(head, faces, image_size, tracks, prior)
         state = _minimise(problem, problem.start() if start is None else problem.resume(start), tell)
     error = problem.pixel_errors(state) / problem.face_height[:, None]  # (K, 468)
     return HeadFit(

@@ -41,7 +41,7 @@ NICE_TO_HAVE = {
 }  # fmt: skip
 PHOTO_ADVICE = {
     "face_seen": "Add a photo from the left and one from the right.",
-    "yaw_range": "Add a photo from the left and one from the right.",
+    "yaw_range": "The profile is a guess: add a photo from the left and one from the right.",
     "ears_seen": "Add photos from further round, until each ear is in one.",
     "neck_seen": "Add a photo with the chin lifted and the collar open.",
     "scalp_seen": "Add a photo with the head bowed.",
@@ -210,7 +210,14 @@ def _coverage(head: HeadModel, fused: Fused, keyframes: Sequence[FaceFrame]) -> 
             8,
             "Bow the head once, and keep its top in the picture.",
         ),
-        _at_least("yaw_range", yaw, "degrees", 60, 25, "Turn the head further to the left and right."),
+        _at_least(
+            "yaw_range",
+            yaw,
+            "degrees",
+            60,
+            25,
+            "The profile is a guess: turn the head further to the left and right.",
+        ),
         _at_least(
             "pitch_range", pitch, "degrees", 0 if seen_both else 20, 6, "Look up and down once as well."
         ),

@@ -46,6 +46,7 @@ from .shirt import shirt
 
 # Yaw and pitch of the camera around the head in degrees, in the order in which a person turns for a capture.
 POSES = ((0, 0), (28, 0), (-28, 0), (0, 16), (0, -14), (48, 2), (-48, 2))
+MAKEHUMAN_COMPONENTS = 100  # of the identity; those after them were learnt from scans
 HEAD_HEIGHT = 0.26  # chin to crown of an adult [m]
 SHADOW_SAMPLES = 6
 WET = {
@@ -249,8 +250,13 @@ def record(
 
 
 def sample_identity(rng: np.random.Generator, count: int = 100) -> np.ndarray:
-    """Identity coefficients (count,), a little tamer than the head model's own N(0, 1)."""
-    return (rng.standard_normal(count) * rng.uniform(0.5, 0.85)).astype(np.float32)
+    """Identity coefficients (count,), a little tamer than the head model's own N(0, 1).
+
+    Only MakeHuman's components are drawn, as when the networks were trained: a seed stays the same person.
+    """
+    identity = np.zeros(count, np.float32)
+    identity[:MAKEHUMAN_COMPONENTS] = rng.standard_normal(MAKEHUMAN_COMPONENTS) * rng.uniform(0.5, 0.85)
+    return identity
 
 
 def sample_expression(rng: np.random.Generator, names: list[str]) -> np.ndarray:
