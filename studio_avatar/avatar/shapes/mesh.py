@@ -52,7 +52,7 @@ class Corners:
 
 
 def avatar_mesh(head: HeadModel, identity: np.ndarray, shapes: str = ARKIT) -> AvatarMesh:
-    """The mesh of the person with the identity coefficients (100,), neck closed; shapes: one of `SHAPE_SETS`.
+    """The mesh of the person with the identity coefficients (at most 125,), neck closed; shapes: one of `SHAPE_SETS`.
 
     Raises:
         InvalidInputError: there is no such set of shapes.
