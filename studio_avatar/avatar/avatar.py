@@ -51,7 +51,7 @@ class Avatar:
 
     Attributes:
         head: `HeadModel` that the coefficients belong to.
-        identity: (125,) float identity coefficients or fewer, about N(0, 1).
+        identity: (125,) float identity coefficients or the first of them, about N(0, 1).
         texture: (H, W, 3) uint8 sRGB in the head's texture layout, row 0 at v = 0.
         expression: expression coefficients seen in the capture, (52,) or one row a keyframe (K, 52), in the
             order of `head.config.expression_names`; None when they are not known. They are information for

@@ -45,7 +45,7 @@ def identity_of(seed):
 
 def person(head, seed):
     shape = geometry(head)
-    return (shape.neutral + np.tensordot(identity_of(seed), shape.identity_basis, 1)).astype(np.float32)
+    return (shape.neutral + np.tensordot(identity_of(seed), shape.identity_basis[:100], 1)).astype(np.float32)
 
 
 def capture_of(head, seed, hair=None, color=BROWN):
