@@ -104,7 +104,7 @@ def studio_texture(subject: StudioSubject, head, size: int = 1024, brows: bool =
     else:
         texture = valid_skin(subject.path, head, size, subject.path.parent.parent / "makehuman")
     texture = fill_gutters(texture, texel_map(head, size).covered)
-    return paint_eyes_and_mouth(texture, head, sample_iris(rng, texture[masks.cheek]), seed)
+    return paint_eyes_and_mouth(texture, head, sample_iris(rng, texture[masks.cheek]), seed, shaded=False)
 
 
 def makehuman_skin(path: Path, head, size: int) -> np.ndarray:

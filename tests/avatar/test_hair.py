@@ -1,6 +1,7 @@
 """Hair: styles on every head, the choice among them, color, and the files with it."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from helpers.glb_reader import Glb
 from helpers.node_tools import validate
+from scipy.spatial.transform import Rotation
 
 from studio_avatar.avatar import Avatar, build_avatar
 from studio_avatar.avatar.hair.cards import heights, load_style
@@ -187,6 +189,21 @@ def test_the_file_with_hair_is_valid_small_and_quickly_written(worn, tmp_path, n
     scene = Glb(path).scene
     assert [mesh["name"] for mesh in scene["meshes"]] == ["head", "hair"]
     assert scene["nodes"][0]["children"] == [1] and scene["materials"][1]["alphaMode"] == "MASK"
+
+
+def test_with_bones_hair_hangs_on_the_head_and_stays_in_its_place(worn, tmp_path, node_folder):
+    path = replace(worn, rig="mixamo").export(tmp_path / "rigged.glb", "light")
+    assert validate(path, node_folder)["issues"]["messages"] == []
+    nodes = Glb(path).scene["nodes"]
+    parent = {child: number for number, node in enumerate(nodes) for child in node.get("children", [])}
+    (at,) = [number for number, node in enumerate(nodes) if node["name"] == "hair"]
+    assert nodes[parent[at]]["name"] == "Head"
+    point = np.array([0.01, 0.1, 0.02])
+    moved = point
+    while at is not None:
+        turn = Rotation.from_quat(nodes[at].get("rotation", [0, 0, 0, 1]))
+        moved, at = turn.apply(moved) + nodes[at].get("translation", [0, 0, 0]), parent.get(at)
+    np.testing.assert_allclose(moved, point, atol=1e-6)
 
 
 def test_without_hair_the_file_has_one_mesh(worn, tmp_path):

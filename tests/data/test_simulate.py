@@ -64,7 +64,7 @@ def head():
 @pytest.fixture(scope="module")
 def skin(head):
     """One even skin colour with painted eyes and mouth."""
-    return paint_eyes_and_mouth(np.broadcast_to(SKIN, (SIZE, SIZE, 3)), head)
+    return paint_eyes_and_mouth(np.broadcast_to(SKIN, (SIZE, SIZE, 3)), head, shaded=False)
 
 
 @pytest.fixture(scope="module")

@@ -35,18 +35,21 @@ class Opening:
     lower: np.ndarray
 
 
-def paint_eyeball(rays: np.ndarray, iris_rgb: np.ndarray, opening: Opening, rng) -> np.ndarray:
+def paint_eyeball(rays: np.ndarray, iris_rgb: np.ndarray, opening: Opening | None, rng) -> np.ndarray:
     """Color (N, 3) sRGB of an eyeball that looks straight ahead (+Z).
 
     Args:
-        rays: (N, 3) directions from the ball's center. iris_rgb: (3,) mean color, sRGB. rng: of fibres and veins.
+        rays: (N, 3) directions from the ball's center. iris_rgb: (3,) mean color, sRGB. opening: of the lids that shade
+            it, or None. rng: of fibres and veins.
     """
     ray = rays / np.linalg.norm(rays, axis=-1, keepdims=True)
     angle = np.arccos(np.clip(ray[:, 2], -1, 1))
     around = np.arctan2(ray[:, 1], ray[:, 0])
     edge = smoothstep(angle, IRIS_ANGLE - 0.03, IRIS_ANGLE + 0.03)[:, None]
     color = _iris(ray, angle, around, iris_rgb, rng) * (1 - edge) + _sclera(angle, around, rng) * edge
-    return (color * _lid_shade(ray, opening)[:, None]).astype(np.float32)
+    if opening is not None:
+        color = color * _lid_shade(ray, opening)[:, None]
+    return color.astype(np.float32)
 
 
 def openings(head: HeadModel) -> tuple[Opening, Opening]:

@@ -34,7 +34,7 @@ INNER_LIP = np.array([0.60, 0.32, 0.31], np.float32)
 
 
 def paint_eyes_and_mouth(
-    texture: np.ndarray, head: HeadModel, iris_rgb=BROWN_IRIS, seed: int = 0
+    texture: np.ndarray, head: HeadModel, iris_rgb=BROWN_IRIS, seed: int = 0, shaded: bool = True
 ) -> np.ndarray:
     """Paint the charts of the eyeballs, teeth, tongue and inner mouth; everything else stays as it is.
 
@@ -42,6 +42,7 @@ def paint_eyes_and_mouth(
         texture: (H, W, 3) float32 sRGB in [0, 1], layout head-v1, square.
         iris_rgb: the iris' mean color, sRGB in [0, 1].
         seed: of the iris' fibres and the sclera's veins.
+        shaded: paint the lids' shade onto the eyeballs. Viewers cast none; the simulator does.
 
     Returns:
         a new (H, W, 3) float32 array with its gutters filled.
@@ -56,7 +57,10 @@ def paint_eyes_and_mouth(
         mask = region_mask(head, size, region)
         if mask.any():
             out[mask] = paint_eyeball(
-                ball_rays(head, region, positions[mask]), np.float32(iris_rgb), opening, rng
+                ball_rays(head, region, positions[mask]),
+                np.float32(iris_rgb),
+                opening if shaded else None,
+                rng,
             )
     painters = {
         "teeth": lambda p, v: _teeth(p, head),

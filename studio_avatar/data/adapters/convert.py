@@ -143,4 +143,5 @@ def finished(rgb: np.ndarray, trust: np.ndarray, head, completion: np.ndarray) -
     whole = complete(rgb, trust.astype(np.float32), completion)
     whole = fill_gutters(whole, texel_map(head, len(whole)).covered)
     rng = np.random.default_rng(0)
-    return paint_eyes_and_mouth(whole, head, sample_iris(rng, whole[studio_masks(head, len(whole)).cheek]))
+    iris = sample_iris(rng, whole[studio_masks(head, len(whole)).cheek])
+    return paint_eyes_and_mouth(whole, head, iris, shaded=False)

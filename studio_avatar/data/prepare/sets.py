@@ -401,7 +401,7 @@ def augmented_texture(job: Job, head) -> np.ndarray:
     other = _studio_part(job, str(rng.choice(partners)))["plain"] / np.float32(255) if partners else None
     texture = augment_studio(own, masks, rng, other=other, bare=_subject(job).bare)
     return paint_eyes_and_mouth(
-        texture, head, sample_iris(rng, texture[masks.cheek]), int(rng.integers(2**31))
+        texture, head, sample_iris(rng, texture[masks.cheek]), int(rng.integers(2**31)), shaded=False
     )
 
 
