@@ -17,6 +17,7 @@ from studio_avatar.data.simulate.simulation import MAKEHUMAN_COMPONENTS
 from studio_avatar.errors import NoFaceError
 from studio_avatar.head.geometry import geometry
 from studio_avatar.head.landmark_ids import FACE_OVAL, NUM_SURFACE_LANDMARKS
+from studio_avatar.head.mesh_graph import edges_of, neighbor_mean
 from studio_avatar.rendering import Lamp, Light, TexturedMesh, nearest_on_surface, render, vertex_normals
 
 VIEWS = ((0, 0), (30, 0), (-30, 0))  # yaw and pitch [degrees]
@@ -179,21 +180,14 @@ def _landmark_matrix(head):
 
 def laplacian(faces: np.ndarray, count: int):
     """(V, V) sparse: a vertex less the mean of its neighbors."""
-    from scipy.sparse import coo_matrix, diags
+    from scipy.sparse import identity
 
-    edges = np.unique(
-        np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), 1), axis=0
-    )
-    a, b = np.concatenate([edges, edges[:, ::-1]]).T
-    links = coo_matrix((np.ones(len(a)), (a, b)), shape=(count, count)).tocsr()
-    degree = np.asarray(links.sum(1)).reshape(-1)
-    return diags(np.ones(count)) - diags(1.0 / degree) @ links
+    return identity(count) - neighbor_mean(faces, count)
 
 
 def _at_border(mesh: TexturedMesh, triangle: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """Whether the nearest point lies on an open edge: the mesh ends there, and says nothing of what is beyond."""
-    edges = np.sort(np.concatenate([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]], mesh.faces[:, [2, 0]]]), 1)
-    edges, times = np.unique(edges, axis=0, return_counts=True)
+    edges, times = edges_of(mesh.faces, count_triangles=True)
     open_edge = np.zeros(len(mesh.vertices), bool)
     open_edge[edges[times == 1]] = True
     return ((shares > 1e-3) <= open_edge[mesh.faces[triangle]]).all(1)

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from studio_avatar.head.mesh_graph import edges_of
+
 MARGIN = 6 / 1024  # free border of the texture
 STRIP = 100 / 1024  # top strip of the small charts
 FACE_SHARE = (0.57, 0.61)  # of the texture's width and height that MediaPipe's face oval spans
@@ -201,9 +203,8 @@ def _pin_neck_border(skin, points, border, vertex_of, side_of):
 
 def _open_border(faces):
     """Edges (as pairs) that belong to one triangle only."""
-    edges = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1)
-    unique, count = np.unique(edges, axis=0, return_counts=True)
-    return unique[count == 1].tolist()
+    edges, count = edges_of(faces, count_triangles=True)
+    return edges[count == 1].tolist()
 
 
 def _relax(skin, faces, corners, free):

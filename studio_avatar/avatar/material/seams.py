@@ -12,6 +12,7 @@ import numpy as np
 
 from studio_avatar.head.geometry import geometry
 from studio_avatar.head.layout import fill_gutters, texel_map
+from studio_avatar.head.mesh_graph import edges_of
 
 if TYPE_CHECKING:
     from studio_avatar.head.model import HeadModel
@@ -74,9 +75,7 @@ def _spread(step: dict[int, np.ndarray], head: HeadModel) -> np.ndarray:
     from scipy.sparse.linalg import splu
 
     uv, faces = geometry(head).uv.astype(np.float64), geometry(head).uv_faces
-    edges = np.unique(
-        np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), 1), axis=0
-    )
+    edges = edges_of(faces)
     length = np.maximum(np.linalg.norm(uv[edges[:, 0]] - uv[edges[:, 1]], axis=1), 1e-6)
     links = coo_matrix((1 / length, edges.T), shape=(len(uv),) * 2)
     links = (links + links.T).tocsr()

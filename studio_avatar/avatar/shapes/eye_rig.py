@@ -6,6 +6,7 @@ MakeHuman's lids are a grid of 28 columns: rings 0 to 2 lie in the socket, ring 
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -45,8 +46,10 @@ class EyeRig:
 
 
 def eye_rigs(head: HeadModel) -> tuple[EyeRig, EyeRig]:
-    """The rigs of the left and the right eye."""
-    return tuple(_eye_rig(geometry(head), side) for side in ("left", "right"))
+    """The rigs of the left and the right eye; found at the first call for a head object."""
+    if head not in _RIGS:
+        _RIGS[head] = tuple(_eye_rig(geometry(head), side) for side in ("left", "right"))
+    return _RIGS[head]
 
 
 def sphere_center(points: np.ndarray) -> np.ndarray:
@@ -123,3 +126,6 @@ def _aligned(ring: list[int], columns: np.ndarray, neighbors, points: np.ndarray
         t for t in turns if all(b in neighbors[a] for a, b in zip(columns.tolist(), t.tolist(), strict=True))
     ]
     return min(touching, key=lambda turn: np.linalg.norm(points[turn] - points[columns], axis=1).sum())
+
+
+_RIGS: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()

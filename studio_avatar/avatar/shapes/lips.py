@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from studio_avatar.head.geometry import geometry
+from studio_avatar.head.mesh_graph import edges_of
 from studio_avatar.rendering.normals import face_normals
 
 if TYPE_CHECKING:
@@ -172,9 +173,7 @@ def _halfway(along, drop, height):
 
 def _cuts(faces, along, grid):
     """Where the planes `along` = grid cut the edges of `faces`; see `LipRig`."""
-    edges = np.unique(
-        np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), 1), axis=0
-    )
+    edges = edges_of(faces)
     start, end = along[edges[:, 0]], along[edges[:, 1]]
     crossed = (np.minimum(start, end) <= grid[:, None]) & (
         np.maximum(start, end) >= grid[:, None]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from studio_avatar.head.mesh_graph import neighbor_mean
 from studio_avatar.imaging.ramps import smoothstep
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def correct_mouth(shape: HeadGeometry, offsets: np.ndarray) -> None:
     offsets[jaw] += LIP_RISE * lip
     offsets[close] -= LIP_RISE * lip
     share = _cheek_share(shape)
-    mean = _neighbor_mean(shape)
+    mean = neighbor_mean(shape.faces, len(shape.neutral), np.float32)
     for side in ("Left", "Right"):
         smile = offsets[shape.expression(f"mouthSmile{side}")]
         for _ in range(SMILE_ROUNDS):
@@ -61,13 +62,3 @@ def _cheek_share(shape: HeadGeometry) -> np.ndarray:
     skin[np.unique(shape.faces[shape.in_regions("face", "neck")])] = 1
     skin[np.unique(shape.faces[shape.in_regions("lips", "mouth", "eyelids")])] = 0
     return skin * smoothstep(distance, *SMILE_NEAR) * smoothstep(distance, *SMILE_FAR[::-1])
-
-
-def _neighbor_mean(shape: HeadGeometry):
-    """(V, V) sparse row-stochastic matrix: mean over the vertices at one edge's distance."""
-    from scipy.sparse import coo_matrix, diags
-
-    edges = np.concatenate([shape.faces[:, pair] for pair in ([0, 1], [1, 2], [2, 0])])
-    edges = np.unique(np.concatenate([edges, edges[:, ::-1]]), axis=0)
-    graph = coo_matrix((np.ones(len(edges), np.float32), edges.T), shape=(len(shape.neutral),) * 2).tocsr()
-    return diags(1 / np.maximum(graph.sum(1).A1, 1)) @ graph

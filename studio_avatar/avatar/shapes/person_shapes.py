@@ -10,7 +10,7 @@ millimeters.
 from __future__ import annotations
 
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -94,7 +94,7 @@ def worn_expression(head: HeadModel, shapes: PersonShapes, expression: np.ndarra
     The capture fits the head's own, whose blink goes on after the eye is closed, at about 0.7; a person's ends there.
     """
     worn, own = np.array(expression, np.float32), geometry(head)
-    for rig, side in zip(_rig(head, ARKIT).eyes, ("Left", "Right"), strict=True):
+    for rig, side in zip(eye_rigs(head), ("Left", "Right"), strict=True):
         number = own.expression(f"eyeBlink{side}")
         lid = rig.rings[EDGE, rig.outer_corner // 3 : -(-2 * rig.outer_corner // 3)]
         travel = [
@@ -125,13 +125,14 @@ def symmetric_offsets(head: HeadModel) -> np.ndarray:
 
 def _rig(head: HeadModel, shapes: str) -> _Rig:
     rigs = _RIGS.setdefault(head, {})
-    if shapes not in rigs:
+    if ARKIT not in rigs:
         offsets, shape = symmetric_offsets(head), geometry(head)
         correct_mouth(shape, offsets)
-        if shapes != ARKIT:
-            offsets = np.concatenate([offsets, viseme_offsets(head)])
         parts = teeth_forward(shape), eye_rigs(head), lip_rig(head), pouch_rig(head), fold_rig(head, offsets)
-        rigs[shapes] = _Rig(offsets, *parts)
+        rigs[ARKIT] = _Rig(offsets, *parts)
+    if shapes not in rigs:  # more offsets, and folds that they make; all else is the head's
+        offsets = np.concatenate([rigs[ARKIT].offsets, viseme_offsets(head)])
+        rigs[shapes] = replace(rigs[ARKIT], offsets=offsets, folds=fold_rig(head, offsets))
     return rigs[shapes]
 
 
