@@ -128,16 +128,12 @@ def _last(updates: Iterator, progress: gr.Progress, gone: Callable[[], bool]):
         gradio.Error: the client is `gone`; the run was stopped.
     """
     with closing(updates):
-        return _followed(updates, progress, gone)
-
-
-def _followed(updates: Iterator, progress: gr.Progress, gone: Callable[[], bool]):
-    for update in updates:
-        if isinstance(update, Done):
-            return update.value
-        if gone():
-            raise gr.Error("Nobody waits for this call any more.", print_exception=False)
-        if isinstance(update, StageProgress):
-            progress(update.fraction, desc=stage_title(update.stage))
-        elif isinstance(update, Waiting):
-            progress(0.0, desc=f"{update.before} before you")
+        for update in updates:
+            if isinstance(update, Done):
+                return update.value
+            if gone():
+                raise gr.Error("Nobody waits for this call any more.", print_exception=False)
+            if isinstance(update, StageProgress):
+                progress(update.fraction, desc=stage_title(update.stage))
+            elif isinstance(update, Waiting):
+                progress(0.0, desc=f"{update.before} before you")

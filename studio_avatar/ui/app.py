@@ -158,6 +158,7 @@ def _wire(page: _Page) -> None:
     settings = inputs.settings.components()
     actions.create.click(_creator(page), [*inputs.captures(), outputs.tone_answer, *settings], **watching)
     outputs.correct_tone.click(_corrector(page), outputs.tone_correction, **watching)
+    outputs.tone_dots.input(lambda degrees: degrees, outputs.tone_dots, outputs.tone_correction, **QUIET)
     outputs.pack.click(_packer(page), outputs.more_files, **watching)
     form = [inputs.video, inputs.photos, inputs.tabs, inputs.source]
     for name, path in page.examples.named().items():
@@ -175,9 +176,7 @@ def _resumer(page: _Page) -> Callable:
     """A page was loaded, perhaps again: show what its visitor has, and go on watching a run."""
 
     def resume(secret: str, request: gr.Request):
-        headers = {name.lower().encode(): value.encode() for name, value in request.headers.items()}
-        address = address_of(headers, request.client.host if request.client else "")
-        visitor = page.visitors.enter(request.session_hash, secret, address)
+        visitor = page.visitors.enter(request.session_hash, secret, address_of(request))
         yield from _watched(page, visitor, toast=False)
 
     return resume

@@ -202,10 +202,6 @@ def output_column(handover_code: gr.HTML) -> Outputs:
                 tone_correction = setting_control(
                     SETTINGS["skin_tone"], label="Finer", info="−60 is dark, 65 very light.", elem_id="tone-correction"
                 )  # fmt: skip
-                tone_dots.input(
-                    lambda degrees: degrees, tone_dots, tone_correction, queue=False, show_progress="hidden",
-                    api_visibility="private",
-                )  # fmt: skip
                 correct_tone = gr.Button("Make it again in this tone", size="md", elem_id="correct-tone")
                 account = gr.HTML(elem_id="account")
                 with gr.Accordion("More files", open=False, elem_id="more"):

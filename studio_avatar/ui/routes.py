@@ -160,8 +160,10 @@ class OnlyJudgedRoutes:
 
     def _refused_upload(self, scope) -> tuple[str, int] | None:
         """Why an upload is not taken, and the HTTP status that says so; None where it is."""
-        size, (peer, _) = _announced_bytes(scope), scope.get("client") or ("", 0)
-        if not self._shares.take(address_of(dict(scope["headers"]), peer), size):
+        from starlette.requests import HTTPConnection
+
+        size = _announced_bytes(scope)
+        if not self._shares.take(address_of(HTTPConnection(scope)), size):
             return TOO_MANY_UPLOADS, 429
         return None if self._has_room_for(size) else (FULL, 507)
 

@@ -11,13 +11,14 @@ TOO_MANY_UPLOADS = "You have uploaded very much in the last ten minutes: please 
 TOO_MANY_RUNS = f"You already have {MOST_RUNS} runs here: please wait until one of them is done."
 
 
-def address_of(headers: dict[bytes, bytes], peer: str) -> str:
-    """The address that a request comes from: what a proxy before us says, else the `peer`.
+def address_of(connection) -> str:
+    """The address that a request comes from: what a proxy before us says, else the peer's.
 
+    connection: Starlette's `HTTPConnection`, or gradio's `Request`, which has the same `headers` and `client`.
     Who forges the proxy's header gets a share of another address; the bounds of the whole machine hold all the same.
     """
-    forwarded = headers.get(b"x-forwarded-for", b"").decode("latin-1").partition(",")[0].strip()
-    return forwarded or peer
+    forwarded = connection.headers.get("x-forwarded-for", "").partition(",")[0].strip()
+    return forwarded or (connection.client.host if connection.client else "")
 
 
 class UploadShares:

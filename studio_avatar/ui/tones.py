@@ -5,20 +5,25 @@ import torch
 
 from studio_avatar.pipeline.skin_tone import SkinTone, tone_of_ita
 
-# Name → typology angle [degrees] in the middle of Chardon's class.
-TONES = {"Very light": 60, "Light": 47, "Intermediate": 34, "Tan": 19, "Brown": -10, "Dark": -45}
 USUAL_LAB = (60.0, 14.0, 18.0)  # of skin; the dots differ from it by melanin
+# Typology angles [degrees], about in the middle of each of Chardon's classes.
+ANGLES = (60, 47, 34, 19, -10, -45)
 
 
 def tone_choice(elem_id: str, label: str) -> gr.Radio:
     """The row; its value is an angle, None until one is chosen."""
-    return gr.Radio(list(TONES.items()), label=label, elem_id=elem_id, elem_classes=["tone-choice"])
+    names = [(tone.name.capitalize(), degrees) for tone, degrees in zip(_tones(), ANGLES, strict=True)]
+    return gr.Radio(names, label=label, elem_id=elem_id, elem_classes=["tone-choice"])
 
 
 def tone_css() -> str:
     """Style rules that give every dot its color."""
-    rules = []
-    for place, degrees in enumerate(TONES.values(), 1):
-        tone = SkinTone(tuple(tone_of_ita(torch.tensor(USUAL_LAB), degrees).tolist()))
-        rules.append(f".tone-choice label:nth-of-type({place})::before {{ background: rgb{tone.rgb}; }}")
-    return "\n".join(rules)
+    return "\n".join(
+        f".tone-choice label:nth-of-type({place})::before {{ background: rgb{tone.rgb}; }}"
+        for place, tone in enumerate(_tones(), 1)
+    )
+
+
+def _tones() -> list[SkinTone]:
+    usual = torch.tensor(USUAL_LAB)
+    return [SkinTone(tuple(tone_of_ita(usual, degrees).tolist())) for degrees in ANGLES]

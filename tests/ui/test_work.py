@@ -5,6 +5,7 @@ import time
 from contextlib import closing
 
 import pytest
+from starlette.requests import HTTPConnection
 
 from studio_avatar.ui import handover, shares
 from studio_avatar.ui import visitors as visitors_module
@@ -157,9 +158,12 @@ def test_one_address_has_a_share_of_the_uploads(monkeypatch):
     assert uploads.take("b", 100)
     now[0] = shares.WINDOW_SECONDS + 1
     assert uploads.take("a", 100) and len(uploads._of) == 1  # what is over is not kept
-    forwarded = {b"x-forwarded-for": b"203.0.113.7, 10.0.0.1"}
-    assert shares.address_of(forwarded, "10.0.0.1") == "203.0.113.7"
-    assert shares.address_of({}, "10.0.0.1") == "10.0.0.1"
+    proxied, direct = (
+        HTTPConnection({"type": "http", "headers": headers, "client": ("10.0.0.1", 80)})
+        for headers in ([(b"x-forwarded-for", b"203.0.113.7, 10.0.0.1")], [])
+    )
+    assert shares.address_of(proxied) == "203.0.113.7"
+    assert shares.address_of(direct) == "10.0.0.1"
 
 
 def test_the_phones_address_is_one_that_it_can_reach(monkeypatch):
