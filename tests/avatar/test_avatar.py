@@ -1,7 +1,6 @@
 """The exported head, read back as a viewer would, on the baked head with a procedural texture."""
 
 import io
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,15 +13,7 @@ from studio_avatar.avatar import Avatar
 from studio_avatar.avatar.export.motion import Motion
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.head.layout import region_mask
-from studio_avatar.head.model import HeadModel
 from studio_avatar.rendering.normals import vertex_normals
-
-WEIGHTS = Path(__file__).parents[2] / "weights_card"
-
-
-@pytest.fixture(scope="module")
-def head():
-    return HeadModel.from_pretrained(WEIGHTS, subfolder="head")
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,6 @@ from studio_avatar.avatar.shapes.mesh import split_at_seams, tangents
 from studio_avatar.cli.commands import resample
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.head.layout import region_mask, texel_map
-from studio_avatar.head.model import HeadModel
 from studio_avatar.head.resample import WrappedMesh, from_head_v1, read_wrapped_mesh, to_head_v1
 from studio_avatar.rendering import Light
 from studio_avatar.rendering.normals import vertex_normals
@@ -30,11 +29,6 @@ from studio_avatar.results.exports import ExportSettings, write_exports
 
 ROOT = Path(__file__).parents[2]
 SIZE = 256
-
-
-@pytest.fixture(scope="module")
-def head():
-    return HeadModel.from_pretrained(ROOT / "weights_card", subfolder="head")
 
 
 def smooth_texture(size=SIZE):

@@ -1,6 +1,5 @@
 """Paint of eyes and lids, on small textures of the baked head."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,15 +13,9 @@ from studio_avatar.avatar.shapes.eye_rig import EDGE, eye_rigs
 from studio_avatar.avatar.shapes.person_shapes import person_shapes, worn_expression
 from studio_avatar.head.geometry import geometry
 from studio_avatar.head.layout import region_mask, texel_map, texel_positions
-from studio_avatar.head.model import HeadModel
 
 SIZE = 512
 SKIN = np.float32((0.72, 0.55, 0.46))
-
-
-@pytest.fixture(scope="module")
-def head():
-    return HeadModel.from_pretrained(Path(__file__).parents[2] / "weights_card", subfolder="head")
 
 
 def eye_texels(head, side="left"):

@@ -22,18 +22,12 @@ from studio_avatar.errors import InvalidInputError
 from studio_avatar.head.geometry import geometry
 from studio_avatar.head.hair_styles import HairStyles
 from studio_avatar.head.landmark_ids import CHIN, FOREHEAD
-from studio_avatar.head.model import HeadModel
 from studio_avatar.imaging.color import linear_to_srgb
 
 ROOT = Path(__file__).parents[2]
 STYLES = ("afro01", "long01", "short03")
 SIDE = 128
 BROWN = np.float32([0.12, 0.06, 0.03])  # linear
-
-
-@pytest.fixture(scope="module")
-def head():
-    return HeadModel.from_pretrained(ROOT / "weights_card", subfolder="head")
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,5 @@
 """Bones: where they lie, what they carry, the skin in the file, and VRM avatars as our reader and three-vrm see them."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from helpers.glb_reader import Glb
@@ -17,11 +15,9 @@ from studio_avatar.avatar.shapes.skeleton import DEFORMING, RIGS, person_skeleto
 from studio_avatar.avatar.shapes.visemes import ARKIT_AND_OCULUS
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.head.geometry import geometry
-from studio_avatar.head.model import HeadModel
 from studio_avatar.pipeline.studio_texture_pipeline import RIGS as PIPELINE_RIGS
 from studio_avatar.results.settings import RIGS as OFFERED
 
-WEIGHTS = Path(__file__).parents[2] / "weights_card"
 TURN = Rotation.from_euler("y", 40, degrees=True)
 # VRM 1.0: an avatar without one of these bones is none.
 REQUIRED = {"hips", "spine", "head"} | {
@@ -29,11 +25,6 @@ REQUIRED = {"hips", "spine", "head"} | {
     for side in ("left", "right")
     for part in ("UpperArm", "LowerArm", "Hand", "UpperLeg", "LowerLeg", "Foot")
 }
-
-
-@pytest.fixture(scope="module")
-def head():
-    return HeadModel.from_pretrained(WEIGHTS, subfolder="head")
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,5 @@
 """Oculus visemes and mixtures: their names, what they do to the mouth, and the files with them."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from helpers.glb_reader import Glb
@@ -13,18 +11,11 @@ from studio_avatar.avatar.shapes.lips import lip_gap, lip_rig
 from studio_avatar.avatar.shapes.visemes import MIXTURES, SHAPE_SETS, VISEMES
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.head.geometry import geometry
-from studio_avatar.head.model import HeadModel
 from studio_avatar.pipeline.studio_texture_pipeline import SHAPES as PIPELINE_SHAPES
 from studio_avatar.rendering.normals import vertex_normals
 from studio_avatar.results.settings import SHAPES
 
-WEIGHTS = Path(__file__).parents[2] / "weights_card"
 ARKIT, OCULUS = SHAPE_SETS
-
-
-@pytest.fixture(scope="module")
-def head():
-    return HeadModel.from_pretrained(WEIGHTS, subfolder="head")
 
 
 @pytest.fixture(scope="module")

@@ -26,13 +26,6 @@ MAGENTA = (255, 0, 255)  # a background that no texel may take on
 
 
 @pytest.fixture(scope="module")
-def head():
-    from studio_avatar.head.model import HeadModel
-
-    return HeadModel.from_pretrained(Path(__file__).parents[2] / "weights_card", subfolder="head")
-
-
-@pytest.fixture(scope="module")
 def texels(head):
     from studio_avatar.head.layout import texel_map
 

@@ -1,7 +1,6 @@
 """What stands between the phone and the skin: glasses, hair, a hand, other people, cuts, too many photos."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -21,13 +20,6 @@ from studio_avatar.imaging.video_io import encode_h264
 from studio_avatar.rendering import look_at
 
 SIZE = 256
-
-
-@pytest.fixture(scope="module")
-def head():
-    from studio_avatar.head.model import HeadModel
-
-    return HeadModel.from_pretrained(Path(__file__).parents[2] / "weights_card", subfolder="head")
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """What must hold for any capture: camera motion does not matter, and a captured head captures as itself."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,13 +9,6 @@ from helpers.painted_head import IMAGE, SIZE, facing, paint, render
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from studio_avatar.capture import capture
-
-
-@pytest.fixture(scope="module")
-def head():
-    from studio_avatar.head.model import HeadModel
-
-    return HeadModel.from_pretrained(Path(__file__).parents[2] / "weights_card", subfolder="head")
 
 
 @pytest.fixture(scope="module")

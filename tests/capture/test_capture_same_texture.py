@@ -23,13 +23,6 @@ PQ, HLG = 16, 18
 
 
 @pytest.fixture(scope="module")
-def head():
-    from studio_avatar.head.model import HeadModel
-
-    return HeadModel.from_pretrained(Path(__file__).parents[2] / "weights_card", subfolder="head")
-
-
-@pytest.fixture(scope="module")
 def pictures(head):
     painting, vertices = paint(head), head.neutral.numpy()
     return [render(head, painting, vertices, facing(yaw)) for yaw in YAWS]

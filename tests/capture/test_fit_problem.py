@@ -1,7 +1,6 @@
 """The fit's matrix and gradient against differences of its cost: what is eliminated and left out must not show."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,13 +11,6 @@ from studio_avatar.capture.fitting.fit_problem import FitProblem
 from studio_avatar.capture.fitting.head_fit import Tracks
 
 FRAMES, POINTS = 3, 40
-
-
-@pytest.fixture(scope="module")
-def head():
-    from studio_avatar.head.model import HeadModel
-
-    return HeadModel.from_pretrained(Path(__file__).parents[2] / "weights_card", subfolder="head")
 
 
 @pytest.fixture(scope="module")

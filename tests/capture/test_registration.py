@@ -23,13 +23,6 @@ SHIFT = np.array([0.0, 0.03, 0.5])
 
 
 @pytest.fixture(scope="module")
-def head():
-    from studio_avatar.head.model import HeadModel
-
-    return HeadModel.from_pretrained(WEIGHTS, subfolder="head")
-
-
-@pytest.fixture(scope="module")
 def frame(head):
     picture = render(head, paint(head), head.neutral.numpy(), facing(), SHIFT)
     return Frame(picture, 0.0, (0, 0, *IMAGE))

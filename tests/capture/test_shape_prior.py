@@ -1,22 +1,12 @@
 """What is known of heads decides what a narrow clip does not show."""
 
-from pathlib import Path
-
 import numpy as np
-import pytest
 from helpers.painted_head import FOCAL, IMAGE, facing
 
 from studio_avatar.capture.detection.landmarks import Face
 from studio_avatar.capture.fitting.head_fit import fit_head
 from studio_avatar.capture.fitting.shape_prior import ShapePrior
 from studio_avatar.head.geometry import geometry
-
-
-@pytest.fixture(scope="module")
-def head():
-    from studio_avatar.head.model import HeadModel
-
-    return HeadModel.from_pretrained(Path(__file__).parents[2] / "weights_card", subfolder="head")
 
 
 def seen(head, identity: np.ndarray, rng: np.random.Generator) -> list[Face]:

@@ -18,15 +18,9 @@ from studio_avatar.data.simulate.simulation import sample_identity, shaped_mesh
 from studio_avatar.data.studio_set import studio_subjects, studio_texture
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.head.layout import region_mask
-from studio_avatar.head.model import HeadModel
 
 ROOT = Path(__file__).parents[2]
 SIZE = 256
-
-
-@pytest.fixture(scope="module")
-def head():
-    return HeadModel.from_pretrained(ROOT / "weights_card", subfolder="head")
 
 
 @pytest.fixture(scope="module")

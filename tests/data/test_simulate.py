@@ -47,18 +47,12 @@ from studio_avatar.data.simulate.simulation import (
 from studio_avatar.data.studio_set import complete
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.head.layout import landmark_uv, region_mask, texel_map, texel_positions
-from studio_avatar.head.model import HeadModel
 from studio_avatar.imaging.video_io import encode_h264
 from studio_avatar.rendering import Camera, Lamp, look_at
 from tools.make_example import FRAMES_PER_SECOND, camera_at
 
 SIZE = 256
 SKIN = np.array([0.78, 0.58, 0.48], np.float32)
-
-
-@pytest.fixture(scope="module")
-def head():
-    return HeadModel.from_pretrained(Path(__file__).parents[2] / "weights_card", subfolder="head")
 
 
 @pytest.fixture(scope="module")

@@ -1,23 +1,14 @@
 """Captures made in texture space: repeatable, in range, dark where shadowed, blind where hidden, right on average."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from studio_avatar.data.simulate.simulation import shaped_mesh
 from studio_avatar.data.simulate.texel_capture import capture_texels
 from studio_avatar.head.layout import region_mask, texel_map
-from studio_avatar.head.model import HeadModel
 from studio_avatar.rendering import FLAT, Lamp, Light, Skin, look_at, render, render_texels
 
-WEIGHTS = Path(__file__).resolve().parents[2] / "weights_card"
 SIZE = 64
-
-
-@pytest.fixture(scope="module")
-def head():
-    return HeadModel.from_pretrained(WEIGHTS, subfolder="head")
 
 
 @pytest.fixture(scope="module")
