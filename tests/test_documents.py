@@ -34,10 +34,15 @@ def text_of(document: Path) -> str:
 
 
 def options_in(*files: Path) -> set[str]:
-    """Options that the source of a command adds to its parser; a stage of training names its inputs as (name, help)."""
+    """Options that the source of a command adds to its parser, or takes with a parser (`…_parser`) from another module.
+
+    A stage of training names its inputs as (name, help).
+    """
     found = set()
     for file in files:
         for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and any(name.name.endswith("_parser") for name in node.names):
+                found |= options_in((ROOT / node.module.replace(".", "/")).with_suffix(".py"))
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 found.add(node.value)
             elif isinstance(node, ast.Tuple) and file.parent.name == "stages":

@@ -14,9 +14,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from studio_avatar.avatar.preview import Scene, studio_light
-from studio_avatar.errors import InvalidInputError, StudioAvatarError
-from studio_avatar.evaluation.hair import example, load_capture, shrunk_capture
-from studio_avatar.evaluation.people import held_out
+from studio_avatar.errors import StudioAvatarError
+from studio_avatar.evaluation.hair import load_people, people_parser, portrait, shrunk_capture
 from studio_avatar.results.settings import PRESETS
 
 PEOPLE = ("f036", "m032", "f084", "m098", "f000", "m080")  # generated (CC0)
@@ -42,7 +41,7 @@ MIDDLE, TURNED = (
 
 def row(photo: np.ndarray, points: np.ndarray, avatar) -> Image.Image:
     """A person: photo (H, W, 3) uint8 with landmarks (478, 2), and the avatar as `SHOWN` says."""
-    tiles = [portrait(photo, points)]
+    tiles = [np.asarray(portrait(photo, points, TILE, 1.05))]
     for _, expression, turn in SHOWN:
         tiles.append(face(Scene(avatar, expression), avatar.texture, turn))
     return Image.fromarray(np.concatenate(tiles, axis=1))
@@ -55,16 +54,6 @@ def face(scene: Scene, texture: np.ndarray, turn: float) -> np.ndarray:
     middle = size * (MIDDLE + np.array([TURNED * np.sin(np.radians(turn)), 0]))
     left, top = np.rint(middle - np.array(TILE) / 2).astype(int)
     return picture[top : top + TILE[1], left : left + TILE[0]]
-
-
-def portrait(photo: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """The part of the photo around the face, (250, 200, 3) uint8."""
-    low, high = points[:468].min(0), points[:468].max(0)
-    reach = (high - low)[1] * 1.05
-    half = reach * np.array([TILE[0] / TILE[1], 1])
-    middle = (low + high) / 2 - (0, 0.1 * reach)
-    crop = Image.fromarray(photo).crop(tuple(np.rint([*(middle - half), *(middle + half)]).astype(int)))
-    return np.asarray(crop.resize(TILE, Image.Resampling.LANCZOS))
 
 
 def sheet(rows: list[Image.Image]) -> Image.Image:
@@ -91,33 +80,13 @@ def faces(pipeline, captures, preset: str, tell=print) -> list[Image.Image]:
 
 
 def main(arguments=None) -> int:
-    from studio_avatar.pipeline import StudioTexturePipeline
-    from studio_avatar.weights.locate import find_weights
-
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = people_parser(
+        __doc__, Path("docs/faces.jpg"), formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, required=True, help="folder with portraits_generated/")
-    parser.add_argument("--cache", type=Path, help="folder that keeps the captures for the next time")
-    parser.add_argument("--weights", help="weights folder or Hub id (default: the embedded weights)")
-    parser.add_argument("--preset", choices=list(PRESETS), default="standard")
     parser.add_argument("--people", nargs="+", default=PEOPLE, help="names of held-out generated portraits")
-    parser.add_argument("--no-example", action="store_true", help="leave the example out")
-    parser.add_argument("--picture", type=Path, default=Path("docs/faces.jpg"))
     options = parser.parse_args(arguments)
     try:
-        pipeline = StudioTexturePipeline.from_pretrained(find_weights(options.weights))
-        pipeline.set_progress_bar_config(disable=True)
-        paths = {path.stem: path for path in held_out(options.data)["generated"]}
-        for name in options.people:
-            if name not in paths:
-                raise InvalidInputError(f"{options.data} lacks the held-out generated portrait {name}.")
-        captures = {
-            name: lambda name=name: load_capture(paths[name], pipeline, options.cache)
-            for name in options.people
-        }
-        if not options.no_example:
-            captures["example"] = lambda: example(pipeline)
+        pipeline, captures = load_people(options, options.people)
         rows = faces(pipeline, captures, options.preset, lambda line: print(line, flush=True))
     except StudioAvatarError as error:
         print(error, file=sys.stderr)

@@ -94,17 +94,25 @@ def load_capture(path: Path, pipeline, cache: Path | None) -> tuple[PhoneTexture
     return PhoneTexture(rgb, seen, fit, None, scene, hair), photo, parts["points"]
 
 
+def portrait(photo: np.ndarray, points: np.ndarray, size: tuple[int, int], room: float) -> Image.Image:
+    """The part of a photo (H, W, 3) uint8 around the face, scaled to `size` (width, height).
+
+    points: (478, 2) landmarks in pixels. room: half the height of what is shown, over the height of the landmarks.
+    """
+    low, high = points[:468].min(0), points[:468].max(0)
+    reach = (high - low)[1] * room
+    middle = (low + high) / 2 - (0, 0.1 * reach)
+    half = reach * np.array([size[0] / size[1], 1])
+    crop = Image.fromarray(photo).crop(tuple(np.rint([*(middle - half), *(middle + half)]).astype(int)))
+    return crop.resize(size, Image.Resampling.LANCZOS)
+
+
 def tiles(photo: np.ndarray, points: np.ndarray, avatar) -> Image.Image:
     """Photo, front and three-quarter view in a row."""
     from studio_avatar.avatar.preview import Scene, studio_light
 
-    low, high = points[:468].min(0), points[:468].max(0)
-    reach = (high - low)[1] * 1.1
-    middle = (low + high) / 2 - (0, 0.1 * reach)
-    half = reach * np.array([TILE[0] / TILE[1], 1])
-    crop = Image.fromarray(photo).crop(tuple(np.rint([*(middle - half), *(middle + half)]).astype(int)))
     row = Image.new("RGB", (3 * TILE[0], TILE[1]))
-    row.paste(crop.resize(TILE, Image.Resampling.LANCZOS), (0, 0))
+    row.paste(portrait(photo, points, TILE, 1.1), (0, 0))
     scene = Scene(avatar)
     for number, yaw in enumerate((0.0, YAW)):
         view = scene.view(avatar.texture, yaw, studio_light(), TILE)
@@ -164,38 +172,56 @@ def sheet(shown: dict[str, Image.Image]) -> Image.Image:
     return picture
 
 
-def main(arguments=None) -> int:
-    from studio_avatar.pipeline import StudioTexturePipeline
-    from studio_avatar.weights.locate import find_weights
+def people_parser(description: str, picture: Path, **more) -> argparse.ArgumentParser:
+    """Options of the commands that draw heads of held-out generated portraits and of the example.
 
-    parser = argparse.ArgumentParser(
-        prog="python -m studio_avatar.evaluation.hair", description=__doc__.splitlines()[0]
-    )
+    picture: where it goes, if nothing else is said. more: for the parser.
+    """
+    parser = argparse.ArgumentParser(description=description, **more)
     parser.add_argument("--data", type=Path, required=True, help="folder with portraits_generated/")
     parser.add_argument("--cache", type=Path, help="folder that keeps the captures for the next time")
     parser.add_argument("--weights", help="weights folder or Hub id (default: the embedded weights)")
     parser.add_argument(
         "--preset", choices=list(PRESETS), default="standard", help="of the heads that are shown"
     )
-    parser.add_argument("--shown", action="store_true", help="only those in the picture")
     parser.add_argument(
         "--no-example", action="store_true", help="leave the example out, whose capture takes longest"
     )
-    parser.add_argument("--picture", type=Path, default=Path("docs/heads.jpg"))
+    parser.add_argument("--picture", type=Path, default=picture)
+    return parser
+
+
+def load_people(options, wanted, also_others: bool = False):
+    """The pipeline, and name → function that gives capture, photo and landmarks, as the options say.
+
+    wanted: names of held-out generated portraits. also_others: after them all others.
+    Raises:
+        InvalidInputError: a portrait is not there. WeightsError: the weights cannot be loaded.
+    """
+    from studio_avatar.pipeline import StudioTexturePipeline
+    from studio_avatar.weights.locate import find_weights
+
+    pipeline = StudioTexturePipeline.from_pretrained(find_weights(options.weights))
+    pipeline.set_progress_bar_config(disable=True)
+    paths = {path.stem: path for path in held_out(options.data)["generated"]}
+    missing = [name for name in wanted if name not in paths]
+    if missing:
+        raise InvalidInputError(f"{options.data} lacks the held-out generated portrait {missing[0]}.")
+    names = dict.fromkeys([*wanted, *(paths if also_others else ())])
+    captures = {name: lambda name=name: load_capture(paths[name], pipeline, options.cache) for name in names}
+    if not options.no_example:
+        captures["example"] = lambda: example(pipeline)
+    return pipeline, captures
+
+
+def main(arguments=None) -> int:
+    parser = people_parser(
+        __doc__.splitlines()[0], Path("docs/heads.jpg"), prog="python -m studio_avatar.evaluation.hair"
+    )
+    parser.add_argument("--shown", action="store_true", help="only those in the picture")
     options = parser.parse_args(arguments)
     try:
-        pipeline = StudioTexturePipeline.from_pretrained(find_weights(options.weights))
-        pipeline.set_progress_bar_config(disable=True)
-        paths = {path.stem: path for path in held_out(options.data)["generated"]}
-        missing = [name for name in SHOWN if name not in paths]
-        if missing:
-            raise InvalidInputError(f"{options.data} lacks the generated portrait {missing[0]}.")
-        names = SHOWN if options.shown else (*SHOWN, *(name for name in paths if name not in SHOWN))
-        captures = {
-            name: lambda name=name: load_capture(paths[name], pipeline, options.cache) for name in names
-        }
-        if not options.no_example:
-            captures["example"] = lambda: example(pipeline)
+        pipeline, captures = load_people(options, SHOWN, also_others=not options.shown)
         rows, shown = measure(pipeline, captures, options.preset, lambda line: print(line, flush=True))
     except StudioAvatarError as error:
         print(error, file=sys.stderr)

@@ -11,15 +11,16 @@ from pathlib import Path
 import numpy as np
 
 SIZE = 384
-PAGE = """<!doctype html><html><body style="margin:0"><script type="importmap">
+# A lit scene and a camera in front of the head, common to both pages; SIZE is replaced.
+OPENING = """<!doctype html><html><body style="margin:0"><script type="importmap">
 {"imports": {"three": "./node_modules/three/build/three.module.js",
-             "loader": "./node_modules/three/examples/jsm/loaders/GLTFLoader.js"}}</script>
+             "loader": "./node_modules/three/examples/jsm/loaders/GLTFLoader.js",
+             "vrm": "./node_modules/@pixiv/three-vrm/lib/three-vrm.module.js"}}</script>
 <script type="module">
 import * as THREE from 'three';
 import { GLTFLoader } from 'loader';
-const size = SIZE;
 const renderer = new THREE.WebGLRenderer({ preserveDrawingBuffer: true, antialias: true });
-renderer.setSize(size, size);
+renderer.setSize(SIZE, SIZE);
 document.body.appendChild(renderer.domElement);
 const scene = new THREE.Scene();
 scene.background = new THREE.Color(0x808080);
@@ -30,7 +31,11 @@ scene.add(key);
 const camera = new THREE.PerspectiveCamera(26, 1, 0.01, 10);
 camera.position.set(0, 0, 0.78);
 camera.lookAt(0, -0.01, 0);
-const gltf = await new GLTFLoader().loadAsync('avatar.glb');
+"""
+CLOSING = "</script></body></html>"
+PAGE = (
+    OPENING
+    + """const gltf = await new GLTFLoader().loadAsync('avatar.glb');
 scene.add(gltf.scene);
 let head;
 gltf.scene.traverse(object => { if (object.isMesh) head = object; });
@@ -65,34 +70,12 @@ window.answers = {
     return canvas.toDataURL('image/png');
   },
 };
-</script></body></html>"""
-
-
-class QuietHandler(SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
-
-
-VRM_PAGE = """<!doctype html><html><body style="margin:0"><script type="importmap">
-{"imports": {"three": "./node_modules/three/build/three.module.js",
-             "loader": "./node_modules/three/examples/jsm/loaders/GLTFLoader.js",
-             "vrm": "./node_modules/@pixiv/three-vrm/lib/three-vrm.module.js"}}</script>
-<script type="module">
-import * as THREE from 'three';
-import { GLTFLoader } from 'loader';
-import { VRMLoaderPlugin } from 'vrm';
-const renderer = new THREE.WebGLRenderer({ preserveDrawingBuffer: true, antialias: true });
-renderer.setSize(SIZE, SIZE);
-document.body.appendChild(renderer.domElement);
-const scene = new THREE.Scene();
-scene.background = new THREE.Color(0x808080);
-scene.add(new THREE.HemisphereLight(0xffffff, 0x888888, 2.0));
-const key = new THREE.DirectionalLight(0xffffff, 2.0);
-key.position.set(-1, 1, 2);
-scene.add(key);
-const camera = new THREE.PerspectiveCamera(26, 1, 0.01, 10);
-camera.position.set(0, 0, 0.78);
-camera.lookAt(0, -0.01, 0);
+"""
+    + CLOSING
+)
+VRM_PAGE = (
+    OPENING
+    + """import { VRMLoaderPlugin } from 'vrm';
 const loader = new GLTFLoader();
 loader.register((parser) => new VRMLoaderPlugin(parser));
 const { vrm } = (await loader.loadAsync('avatar.glb')).userData;
@@ -130,7 +113,14 @@ window.answers = {
     return { weights, gaze: gaze.toArray(), nose: head.getVertexPosition(nose, new THREE.Vector3()).toArray() };
   },
 };
-</script></body></html>"""
+"""
+    + CLOSING
+)
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
 
 
 def find_chromium() -> str | None:
