@@ -42,7 +42,8 @@ def options_in(*files: Path) -> set[str]:
     for file in files:
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.ImportFrom) and any(name.name.endswith("_parser") for name in node.names):
-                found |= options_in((ROOT / node.module.replace(".", "/")).with_suffix(".py"))
+                module = (ROOT / node.module.replace(".", "/")).with_suffix(".py")
+                found |= options_in(module) if module.is_file() else set()  # else a library's
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 found.add(node.value)
             elif isinstance(node, ast.Tuple) and file.parent.name == "stages":
