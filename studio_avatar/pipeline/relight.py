@@ -25,6 +25,11 @@ QUOTIENT_SIGMA = 12 / 1024  # of the texture's width: over what the quotient is 
 QUOTIENT_RESOLUTION = 512  # at which it is computed where no network says otherwise
 CONTINUED = 40 / 1024  # of the width: how far the phone texture's continuation counts in eyes and mouth
 MAX_GAIN = 3.0  # of the log gain
+LUMA = (0.2126, 0.7152, 0.0722)  # Rec. 709, of linear color
+SCLERA, SCLERA_LUMA = (0.66, 0.62, 0.58), 0.62  # linear reflectance of the white of the eye
+WHITENING = 0.5  # how much of their cast eyes and teeth lose
+SHADE_OF_LIPS = 0.35  # what they leave of the light on teeth
+MAX_CAST = 0.35  # natural logarithm: what is so far from the white of an eye is none, but lids and lashes
 
 
 @dataclasses.dataclass
@@ -96,20 +101,44 @@ def answers(base, phone, visibility, network, sigma=QUOTIENT_SIGMA):
     return (quotient + change).clamp(-MAX_GAIN, MAX_GAIN), torch.sigmoid(keep), (base + repair).clamp(-1, 1)
 
 
-def beside_skin(gain, keep, visibility, weight, skin):
-    """Eyes, teeth and mouth, where `skin` is 0, stay what the phone texture shows, in the mean light of the face.
+def beside_skin(gain, keep, repair, visibility, wet, skin):
+    """Eyes, teeth and mouth, where `skin` is 0, stay what the phone texture shows, times `wet` (B, 3, 1, 1), a log gain.
 
     They are wet, moving and lie in holes: what a network could learn of their light is little, what it could spoil is much.
-    Around what was seen of them counts the phone texture's own continuation.
+    Around what was seen of them counts the phone texture's own continuation. What was not seen is drawn in the shade of lids
+    and lips, which even light has, too: otherwise teeth flash between lips that are nearly closed.
 
-    Returns: gain, keep mask and visibility.
+    Returns: gain, keep mask, repair and visibility.
     """
-    seen = visibility * weight
-    mean = (gain * seen).sum((2, 3), keepdim=True) / seen.sum((2, 3), keepdim=True).clamp_min(1e-4)
+    shaded = linear_to_srgb(srgb_to_linear(repair * 0.5 + 0.5) * SHADE_OF_LIPS) * 2 - 1
+    repair = torch.lerp(shaded, repair, skin)
     reach = 2 * round(visibility.shape[-1] * CONTINUED / 2) + 1
     around = F.max_pool2d(visibility * (1 - skin), reach, stride=1, padding=reach // 2)
-    blend = torch.lerp(mean.expand_as(gain), gain, skin), torch.lerp(torch.ones_like(keep), keep, skin)
-    return *blend, torch.maximum(visibility, around * (1 - skin))
+    blend = torch.lerp(wet.expand_as(gain), gain, skin), torch.lerp(torch.ones_like(keep), keep, skin)
+    return *blend, repair, torch.maximum(visibility, around * (1 - skin))
+
+
+def gain_of_eyes(phone, seen_eyes, gain_of_skin):
+    """Log gain (B, 3, 1, 1) of eyes and teeth: brighter or darker as the skin is made, but white stays white.
+
+    The tone that skin is given says little about the color of the light, and would color whites that the phone balanced
+    well. So the brightest of eyes and teeth come nearer to the chromaticity of the white of an eye, as far as they can be
+    taken for that, and are made no lighter than it is.
+
+    Args:
+        phone: (B, 3, H, W) sRGB in [-1, 1]. seen_eyes: (B, 1, H, W), visibility of eyes and teeth.
+        gain_of_skin: (B, 3) mean log gain of the skin, from the phone texture itself.
+    """
+    luma = torch.tensor(LUMA, device=phone.device)
+    linear = srgb_to_linear((phone * 0.5 + 0.5).clamp(0, 1))
+    bright = seen_eyes * (linear * luma.view(1, 3, 1, 1)).sum(1, keepdim=True) ** 4
+    white = (linear * bright).sum((2, 3)) / bright.sum((2, 3)).clamp_min(1e-12)
+    level = torch.log((gain_of_skin.exp() @ luma).clamp_min(1e-3))
+    level = torch.minimum(level, torch.log(SCLERA_LUMA / (white @ luma).clamp_min(SCLERA_LUMA * 1e-2)))
+    cast = torch.log(white.clamp_min(1e-3)) - torch.log(torch.tensor(SCLERA, device=phone.device))
+    cast = (cast - (cast @ luma)[:, None]) * (bright.sum((2, 3)) > 0)
+    plausible = (2 * (1 - cast.abs().amax(1, keepdim=True) / MAX_CAST)).clamp(0, 1)
+    return (level[:, None] - WHITENING * plausible * cast)[:, :, None, None]
 
 
 def resized(image, size, mode="bicubic"):
@@ -150,11 +179,15 @@ def relight(base, phone, visibility, lab, network, weight, skin, sigma=QUOTIENT_
 
     # 2. What the light did, what to keep, and what to repair.
     gain, keep, repair = answers(base, apply_gain(small_phone, factor), small_visibility, network, sigma)
-    gain, keep, small_visibility = beside_skin(gain, keep, small_visibility, weight, skin)
+    seen_skin = small_visibility * weight
+    of_skin = (gain * seen_skin).sum((2, 3)) / seen_skin.sum((2, 3)).clamp_min(1e-4) + torch.log(factor)
+    wet = gain_of_eyes(small_phone, small_visibility * (1 - skin), of_skin)
+    gain, keep, repair, small_visibility = beside_skin(gain, keep, repair, small_visibility, wet, skin)
 
-    # 3. The phone texture itself, at its own size.
+    # 3. The phone texture itself, at its own size; its tone is changed where it is skin.
     smooth = (gain, keep, small_visibility, weight, skin)
     gain, keep, wide_visibility, weight, skin = (resized(part, size, "bilinear") for part in smooth)
     visibility = torch.lerp(wide_visibility, visibility, skin)
-    relit = compose(apply_gain(phone, factor), visibility, gain, keep, resized(repair, size).clamp(-1, 1))
+    toned = torch.lerp(phone, apply_gain(phone, factor), skin)
+    relit = compose(toned, visibility, gain, keep, resized(repair, size).clamp(-1, 1))
     return dataclasses.replace(relit, texture=set_tone(relit.texture, weight, lab, skin))

@@ -112,6 +112,31 @@ def test_eyes_keep_what_the_phone_saw(network):
     assert made.texture[..., 49:51, 49:51].mean() < made.texture[..., 42:46, 42:46].mean() - 0.5
 
 
+def test_whites_of_eyes_stay_white_in_any_tone_of_skin():
+    skin = ones()
+    skin[..., 40:60, 40:60] = 0
+    phone = face(4)
+    phone[..., 40:60, 40:60] = 0.3  # gray
+    shown = [
+        relight(face(5), phone, ones(), torch.tensor([lab]), None, ones(), skin).texture[..., 45:55, 45:55]
+        for lab in ((62.0, 14.0, 2.0), (62.0, 14.0, 40.0), (95.0, 3.0, 8.0))
+    ]
+    for eyes in shown:
+        red, green, blue = eyes.mean((0, 2, 3)).tolist()
+        assert max(red, green, blue) - min(red, green, blue) < 0.06 and abs(red - 0.3) < 0.45
+    assert shown[2].mean() > shown[1].mean() + 0.1  # darker or brighter as the skin is made
+    assert shown[2].max() < 0.7  # but never lighter than eyes are
+
+
+def test_unseen_teeth_lie_in_the_shade_of_the_lips():
+    skin, visibility = ones(), ones()
+    skin[..., 40:60, 40:60] = visibility[..., 30:70, 30:70] = 0
+    white = torch.full_like(face(), 0.8)
+    made = relight(white, lit(face(4)), visibility, LAB, None, ones(), skin).texture[..., 48:52, 48:52]
+    share = srgb_to_linear(made * 0.5 + 0.5).mean() / srgb_to_linear(white * 0.5 + 0.5).mean()
+    assert 0.2 < share < 0.5
+
+
 @pytest.mark.parametrize("size", [64, 128, 256])
 def test_textures_of_any_size_are_relit(network, size):
     with torch.no_grad():
