@@ -6,6 +6,9 @@ head, room and phone with blur, noise, H.264, changing expression and a blink) a
 since head, texture and cameras are known, so is
 where every texel should have come from. Prints one row a clip and the medians as Markdown.
 
+The heads are MakeHuman's. With `--everybody` every other one is drawn from the prior of the fit, which knows people of 3D
+scans, and lenses reach from those of phones held near to short telephoto ones.
+
 What is measured, at 1024²:
 
 registration: texels. A texel of the fused texture shows a place in a key frame (that of the view from which its
@@ -38,6 +41,7 @@ import numpy as np
 from studio_avatar.capture import contact_sheet, observe
 from studio_avatar.capture.texture.unwrap import Camera, unwrap
 from studio_avatar.data.simulate.clip import simulate_clip
+from studio_avatar.data.simulate.simulation import EVERYBODY, MAKEHUMAN
 from studio_avatar.data.simulate.true_places import true_offsets
 from studio_avatar.head.landmark_ids import FACE_OVAL, NUM_SURFACE_LANDMARKS
 from studio_avatar.head.layout import region_mask, texel_map
@@ -70,6 +74,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0, help="length of the clips")
     parser.add_argument("--keep", type=Path, help="folder that keeps the rendered clips for the next run")
     parser.add_argument("--split", default="held_out", help="whose people are filmed")
+    parser.add_argument("--everybody", action="store_true", help="heads of both shape spaces, phones' lenses")
     parser.add_argument("--head", default="weights_card", help="folder or Hub id with `head` and `registrar`")
     parser.add_argument(
         "--registrar", help="another folder with `registrar`; none: landmarks and tracks alone"
@@ -115,13 +120,15 @@ def _clips(head, options) -> Iterator[tuple[str, Truth, Path]]:
         folder.mkdir(parents=True, exist_ok=True)
         for number in range(options.clips):
             index = people[number % len(people)]
-            path = folder / f"{number:03d}_{index:03d}_{options.seconds:g}s.mp4"
+            kind = "_everybody" if options.everybody else ""
+            path = folder / f"{number:03d}_{index:03d}_{options.seconds:g}s{kind}.mp4"
             known = path.with_suffix(".npz")
             if not known.exists():
                 # Nothing is worn in front of the face: this measures the fit.
                 clip = simulate_clip(
                     head, _studio_texture(options.prepared, index), np.random.default_rng(1000 + number),
                     options.seconds, size=(720, 1280), turn_deg=45.0, worn=False,
+                    population=EVERYBODY if options.everybody else MAKEHUMAN,
                 )  # fmt: skip
                 path.write_bytes(clip.video)
                 parts = {

@@ -21,6 +21,7 @@ from studio_avatar.capture.detection.landmark_errors import LandmarkErrors, pose
 from studio_avatar.capture.detection.landmarks import Face, FaceLandmarker
 from studio_avatar.data.simulate.room import direction
 from studio_avatar.data.simulate.simulation import (
+    EVERYBODY,
     HEAD_HEIGHT,
     sample_expression,
     sample_identity,
@@ -76,7 +77,7 @@ def photographed(
     """
     import torch
 
-    identity = sample_identity(rng, head.config.num_identity)
+    identity = sample_identity(rng, head.config.num_identity, EVERYBODY)
     mesh = shaped_mesh(head, identity, sample_expression(rng, list(head.config.expression_names)), open_sky)
     one, other = skins[rng.choice(len(skins), 2, replace=False)].astype(np.float32) / 255
     share, camera = np.float32(rng.random()), _camera(rng)
@@ -103,7 +104,9 @@ def _skins(prepared: Path) -> np.ndarray:
 
 def _camera(rng: np.random.Generator) -> Camera:
     yaw, pitch = rng.uniform(-1, 1, 2) * (MAX_YAW_DEG, MAX_PITCH_DEG)
-    focal_px = rng.uniform(0.9, 1.6) * 1.25 * max(PICTURE)  # phones crop nothing, here only the head is drawn
+    focal_px = (
+        rng.uniform(*EVERYBODY.focal) * 1.25 * max(PICTURE)
+    )  # phones crop nothing, here only the head is drawn
     distance = HEAD_HEIGHT * focal_px / HEAD_PX
     target = rng.normal((0.0, -0.01, 0.03), 0.01)
     roll = np.radians(rng.normal(0, ROLL_DEG))

@@ -31,6 +31,7 @@ class RegistrarConfig(LoopConfig):
     learning_rate: float = 2e-3
     ema_decay: float = 0.99
     weight_decay: float = 1e-2
+    start: str = ""  # folder of a trained network to go on from; empty: none
     warp: float = (
         0.6  # standard deviation of the random smooth warps, in the registrar's units (1/256 of the texture)
     )

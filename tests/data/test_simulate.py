@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from studio_avatar.avatar.material.eyes import paint_eyes_and_mouth
+from studio_avatar.capture.fitting.shape_prior import ShapePrior
 from studio_avatar.data.augment.ageing import make_asymmetric, paint_wrinkles
 from studio_avatar.data.augment.augmentation import (
     augment_studio,
@@ -37,9 +38,12 @@ from studio_avatar.data.simulate.phone_camera import compress
 from studio_avatar.data.simulate.room import Room, light_of
 from studio_avatar.data.simulate.shirt import shirt
 from studio_avatar.data.simulate.simulation import (
+    EVERYBODY,
+    MAKEHUMAN_COMPONENTS,
     photograph,
     sample_expression,
     sample_identity,
+    sample_lens,
     sample_scene,
     shaped_mesh,
     simulate,
@@ -154,9 +158,24 @@ def test_occluders_hide_shade_and_reflect(head, skin):
     assert (gleaming - worn)[face].max() > 0.2  # the window in the lens
 
 
+def test_everybody_has_people_of_both_shape_spaces_and_phones_lenses(head):
+    count = head.config.num_identity
+    everybody = [sample_identity(np.random.default_rng(seed), count, EVERYBODY) for seed in range(200)]
+    scanned = np.array([np.abs(person[MAKEHUMAN_COMPONENTS:]).max() > 0 for person in everybody])
+    assert 0.4 < scanned.mean() < 0.6
+    prior = ShapePrior.of_head(count)
+    away = np.array(everybody)[scanned] - prior.mean
+    assert 0.9 < np.einsum("ni,ij,nj->n", away, prior.precision, away).mean() / count < 1.1
+    lenses = [
+        sample_lens(np.random.default_rng(seed), (720, 1280), EVERYBODY)[0] / 1280 for seed in range(50)
+    ]
+    assert 0.72 <= min(lenses) < 0.8 and 1.3 < max(lenses) <= 1.4
+
+
 def test_a_clip_moves_smoothly(head, skin):
     times = np.arange(0, 6, 0.1)
-    cameras = camera_path(np.random.default_rng(0), times, (180, 240))
+    rng, size = np.random.default_rng(0), (180, 240)
+    cameras = camera_path(rng, times, size, sample_lens(rng, size))
     ahead = np.array([camera.rotation[2] for camera in cameras])
     turn = np.degrees(np.arccos(np.clip((ahead[1:] * ahead[:-1]).sum(1), -1, 1)))
     assert turn.max() < 12 and turn.std() > 0.05  # degrees in a tenth of a second
@@ -183,7 +202,7 @@ def test_a_clip_is_one_person_with_the_truth_of_every_frame(head, skin):
 
 
 def test_a_turn_goes_to_both_sides_and_blinks(head):
-    cameras = turn_cameras(np.random.default_rng(0), 60, (180, 240), 45.0)
+    cameras = turn_cameras(np.random.default_rng(0), 60, (180, 240), (240.0, 0.5), 45.0)
     ahead = -np.array([camera.rotation[2] for camera in cameras])
     yaw, pitch = np.degrees(np.arctan2(ahead[:, 0], ahead[:, 2])), np.degrees(np.arcsin(ahead[:, 1]))
     assert 40 < yaw.max() < 50 and -50 < yaw.min() < -40 and abs(yaw[0]) < 5

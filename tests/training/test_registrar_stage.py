@@ -83,3 +83,15 @@ def test_registrar_stage_writes_a_network_and_its_validation(views, tmp_path, ca
     )
     assert Registrar.from_pretrained(run / "registrar").config.resolution == 256
     assert "texels_before" in capsys.readouterr().out
+
+
+def test_registrar_stage_goes_on_from_a_trained_network(views, tmp_path):
+    torch.manual_seed(5)
+    trained = Registrar()
+    trained.save_pretrained(tmp_path / "trained")
+    config = RegistrarConfig(start=str(tmp_path / "trained"))
+    stage = RegistrarStage(
+        StageOptions(views, tmp_path / "run", config, {}), make_accelerator(tmp_path / "run")
+    )
+    for mine, theirs in zip(stage.net.parameters(), trained.parameters(), strict=True):
+        assert torch.equal(mine, theirs)

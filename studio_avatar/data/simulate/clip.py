@@ -18,7 +18,9 @@ from studio_avatar.rendering import Camera, look_at
 from .phone_camera import expose, smooth_walk
 from .room import direction
 from .simulation import (
+    MAKEHUMAN,
     POSES,
+    Population,
     SimulatedCapture,
     phone_for,
     photograph,
@@ -74,6 +76,7 @@ def simulate_clip(
     worn: bool = True,
     device: str = "cpu",
     panoramas: Sequence[np.ndarray] | None = None,
+    population: Population = MAKEHUMAN,
 ) -> SimulatedClip:
     """Film `texture` (H, W, 3) float32 sRGB on a random head with a random phone in a random room.
 
@@ -84,6 +87,7 @@ def simulate_clip(
             through some of the `POSES`.
         worn: whether glasses and hair may be in front of the face.
         panoramas: light from files, see `environments.read_panoramas`.
+        population: whose heads and lenses.
 
     Raises:
         InvalidInputError: the clip would have no frame, or the texture has the wrong shape.
@@ -95,10 +99,15 @@ def simulate_clip(
     expression = (
         expression_track(rng, names, times) if turn_deg is None else turn_expressions(rng, names, count)
     )
-    scene = sample_scene(head, texture, rng, expression[0], size, panoramas)
+    scene = sample_scene(head, texture, rng, expression[0], size, panoramas, population=population)
     if not worn:
         scene = replace(scene, glasses=None, strands=None)
-    cameras = camera_path(rng, times, size) if turn_deg is None else turn_cameras(rng, count, size, turn_deg)
+    lens = sample_lens(rng, size, population)
+    cameras = (
+        camera_path(rng, times, size, lens)
+        if turn_deg is None
+        else turn_cameras(rng, count, size, lens, turn_deg)
+    )
     phone = phone_for(scene, rng, min(size))
     shots, frames = [], []
     for coefficients, camera in zip(expression, cameras, strict=True):
@@ -116,9 +125,12 @@ def simulate_clip(
 # ------------------------------------------------------------------------------------------------
 
 
-def camera_path(rng: np.random.Generator, times: np.ndarray, size: tuple[int, int]) -> list[Camera]:
-    """Cameras at `times` (N,) seconds: from the front smoothly through poses in random order, trembling."""
-    focal_px, distance = sample_lens(rng, size)
+def camera_path(rng: np.random.Generator, times: np.ndarray, size: tuple[int, int], lens) -> list[Camera]:
+    """Cameras at `times` (N,) seconds: from the front smoothly through poses in random order, trembling.
+
+    lens: focal length in pixels and distance in metres.
+    """
+    focal_px, distance = lens
     order = [0, *rng.permutation(np.arange(1, len(POSES)))]
     count = max(int(np.ceil(times[-1] / SECONDS_A_POSE)), 1) + 1
     stops = np.array([POSES[order[i % len(order)]] for i in range(count)]) + rng.normal(0, 3, (count, 2))
@@ -147,10 +159,10 @@ def expression_track(rng: np.random.Generator, names: Sequence[str], times: np.n
 
 
 def turn_cameras(
-    rng: np.random.Generator, count: int, size: tuple[int, int], widest_yaw_deg: float
+    rng: np.random.Generator, count: int, size: tuple[int, int], lens, widest_yaw_deg: float
 ) -> list[Camera]:
-    """`count` cameras of one lens along `TURN`, trembling."""
-    focal_px, distance = sample_lens(rng, size)
+    """`count` cameras along `TURN`, trembling. lens: focal length in pixels and distance in metres."""
+    focal_px, distance = lens
     times, yaws, pitches = np.array(TURN).T
     stops = np.stack([widest_yaw_deg * yaws, TURN_PITCH_DEG * pitches, np.zeros(len(times))], axis=1)
     views = eased(times, stops, np.linspace(0, 1, count))

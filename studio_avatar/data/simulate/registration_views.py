@@ -16,7 +16,7 @@ from studio_avatar.capture.texture.unwrap import Camera, unwrap
 from studio_avatar.errors import NoFaceError
 from studio_avatar.head.layout import texel_map
 
-from .simulation import simulate
+from .simulation import EVERYBODY, simulate
 from .true_places import true_offsets
 
 NUM_VIEWS, FRAME = 3, (540, 720)
@@ -45,7 +45,7 @@ def registration_views(
     """
     import torch
 
-    made = simulate(head, texture, rng, NUM_VIEWS, FRAME, panoramas=panoramas)
+    made = simulate(head, texture, rng, NUM_VIEWS, FRAME, panoramas=panoramas, population=EVERYBODY)
     with FaceLandmarker() as landmarker:
         faces = [_face(landmarker, frame) for frame in made.frames]
     fit = fit_head(head, faces, made.image_size)

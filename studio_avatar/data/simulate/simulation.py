@@ -15,9 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
+from studio_avatar.capture.fitting.shape_prior import ShapePrior
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.imaging.color import srgb_to_linear
 from studio_avatar.rendering import Camera, Light, Skin, TexturedMesh, ambient_occlusion, look_at, render
@@ -64,7 +66,7 @@ WET = {
 class Scene:
     """What stays the same while the frames of one capture are taken.
 
-    texture: (H, W, 3) float32 sRGB; identity: (100,); occlusion: (V,) of the bare head; cloth: (3,) sRGB of the
+    texture: (H, W, 3) float32 sRGB; identity: (I,); occlusion: (V,) of the bare head; cloth: (3,) sRGB of the
     shirt; collar: its height above the end of the neck, metres; glasses, strands: what is worn in front of the face,
     or None; backdrop: (h, w, 3) linear, behind the person where the room has no panorama; focus: blur of what is
     behind, share of the picture's width.
@@ -99,6 +101,22 @@ class Shot:
 
 
 @dataclass(frozen=True)
+class Population:
+    """Whose heads are photographed, and with which lenses.
+
+    scans: share of the people that are drawn from the prior of the capture's fit, which knows people of 3D scans, too; the
+    others are MakeHuman's. focal: shortest and longest focal length over the longer side of the picture.
+    """
+
+    scans: float = 0.0
+    focal: tuple[float, float] = (0.9, 1.6)
+
+
+MAKEHUMAN = Population()  # what the generators were trained with: a seed stays the same person
+EVERYBODY = Population(scans=0.5, focal=(0.72, 1.4))
+
+
+@dataclass(frozen=True)
 class Unseen:
     """Conditions that no training has: photographed light only and another tone curve. stops: further exposure."""
 
@@ -109,7 +127,7 @@ class Unseen:
 class SimulatedCapture:
     """Frames and the truth behind them.
 
-    frames: K pictures uint8 sRGB (H, W, 3); identity (100,); expression (K, 52); vertices (K, V, 3) metres, head
+    frames: K pictures uint8 sRGB (H, W, 3); identity (I,); expression (K, 52); vertices (K, V, 3) metres, head
     space; rotation (K, 3, 3); translation (K, 3) metres; focal_px; image_size (width, height); lights: K `Light`s in
     head space; texture: the studio texture (H, W, 3) float32 sRGB; phone: what the phone did; occluded: glasses or
     hair hide a part of the face.
@@ -153,6 +171,7 @@ def simulate(
     device: str = "cpu",
     panoramas: Sequence[np.ndarray] | None = None,
     unseen: Unseen | None = None,
+    population: Population = MAKEHUMAN,
 ) -> SimulatedCapture:
     """Photograph `texture` (H, W, 3) float32 sRGB on a random head, in a random place, with a random phone.
 
@@ -161,6 +180,7 @@ def simulate(
         size: (width, height) of the frames in pixels.
         panoramas: light from files, see `environments.read_panoramas`.
         unseen: light from the files alone, and a camera of its own; for captures that measure generalization.
+        population: whose heads and lenses.
 
     Raises:
         InvalidInputError: the number of views is out of range or the texture has the wrong shape.
@@ -169,8 +189,8 @@ def simulate(
         raise InvalidInputError(f"num_views must be 1 to {len(POSES)}, not {num_views}.")
     names = head.config.expression_names
     expression = np.stack([sample_expression(rng, names) for _ in range(num_views)])
-    scene = sample_scene(head, texture, rng, expression[0], size, panoramas, photographed=unseen is not None)
-    cameras = sample_cameras(rng, num_views, size)
+    scene = sample_scene(head, texture, rng, expression[0], size, panoramas, unseen is not None, population)
+    cameras = sample_cameras(rng, num_views, size, population)
     phone = phone_for(scene, rng, min(size))
     if unseen is not None:
         phone = replace(phone, filmic=True, exposure=phone.exposure * 2.0**unseen.stops)
@@ -184,11 +204,21 @@ def simulate(
     )
 
 
-def sample_scene(head, texture, rng, expression, size, panoramas=None, photographed: bool = False) -> Scene:
+def sample_scene(
+    head,
+    texture,
+    rng,
+    expression,
+    size,
+    panoramas=None,
+    photographed: bool = False,
+    population: Population = MAKEHUMAN,
+) -> Scene:
     """A random person in a random place; the arguments are those of `simulate` and the first frame's expression."""
     if texture.ndim != 3 or texture.shape[2] != 3:
         raise InvalidInputError(f"The texture must be (H, W, 3), not {texture.shape}.")
-    identity, room = sample_identity(rng, head.config.num_identity), sample_room(rng, panoramas, photographed)
+    identity = sample_identity(rng, head.config.num_identity, population)
+    room = sample_room(rng, panoramas, photographed)
     body = shaped_mesh(head, identity, expression)
     glasses = sample_glasses(rng, head, body) if rng.random() < GLASSES_PROBABILITY else None
     strands = sample_strands(rng, head, body, texture) if rng.random() < HAIR_PROBABILITY else None
@@ -249,14 +279,23 @@ def record(
 # ------------------------------------------------------------------------------------------------
 
 
-def sample_identity(rng: np.random.Generator, count: int = 100) -> np.ndarray:
-    """Identity coefficients (count,), a little tamer than the head model's own N(0, 1).
-
-    Only MakeHuman's components are drawn, as when the networks were trained: a seed stays the same person.
-    """
+def sample_identity(
+    rng: np.random.Generator, count: int = 100, population: Population = MAKEHUMAN
+) -> np.ndarray:
+    """Identity coefficients (count,): a person of MakeHuman, a little tamer than N(0, 1), or one of the scans' prior."""
+    if population.scans and rng.random() < population.scans:
+        mean, spread = _prior_factors(count)
+        return (mean + spread @ rng.standard_normal(count)).astype(np.float32)
     identity = np.zeros(count, np.float32)
     identity[:MAKEHUMAN_COMPONENTS] = rng.standard_normal(MAKEHUMAN_COMPONENTS) * rng.uniform(0.5, 0.85)
     return identity
+
+
+@lru_cache(maxsize=1)
+def _prior_factors(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (count,) of the fit's prior and (count, count), what makes of N(0, 1) deviations with its covariance."""
+    prior = ShapePrior.of_head(count)
+    return prior.mean, np.linalg.inv(np.linalg.cholesky(prior.precision)).T
 
 
 def sample_expression(rng: np.random.Generator, names: list[str]) -> np.ndarray:
@@ -306,9 +345,11 @@ def shaped_mesh(head, identity: np.ndarray, expression: np.ndarray, occlusion: n
     return replace(mesh, occlusion=ambient_occlusion(mesh) if occlusion is None else occlusion)
 
 
-def sample_cameras(rng: np.random.Generator, num_views: int, size: tuple[int, int]) -> list[Camera]:
+def sample_cameras(
+    rng: np.random.Generator, num_views: int, size: tuple[int, int], population: Population = MAKEHUMAN
+) -> list[Camera]:
     """One lens, `num_views` hand-held poses around the head."""
-    focal_px, distance = sample_lens(rng, size)
+    focal_px, distance = sample_lens(rng, size, population)
     cameras = []
     for yaw, pitch in POSES[:num_views]:
         towards = direction(yaw + rng.normal(0, 5), pitch + rng.normal(0, 4))
@@ -318,7 +359,9 @@ def sample_cameras(rng: np.random.Generator, num_views: int, size: tuple[int, in
     return cameras
 
 
-def sample_lens(rng: np.random.Generator, size: tuple[int, int]) -> tuple[float, float]:
+def sample_lens(
+    rng: np.random.Generator, size: tuple[int, int], population: Population = MAKEHUMAN
+) -> tuple[float, float]:
     """Focal length in pixels, and the distance in metres at which the head fills 60 to 85 % of the picture."""
-    focal_px = rng.uniform(0.9, 1.6) * max(size)
+    focal_px = rng.uniform(*population.focal) * max(size)
     return focal_px, HEAD_HEIGHT * focal_px / (rng.uniform(0.6, 0.85) * min(size[0] * 1.15, size[1]))

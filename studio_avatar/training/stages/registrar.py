@@ -4,6 +4,7 @@ Laplace likelihood of the true offsets, cell by cell. Every view is warped anew 
 which is added to its offsets: the network must read places from the picture, not learn this set of fits by heart.
 
     accelerate launch -m studio_avatar.training registrar --data RUNS/data --run RUNS/registrar
+    accelerate launch -m studio_avatar.training registrar … --set start=weights_card/registrar learning_rate=5e-4 steps=900
 """
 
 import json
@@ -69,7 +70,7 @@ class RegistrarStage:
         config: RegistrarConfig = options.config
         self.config, self.accelerator, self.draws = config, accelerator, Draws(accelerator)
         self.views, self.validation = ViewSet(options.data, "train"), ViewSet(options.data, "validation")
-        self.net = Registrar()
+        self.net = Registrar.from_pretrained(config.start) if config.start else Registrar()
         self.net.to(accelerator.device, memory_format=torch.channels_last)
         self.ema = EMA(self.net, config.ema_decay)
         self.optimizer = torch.optim.AdamW(
