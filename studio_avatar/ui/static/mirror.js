@@ -1,7 +1,7 @@
 // The mirror: the visitor's camera moves the head. Small pictures go to this page's server, one at a time; it answers with the
 // weights of the expressions and the turn of the head, and keeps nothing.
 
-const LONGER_SIDE = 320, JPEG_QUALITY = 0.7;
+const LONGER_SIDE = 320, JPEG_QUALITY = 0.7, NOISY_QUALITY = 0.3, MOST_BYTES = 20000;
 const GLIDE_SECONDS = 0.05;  // from one answer to the next, of which there are fewer than pictures on the screen
 const SAID_SECONDS = 12;
 const AGAIN_SECONDS = 0.5;  // after a picture without a face
@@ -124,10 +124,12 @@ class Mirror {
 
 const release = (stream) => stream.getTracks().forEach((track) => track.stop());
 const smallPicture = document.createElement("canvas");
-function pictureOf(video) {
+async function pictureOf(video) {
   const scale = LONGER_SIDE / Math.max(video.videoWidth, video.videoHeight);
   smallPicture.width = Math.round(scale * video.videoWidth);
   smallPicture.height = Math.round(scale * video.videoHeight);
   smallPicture.getContext("2d").drawImage(video, 0, 0, smallPicture.width, smallPicture.height);
-  return new Promise((resolve) => smallPicture.toBlob(resolve, "image/jpeg", JPEG_QUALITY));
+  const encoded = (quality) => new Promise((resolve) => smallPicture.toBlob(resolve, "image/jpeg", quality));
+  const picture = await encoded(JPEG_QUALITY);
+  return picture.size <= MOST_BYTES ? picture : encoded(NOISY_QUALITY);
 }
