@@ -90,6 +90,14 @@ def first_look(visitor: Photographer, suffix: str) -> None:
     visitor.wait("#camera-guide")
     visitor.page.wait_for_timeout(1500)
     visitor.take(f"camera{suffix}")
+    visitor.page.get_by_role("button", name="Move this head").click()
+    visitor.wait("studio-head .consent:not([hidden])")
+    visitor.page.locator("studio-head .agree").scroll_into_view_if_needed()
+    visitor.take(f"mirror_asks{suffix}")
+    visitor.page.locator("studio-head .agree").click()
+    visitor.page.wait_for_function("document.querySelector('studio-head').mirror.wanted")
+    visitor.page.wait_for_timeout(1500)
+    visitor.take(f"mirror{suffix}")
 
 
 def weak_capture(visitor: Photographer) -> None:

@@ -46,6 +46,7 @@ from your own capture.</p></div>
 <div><h3>Yours to use</h3><p>A GLB with 52 ARKit expressions for Blender, Unity, Unreal and the browser.</p></div>
 </div>
 """
+MOVE_IT = "Move this head with your own face"
 TONE_TITLES = {"phone": "As filmed", "studio": "In the studio texture"}
 
 
@@ -54,13 +55,21 @@ def file_address(path: str | Path) -> str:
     return f"gradio_api/file={quote(str(path))}"
 
 
-def welcome(picture: Path) -> str:
-    """HTML of the page before there is a result; the picture, a JPEG, is part of it."""
+def welcome(picture: Path, head: Path | None = None) -> str:
+    """HTML of the page before there is a result; the picture, a JPEG, is part of it.
+
+    head: folder of the same head, see `Examples`; page.js puts it into the picture's place when it is asked for.
+    """
     data = base64.b64encode(picture.read_bytes()).decode()
+    files = [head / name for name in ("avatar.glb", "phone.jpg", "seen.png")] if head else []
+    trial = (
+        f'<button type="button">{MOVE_IT}</button><template>{head_viewer(*files)}</template>' if head else ""
+    )
     return (
         f'<figure class="welcome"><img src="data:image/jpeg;base64,{data}" alt="A head in the viewer, its left half with '
         "the phone texture, its right half with the studio texture, under one lamp\"><figcaption>The example's avatar: as "
-        f"filmed left of the divider, in studio light right of it, both under a new lamp.</figcaption></figure>{PROMISES}"
+        f"filmed left of the divider, in studio light right of it, both under a new lamp.</figcaption>{trial}"
+        f"</figure>{PROMISES}"
     )
 
 

@@ -42,7 +42,7 @@ OPEN = (
     *_open(True, "GET", "/config", "/config/", f"{API}/info", f"{API}/info/", f"{API}/app_id"),
     *_open(True, "GET HEAD", f"{API}/file={{path_or_url:path}}"),
     *_open(True, "POST", UPLOAD, f"{API}/queue/join", f"{API}/run/{{api_name}}", f"{API}/call/{{api_name}}"),
-    *_open(True, "POST", f"{API}/cancel", f"{API}/reset", "/goodbye"),
+    *_open(True, "POST", f"{API}/cancel", f"{API}/reset", "/goodbye", "/mirror"),
     *_open(True, "GET", f"{API}/queue/data", f"{API}/call/{{api_name}}/{{event_id}}", f"{API}/upload_progress"),
     *_open(True, "GET", f"{API}/heartbeat/{{session_hash}}", f"{API}/queue/status"),
 )  # fmt: skip
@@ -181,6 +181,18 @@ def _patterns() -> list[tuple]:
     from starlette.routing import compile_path
 
     return [(compile_path(route.path)[0], route) for route in OPEN]
+
+
+async def small_body(request, most_bytes: int) -> bytes | None:
+    """A request's body, in memory alone; None where it announces, or has, more than `most_bytes`."""
+    body = b""
+    if _announced_bytes(request.scope) > most_bytes:
+        return None
+    async for part in request.stream():
+        body += part
+        if len(body) > most_bytes:
+            return None
+    return body
 
 
 def _announced_bytes(scope) -> int:

@@ -17,7 +17,7 @@ from studio_avatar.weights.locate import find_weights
 from .zerogpu import on_gpu, prepare
 
 STATIC = Path(__file__).parent / "static"
-SCRIPTS = ("glb.js", "scene.js", "head_viewer.js", "texture_compare.js", "page.js")
+SCRIPTS = ("glb.js", "scene.js", "mirror.js", "head_viewer.js", "texture_compare.js", "page.js")
 UPLOAD_SIZE = re.compile(r"\d+(b|kb|mb|gb)", re.IGNORECASE)
 LOGIN_VARIABLE = "STUDIO_AVATAR_LOGIN"
 CERTIFICATE_NOTE = (
@@ -79,7 +79,7 @@ def launch(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     service = AvatarService(find_weights(weights), sessions)
     examples = Examples.in_folder(examples_folder) if examples_folder else Examples()
-    gr.set_static_paths(list(examples.named().values()))  # served from where they are; not a session's files
+    gr.set_static_paths(examples.served())
     _warm_up(service)
     demo = build_app(service, on_gpu, examples, options.longest_queue)
     demo.blocks.queue(max_size=options.longest_queue, default_concurrency_limit=1)
@@ -155,13 +155,15 @@ def app_arguments(service, demo) -> dict:
     """What gradio's FastAPI application is made with: our own routes, and the gate before all of them."""
     from starlette.middleware import Middleware
 
+    from .mirror import Mirrors, mirror_route
     from .routes import OnlyJudgedRoutes
     from .shares import UploadShares
 
     gate = Middleware(
         OnlyJudgedRoutes, has_room_for=service.sessions.has_room_for, shares=UploadShares(), listeners=demo.listeners
     )  # fmt: skip
-    return {"routes": [_health(service, demo), _goodbye(demo.visitors)], "middleware": [gate]}
+    own = [_health(service, demo), _goodbye(demo.visitors), mirror_route(demo.visitors, Mirrors())]
+    return {"routes": own, "middleware": [gate]}
 
 
 def _head() -> str:
@@ -185,12 +187,12 @@ def _goodbye(visitors):
     from starlette.responses import Response
     from starlette.routing import Route
 
+    from .routes import small_body
+
     async def goodbye(request):
-        said = b""
-        async for part in request.stream():
-            said += part
-            if len(said) > LONGEST_SECRET:
-                return Response(status_code=413)
+        said = await small_body(request, LONGEST_SECRET)
+        if said is None:
+            return Response(status_code=413)
         visitors.say_goodbye(said.decode("ascii", "replace"))
         return Response(status_code=204)
 

@@ -92,6 +92,12 @@ class Visitors:
         with self._lock:
             return self._of_page.get(page) or self.enter(page, None)
 
+    def on_page(self, secret: str) -> Visitor | None:
+        """Who has this secret and a page open."""
+        with self._lock:
+            visitor = self._of_secret.get(secret)
+            return visitor if visitor and visitor.pages else None
+
     def close(self, page: str) -> None:
         """A page's connection has ended."""
         with self._lock:

@@ -128,7 +128,7 @@ class StandIn:
 
 @contextmanager
 def stand_in_demo(folder: Path, **limits) -> Iterator[StandIn]:
-    """The page on this machine, in this process, with both examples."""
+    """The page on this machine, in this process, with both examples and the example's head."""
     import gradio as gr
 
     from studio_avatar.ui.app import build_app
@@ -140,8 +140,8 @@ def stand_in_demo(folder: Path, **limits) -> Iterator[StandIn]:
     service = StandInService(sessions, made_files(folder / "made", head))
     service.head = head
     service.warm_up()
-    examples = Examples(GOOD_CAPTURE, WEAK_CAPTURE)
-    gr.set_static_paths([GOOD_CAPTURE, WEAK_CAPTURE])
+    examples = Examples(GOOD_CAPTURE, WEAK_CAPTURE, head=ROOT / "examples" / "head")
+    gr.set_static_paths(examples.served())
     demo = build_app(service, lambda function: function, examples, **limits)
     demo.blocks.queue(default_concurrency_limit=1)
     demo.blocks.launch(

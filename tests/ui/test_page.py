@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from helpers.demo_server import CHROMIUM, WEAK_CAPTURE, launch_chromium
+from helpers.demo_server import CHROMIUM, GOOD_CAPTURE, WEAK_CAPTURE, fake_camera, launch_chromium
 from helpers.standin_demo import stand_in_demo
 from PIL import Image
 
@@ -41,9 +41,9 @@ def stand_in(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def chromium():
+def chromium(tmp_path_factory):
     with sync_api.sync_playwright() as playwright:
-        browser = launch_chromium(playwright)
+        browser = launch_chromium(playwright, fake_camera(GOOD_CAPTURE, tmp_path_factory.mktemp("camera")))
         yield browser
         browser.close()
 
@@ -226,6 +226,32 @@ def test_what_a_browser_lacks_is_a_sentence_and_no_dead_control(visit):
     sync_api.expect(page.locator("studio-head .notice")).to_contain_text("WebGL 2")
     assert page.locator("studio-head :is(select, input, button)").count() == 0
     assert page.locator("studio-compare .divider").is_visible()
+
+
+def test_the_camera_moves_the_head_before_anything_was_made_until_a_run_starts(visit, stand_in):
+    page, asked = visit(), []
+    page.on("request", lambda request: asked.append(request.url) if request.url.endswith("/mirror") else None)
+    page.get_by_role("button", name="Move this head").click()
+    head = page.locator(".welcome studio-head")
+    sync_api.expect(head.locator(".consent")).to_contain_text("They are not kept.", timeout=PATIENCE_MS)
+    assert asked == []  # nothing before the visitor agrees
+    head.locator(".sliders summary").click()
+    head.locator(".agree").click()
+    page.wait_for_function(
+        "Math.abs(document.querySelector('studio-head').state.turn[1]) > 0.3"
+    )  # filmed: 42°
+    page.wait_for_function("[...document.querySelectorAll('.sliders input')].some((one) => one.value > 0.1)")
+    assert set(asked) == {f"{stand_in.url}/mirror"}
+
+    stand_in.service.held = True
+    press(page, "#example-weak")
+    sync_api.expect(head.locator(".refused")).to_contain_text("The mirror stopped", timeout=PATIENCE_MS)
+    assert page.evaluate("document.querySelector('studio-head').state.turn") == [0, 0, 0]
+    assert not head.locator("video").is_visible()
+    page.evaluate(NO_CAMERA)
+    head.locator(".mirror").click()
+    head.locator(".agree").click()
+    sync_api.expect(head.locator(".refused")).to_contain_text("secure addresses")
 
 
 def test_a_reload_comes_back_to_the_run_and_to_the_result(visit, stand_in):

@@ -62,16 +62,18 @@ class Face:
 
 
 class FaceLandmarker:
-    """Finds faces in still pictures; use it in a `with` block, because the native part must be closed.
+    """Finds faces in pictures; use it in a `with` block, because the native part must be closed.
 
+    max_faces: at most so many are found. live: for `follow`, pictures that follow each other; else for `detect`, stills.
     Raises `MissingDependencyError` when MediaPipe, one of its system libraries, or its model file is absent.
     """
 
-    def __init__(self, max_faces: int = 3):
+    def __init__(self, max_faces: int = 3, live: bool = False):
         mediapipe, base_options, vision = _import_mediapipe()
         self._image_class, self._image_format = mediapipe.Image, mediapipe.ImageFormat.SRGB
         options = vision.FaceLandmarkerOptions(
             base_options=base_options(model_asset_buffer=_model_file().read_bytes()),
+            running_mode=vision.RunningMode.VIDEO if live else vision.RunningMode.IMAGE,
             num_faces=max_faces,
             output_face_blendshapes=True,
             output_facial_transformation_matrixes=True,
@@ -79,7 +81,8 @@ class FaceLandmarker:
         with quiet_native_logs():
             self._native = vision.FaceLandmarker.create_from_options(options)
             # The remaining start-up messages come with the first picture.
-            self.detect(np.zeros((64, 64, 3), np.uint8))
+            first = np.zeros((64, 64, 3), np.uint8)
+            self.follow(first, 0) if live else self.detect(first)
 
     def __enter__(self) -> "FaceLandmarker":
         return self
@@ -95,8 +98,19 @@ class FaceLandmarker:
 
     def detect(self, rgb: np.ndarray) -> list[Face]:
         """Faces in a picture `rgb` (H, W, 3) uint8 sRGB, the largest first."""
-        image = self._image_class(image_format=self._image_format, data=np.ascontiguousarray(rgb))
-        result = self._native.detect(image)
+        return self._faces(self._native.detect(self._image(rgb)), rgb)
+
+    def follow(self, rgb: np.ndarray, milliseconds: int) -> list[Face]:
+        """As `detect`, of the next picture; `milliseconds` rise from picture to picture, and begin above 0. A face is looked
+        for near where it was, and over the whole picture only when it was lost.
+        """
+        return self._faces(self._native.detect_for_video(self._image(rgb), milliseconds), rgb)
+
+    def _image(self, rgb: np.ndarray):
+        return self._image_class(image_format=self._image_format, data=np.ascontiguousarray(rgb))
+
+    @staticmethod
+    def _faces(result, rgb: np.ndarray) -> list[Face]:
         scale = np.array([rgb.shape[1], rgb.shape[0]], np.float32)
         faces = [
             Face(

@@ -1,5 +1,6 @@
 // <studio-head glb="…" phone="…" seen="…">: the head under a light that the visitor moves, phone texture left of a divider
-// and studio texture right of it. `glb` is the very file that is offered for download.
+// and studio texture right of it. `glb` is the very file that is offered for download. With the attribute `ask` it asks for the
+// camera as soon as it is there, see mirror.js.
 
 // Light colours are linear; azimuth in degrees from the camera, positive to the right; height likewise upwards.
 const LIGHTS = {
@@ -33,7 +34,8 @@ const CONTROLS = `
     <span class="tag before" aria-hidden="true">Phone</span><span class="tag after" aria-hidden="true">Studio</span>
     <input class="divider" type="range" min="0" max="1000" value="500" aria-label="Divider of phone and studio texture">
     <p class="notice" role="status">Loading the head …</p>
-    <div class="corner"><button class="reset" type="button" title="Put the head back">Reset</button>
+    <div class="corner"><button class="mirror" type="button" title="Move the head with your face">Mirror</button>
+      <button class="reset" type="button" title="Put the head back">Reset</button>
       <button class="whole" type="button" title="The head on the whole screen">Full screen</button></div>
   </div>
   <div class="controls">
@@ -47,21 +49,23 @@ const CONTROLS = `
     <label><input class="split" type="checkbox"> with the divider</label>
   </div>
   <details class="sliders"><summary>All expressions</summary><div></div></details>`;
-const RESTING = { yaw: 0, pitch: 4, zoom: 1, pan: [0, 0] };
+const RESTING = { yaw: 0, pitch: 4, zoom: 1, pan: [0, 0] }, AHEAD = [0, 0, 0];
 const between = (low, high, value) => Math.max(low, Math.min(high, value));
 
 class StudioHead extends HTMLElement {
   async connectedCallback() {
     this.innerHTML = CONTROLS;
     this.find = (name) => this.querySelector(name);
-    this.state = { ...RESTING, light: LIGHTS["Window"], azimuth: -35, divider: 0.5, tint: 0, look: 0 };
+    this.state = { ...RESTING, turn: AHEAD, light: LIGHTS["Window"], azimuth: -35, divider: 0.5, tint: 0, look: 0 };
     this.resting = matchMedia("(prefers-reduced-motion: reduce)").matches;  // until touched, the head sways
     this.find(".turning").checked = !this.resting;
     try {
       await this.load();
       this.find(".notice").remove();
       this.listen();
+      this.mirror = new Mirror(this);
       this.start();
+      if (this.hasAttribute("ask")) this.mirror.ask();
     } catch (error) {
       // Without the head its controls would do nothing.
       this.querySelectorAll(".controls, .sliders, .corner, .divider, .tag, canvas").forEach((part) => part.remove());
@@ -73,6 +77,7 @@ class StudioHead extends HTMLElement {
   disconnectedCallback() {
     cancelAnimationFrame(this.frame);
     if (this.sizes) this.sizes.disconnect();
+    if (this.mirror) this.mirror.end();
     if (this.scene) this.scene.gl.getExtension("WEBGL_lose_context")?.loseContext();  // browsers keep only a few
   }
 
@@ -237,6 +242,15 @@ class StudioHead extends HTMLElement {
   pose(weights) {
     this.scene.pose(weights);
     this.drawn = null;
+    if (!this.find(".sliders").open) return;
+    this.querySelectorAll(".sliders input").forEach((one) => { one.value = weights[one.dataset.name] || 0; });
+  }
+
+  // What the mirror shows: weights of expressions, and the head's own turn as a rotation vector [radians].
+  move(weights, turn) {
+    this.filmedAt = null;
+    this.state.turn = turn;
+    this.pose(weights);
   }
 
   resize(least = 0) {
@@ -261,6 +275,7 @@ class StudioHead extends HTMLElement {
       if (this.find(".turning").checked) this.turnLight(seconds);
       if (this.filmedAt != null) this.playFilmed(seconds);
       if (this.clip) this.turnForClip(seconds);
+      this.mirror.glide(seconds);
       const wanted = JSON.stringify(this.state);
       if (wanted !== this.drawn) this.scene.draw(this.state);
       this.drawn = wanted;

@@ -75,6 +75,17 @@ if (film) {
 const onDesktop = matchMedia("(pointer: fine)").matches;  // and https, without which the phone's browser gives no camera
 if (onDesktop && location.protocol === "https:") document.documentElement.classList.add("may-hand-over");
 
+// ---- the example's head in the place of its picture, to be moved before anything was made
+
+document.addEventListener("click", (event) => {
+  const figure = event.target.closest(".welcome button")?.closest("figure");
+  if (!figure) return;
+  const head = figure.querySelector("template").content.firstElementChild.cloneNode();
+  head.setAttribute("ask", "");
+  figure.querySelector("img").replaceWith(head);
+  event.target.remove();
+});
+
 // ---- no camera: browsers give one to this machine and to secure addresses only, and visitors may say no
 
 const REASONS = {
@@ -83,10 +94,11 @@ const REASONS = {
   NotReadableError: "Another program is using the camera: close it, or bring a video instead.",
   insecure: "Browsers give the camera to secure addresses (https) alone. The phone's own camera app is as good.",
 };
+const whyNoCamera = (reason) => REASONS[reason] || REASONS.NotFoundError;
 function withoutCamera(reason) {
   const place = document.querySelector("#no-camera");
   if (!place) return setTimeout(() => withoutCamera(reason), 300);  // the page is still being built
-  place.querySelector("p").textContent = REASONS[reason] || REASONS.NotFoundError;
+  place.querySelector("p").textContent = whyNoCamera(reason);
   place.classList.add("needed");
 }
 if (!navigator.mediaDevices?.getUserMedia) withoutCamera("insecure");

@@ -128,6 +128,13 @@ const turned = (yaw, pitch) => {
   const [cy, sy, cp, sp] = [Math.cos(yaw), Math.sin(yaw), Math.cos(pitch), Math.sin(pitch)];
   return new Float32Array([cy, sp * sy, -cp * sy, 0, 0, cp, sp, 0, sy, -sp * cy, cp * cy, 0, 0, 0, 0, 1]);
 };
+// By a rotation vector [radians].
+const rotated = (vector) => {
+  const angle = Math.hypot(...vector), [x, y, z] = angle ? vector.map((part) => part / angle) : [0, 0, 1];
+  const [c, s] = [Math.cos(angle), Math.sin(angle)], r = 1 - c;
+  return new Float32Array([c + r * x * x, r * x * y + s * z, r * x * z - s * y, 0, r * x * y - s * z, c + r * y * y,
+    r * y * z + s * x, 0, r * x * z + s * y, r * y * z - s * x, c + r * z * z, 0, 0, 0, 0, 1]);
+};
 const radians = (degrees) => degrees * Math.PI / 180;
 
 // ---- drawing
@@ -230,13 +237,13 @@ class Scene {
     }
   }
 
-  // state: yaw, pitch [degrees], zoom, pan [metres, right and up], light (one of LIGHTS), azimuth [degrees], divider and
+  // state: yaw, pitch [degrees], before them turn (rotation vector [radians]), zoom, pan [metres, right and up], light (one of LIGHTS), azimuth [degrees], divider and
   // tint in [0, 1], look (0: textures, 1: clay, 2: normals).
   draw(state) {
     const { gl, canvas } = this, { light } = state;
     const [azimuth, height] = [radians(state.azimuth), radians(light.height)];
     const toLight = [Math.sin(azimuth) * Math.cos(height), Math.sin(height), Math.cos(azimuth) * Math.cos(height)];
-    const model = turned(radians(state.yaw), radians(state.pitch)), shadow = lightBox(toLight);
+    const model = times(turned(radians(state.yaw), radians(state.pitch)), rotated(state.turn)), shadow = lightBox(toLight);
     gl.bindFramebuffer(gl.FRAMEBUFFER, this.shadowFrame);
     gl.viewport(0, 0, SHADOW_SIZE, SHADOW_SIZE);
     gl.clear(gl.DEPTH_BUFFER_BIT);
