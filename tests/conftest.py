@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 from helpers.node_tools import NodeMissing, install_node_tools
 
-LONGEST = ("ui", "avatar", "results", "hub", "cli", "capture")  # folders whose files take longest
+EXAMPLES = Path(__file__).parents[1] / "examples"
+# Folders whose files take longest.
+LONGEST = ("ui", "cli", "hub", "results", "training", "data", "capture", "avatar", "evaluation", "weights")
 
 
 def pytest_collection_modifyitems(items):
@@ -29,3 +31,20 @@ def node_folder():
         return install_node_tools()
     except NodeMissing as reason:
         pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="session")
+def short_clip(tmp_path_factory):
+    """The example in four pictures from all sides: what a real run needs, in a fifth of the example's time."""
+    from helpers.clips import shorten
+
+    return shorten(EXAMPLES / "selfie.mp4", tmp_path_factory.mktemp("short") / "selfie.mp4", (0, 40, 80, 120))
+
+
+@pytest.fixture(scope="session")
+def short_weak_clip(tmp_path_factory):
+    """The weak example in three pictures, so small that it stays weak."""
+    from helpers.clips import shorten
+
+    target = tmp_path_factory.mktemp("weak") / "selfie.mp4"
+    return shorten(EXAMPLES / "weak_selfie.mp4", target, (0, 20, 40), width=288)

@@ -46,3 +46,20 @@ def write_clip(
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
+
+
+def shorten(source: Path, target: Path, numbers: tuple[int, ...], width: int = 360, rate: int = 4) -> Path:
+    """Some frames of an upright 9:16 clip, by number, as a smaller clip of `rate` pictures a second."""
+    height = width * 16 // 9
+    with av.open(str(source)) as film, av.open(str(target), "w") as clip:
+        stream = clip.add_stream("libx264", rate=rate, options={"crf": "18"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for number, frame in enumerate(film.decode(video=0)):
+            if number in numbers:
+                small = frame.reformat(width=width, height=height, format="yuv420p")
+                small.pts, small.time_base = numbers.index(number), Fraction(1, rate)
+                clip.mux(stream.encode(small))
+            if number >= max(numbers):
+                break
+        clip.mux(stream.encode())
+    return target

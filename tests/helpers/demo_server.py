@@ -1,5 +1,6 @@
 """The demo as its users meet it: the app in a process of its own, and Debian's Chromium."""
 
+import io
 import os
 import signal
 import socket
@@ -9,7 +10,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+
+import numpy as np
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 GOOD_CAPTURE = ROOT / "examples" / "selfie.mp4"
@@ -23,7 +28,7 @@ CHROMIUM_FLAGS = (
     "--use-fake-ui-for-media-stream",
     "--use-fake-device-for-media-stream",
 )
-CAMERA_SIZE = (360, 640)
+CAMERA_SIZE, CAMERA_FRAMES = (360, 640), 60
 START_SECONDS = 180  # a cold disk and a busy machine
 
 
@@ -77,14 +82,27 @@ def launch_chromium(playwright, *flags: str):
 
 
 def fake_camera(capture: Path, folder: Path) -> str:
-    """The flag that makes Chromium's camera show `capture`, which is decoded to a Y4M file in `folder`."""
+    """The flag that makes Chromium's camera show the beginning of `capture`, decoded to a Y4M file in `folder`."""
     import av
 
     target, (width, height) = folder / "camera.y4m", CAMERA_SIZE
     with av.open(str(capture)) as source, target.open("wb") as clip:
         clip.write(f"YUV4MPEG2 W{width} H{height} F15:1 Ip A1:1 C420jpeg\n".encode())
-        for number, frame in enumerate(source.decode(video=0)):
-            if number % 2 == 0:
-                small = frame.reformat(width=width, height=height, format="yuv420p")
-                clip.write(b"FRAME\n" + small.to_ndarray().tobytes())
+        for frame in islice(source.decode(video=0), 0, CAMERA_FRAMES, 2):
+            small = frame.reformat(width=width, height=height, format="yuv420p")
+            clip.write(b"FRAME\n" + small.to_ndarray().tobytes())
     return f"--use-file-for-fake-video-capture={target}"
+
+
+def picture_of(locator) -> np.ndarray:
+    """(H, W, 3) float32: what an element of the page looks like, in [0, 255]."""
+    return np.asarray(Image.open(io.BytesIO(locator.screenshot())).convert("RGB"), np.float32)
+
+
+def comes(page, condition) -> bool:
+    """Whether it is so a moment after the click, when the page has settled; on a busy machine it gets longer."""
+    for _ in range(20):
+        page.wait_for_timeout(300)
+        if condition():
+            return True
+    return False

@@ -1,6 +1,6 @@
 """The page on a stand-in for the networks: every state in seconds, with a real head and real files.
 
-What networks and capture really do, tests/ui/test_browser.py looks at; here the page itself is what is tested.
+What networks and capture really do, tests/ui/test_served.py looks at; here the page and the endpoints themselves are tested.
 """
 
 import shutil
@@ -49,6 +49,7 @@ class StandInService(AvatarService):
         super().__init__("nowhere", sessions, lambda weights: self)
         self.made, self.head = made, None
         self.held = False
+        self.looked_at: list[tuple[str, ...]] = []
         self.created: list[tuple] = []
 
     def check(self, paths, size, session):
@@ -67,6 +68,7 @@ class StandInService(AvatarService):
 
     def _look(self, paths, size, session, report) -> CaptureCheck:
         self._stages(STAGES["check"], report)
+        self.looked_at.append(tuple(paths))
         name = Path(paths[0]).name
         if "nobody" in name:
             raise NoFaceError("There is no face in the video.")
@@ -92,8 +94,9 @@ class StandInService(AvatarService):
             self._stages(others, report)
         files = ResultFiles.in_folder(folder)
         return AvatarResult(
-            tuple(paths), settings, files, folder / "all.zip", {"completed": folder / "texture.png"}, folder / "texture.png",
-            None, Avatar(None, np.zeros(100, np.float32), np.asarray(Image.open(folder / "texture.png"))), {},
+            tuple(paths), settings, files, folder / "all.zip", {"completed": folder / "texture.png"},
+            folder / "phone_texture.png", None,
+            Avatar(None, np.zeros(100, np.float32), np.asarray(Image.open(folder / "texture.png"))), {},
             {"invert": 1.0, "upscale": 2.0}, TONES, "The phone saw 98% of the face.",
         )  # fmt: skip
 
@@ -127,8 +130,11 @@ class StandIn:
 
 
 @contextmanager
-def stand_in_demo(folder: Path, **limits) -> Iterator[StandIn]:
-    """The page on this machine, in this process, with both examples and the example's head."""
+def stand_in_demo(folder: Path, most_queued: int | None = None, **limits) -> Iterator[StandIn]:
+    """The page on this machine, in this process, with both examples and the example's head.
+
+    most_queued: calls that wait in gradio's own queue.
+    """
     import gradio as gr
 
     from studio_avatar.ui.app import build_app
@@ -143,7 +149,7 @@ def stand_in_demo(folder: Path, **limits) -> Iterator[StandIn]:
     examples = Examples(GOOD_CAPTURE, WEAK_CAPTURE, head=ROOT / "examples" / "head")
     gr.set_static_paths(examples.served())
     demo = build_app(service, lambda function: function, examples, **limits)
-    demo.blocks.queue(default_concurrency_limit=1)
+    demo.blocks.queue(max_size=most_queued, default_concurrency_limit=1)
     demo.blocks.launch(
         server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **page_arguments(demo, service, examples)
     )  # fmt: skip

@@ -1,31 +1,30 @@
-"""The web demo without a browser: its parts, and its endpoints as a program calls them."""
+"""The parts of the web demo, without networks and without a browser."""
 
 import gc
-import json
 import os
 import re
 import resource
+import socket
 import ssl
 import subprocess
 import sys
 import threading
 import time
 import weakref
-import zipfile
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.demo_server import GOOD_CAPTURE, ROOT, WEAK_CAPTURE, running_server
-from helpers.glb_reader import Glb
+from helpers.demo_server import ROOT, WEAK_CAPTURE
 from PIL import Image
 
+from studio_avatar.cli.main import main
 from studio_avatar.errors import InvalidInputError, NoFaceError
 from studio_avatar.pipeline.skin_tone import SkinTone
-from studio_avatar.results.settings import PRESETS, SETTINGS, CreationSettings
+from studio_avatar.results.settings import PRESETS, CreationSettings
 from studio_avatar.results.summary import what_was_invented
-from studio_avatar.ui import presentation
+from studio_avatar.ui import presentation, server
 from studio_avatar.ui.progress import SHARED, RunProgress, expected_seconds
 from studio_avatar.ui.sentences import UNEXPECTED, user_sentence
 from studio_avatar.ui.server import ServerOptions, launch, secured
@@ -38,9 +37,6 @@ from studio_avatar.ui.sessions import (
     SessionFolders,
 )
 from studio_avatar.ui.worker import Done, Ready, StageProgress, follow
-
-FACE_SUFFIXES = {".mp4", ".png", ".glb", ".json", ".zip"}
-
 
 # ---------------------------------------------------------------------------------------------- worker
 
@@ -440,216 +436,39 @@ def test_https_has_a_certificate_for_this_machine(tmp_path):
     assert (tmp_path / "key.pem").stat().st_mode & 0o077 == 0
 
 
-# ---------------------------------------------------------------------------------------------- the endpoints
+# ---------------------------------------------------------------------------------------------- the server
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """The app as `make app` starts it, with room for one waiting request and for small files."""
-    folder = tmp_path_factory.mktemp("server")
-    with running_server(folder, "--longest-queue", "1", "--largest-upload", "2mb") as server:
-        yield server
-    assert list(server.temporary.glob("studio-avatar-*")) == []  # faces do not outlive the server
+@pytest.fixture
+def starting(monkeypatch, tmp_path):
+    """What `launch` does to its process is undone, and no networks are loaded."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))  # which it changes
+    monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
+    monkeypatch.setattr(server.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(server, "_warm_up", lambda service: None)
 
 
-def connect(server, folder):
-    gradio_client = pytest.importorskip("gradio_client")
-    return gradio_client.Client(server.url, verbose=False, download_files=str(folder))
+def test_the_login_of_the_environment_guards_the_page(starting, monkeypatch):
+    """What a login covers, test_routes.py looks at."""
+    import gradio
 
-
-@pytest.fixture(scope="module")
-def client(server, tmp_path_factory):
-    client = connect(server, tmp_path_factory.mktemp("downloads"))
-    yield client
-    client.close()
-
-
-@pytest.fixture(scope="module")
-def checked(client):
-    """`/check_capture` of the weak example, small."""
-    from gradio_client import handle_file
-
-    return client.predict(handle_file(WEAK_CAPTURE), 256, api_name="/check_capture")
-
-
-def test_the_endpoints_are_named_typed_and_described(client, server):
-    import httpx
-
-    endpoints = client.view_api(return_format="dict")["named_endpoints"]
-    assert {
-        name: ([p["parameter_name"] for p in entry["parameters"]], [r["label"] for r in entry["returns"]])
-        for name, entry in endpoints.items()
-    } == {
-        "/create_avatar": (["video", *SETTINGS], ["texture", "avatar", "report", "archive"]),
-        "/check_capture": (["video", "size"], ["report", "contact_sheet", "phone_texture", "seen"]),
-        "/texture": (["phone_texture", "seen", *SETTINGS], ["texture"]),
+    served = {}
+    monkeypatch.setattr(gradio.Blocks, "launch", lambda blocks, **options: served.update(options))
+    monkeypatch.setenv(server.LOGIN_VARIABLE, "studio:light")
+    assert main(["demo", "--host", "127.0.0.1", "--port", "7861", "--largest-upload", "2mb"]) == 0
+    asked = {
+        "server_name": "127.0.0.1",
+        "server_port": 7861,
+        "auth": ("studio", "light"),
+        "max_file_size": "2mb",
     }
-    described = httpx.get(f"{server.url}/gradio_api/info").json()["named_endpoints"]
-    assert all(len(entry["description"]) > 40 for entry in described.values())
-    assert all(
-        p["type"]["type"] for entry in described.values() for p in entry["parameters"] if "type" in p["type"]
-    )
+    assert served.items() >= asked.items()
 
 
-def test_check_capture_gives_verdict_and_advice(checked):
-    report, sheet, phone_texture, seen = checked
-    assert report["verdict"] == "poor"
-    assert sum(bool(finding["advice"]) for finding in report["findings"]) >= 3
-    assert Image.open(phone_texture).size == Image.open(seen).size == (256, 256)
-    assert min(Image.open(sheet).size) > 256
-
-
-def test_texture_goes_on_from_a_checked_capture(client, checked):
-    from gradio_client import handle_file
-
-    *_, phone_texture, seen = checked
-    arguments = [handle_file(phone_texture), handle_file(seen), 5, 1, 2, 0.5, 256]
-    first, again, darker = (
-        client.predict(*arguments, *tone, api_name="/texture") for tone in ((), (), (-50.0,))
-    )
-    assert Image.open(first).size == (256, 256)
-    assert Path(first).read_bytes() == Path(again).read_bytes()
-    assert np.mean(Image.open(darker)) < np.mean(Image.open(first)) - 20
-
-
-def test_progress_reaches_the_caller_and_a_full_queue_says_so(client, server, tmp_path):
-    from gradio_client import handle_file
-    from gradio_client.exceptions import AppError
-    from gradio_client.utils import QueueError
-
-    arguments = (handle_file(GOOD_CAPTURE), 3, 1, 20, 0.5, 1024)
-    running = client.submit(*arguments, api_name="/create_avatar")
-    stages = set()
-    deadline = time.monotonic() + 120
-    while not stages and time.monotonic() < deadline:
-        stages |= {unit.desc for unit in running.status().progress_data or []}
-        time.sleep(0.1)
-    others = [connect(server, tmp_path) for _ in range(2)]
-    waiting = others[0].submit(*arguments, api_name="/create_avatar")
-    time.sleep(1)
-    with pytest.raises((AppError, QueueError, ValueError), match="(?i)queue is full"):
-        others[1].predict(*arguments, api_name="/create_avatar")
-    waiting.cancel()
-    while not running.done():
-        stages |= {unit.desc for unit in running.status().progress_data or []}
-        time.sleep(0.1)
-    check_result(running.result(), server)
-    assert {"Fitting the head", "Inverting"} <= stages
-    for other in others:
-        other.close()
-
-
-def check_result(result, server):
-    texture, avatar, report, archive = result
-    assert Image.open(texture).size == (1024, 1024)
-    assert len(Glb(avatar).primitive["targets"]) == 52
-    content = json.loads(Path(report).read_text())
-    assert content["seed"] == 3 and set(content["skin_tone"]) == {"phone", "studio"}
-    assert content["seen_by_region"]["face"] > content["seen_by_region"]["scalp"]
-    with zipfile.ZipFile(archive) as bundle:
-        assert set(bundle.namelist()) == {
-            f"selfie_{name}"
-            for name in ("texture.png", "phone_texture.png", "provenance.png", "avatar.glb", "report.json")
-        }
-        assert bundle.read("selfie_texture.png") == Path(texture).read_bytes()
-    kept = {path for path in server.temporary.rglob("*") if path.suffix in FACE_SUFFIXES}
-    assert kept and all(
-        path.relative_to(server.temporary).parts[0].startswith("studio-avatar-") for path in kept
-    )
-
-
-def refused(client, *arguments, api_name):
-    from gradio_client.exceptions import AppError
-
-    with pytest.raises(AppError) as error:
-        client.predict(*arguments, api_name=api_name)
-    message = str(error.value)
-    assert message.endswith(".") and "Traceback" not in message and len(message) < 220
-    return message
-
-
-def test_bad_files_are_one_readable_sentence(client, checked, tmp_path):
-    from gradio_client import handle_file
-
-    text = tmp_path / "text.mp4"
-    text.write_text("hello, I am no video\n" * 100)
-    for name in ("/create_avatar", "/check_capture"):
-        message = refused(client, handle_file(text), api_name=name)
-        assert "text.mp4" in message and str(tmp_path) not in message
-    assert "Give one video" in refused(client, None, api_name="/create_avatar")
-    assert "no readable picture" in refused(
-        client, handle_file(text), handle_file(checked[-1]), api_name="/texture"
-    )
-    assert "must have shape" in refused(
-        client, handle_file(checked[1]), handle_file(checked[-1]), api_name="/texture"
-    )
-
-
-def test_too_large_a_file_is_refused(client, tmp_path):
-    from gradio_client import handle_file
-
-    large = tmp_path / "large.mp4"
-    large.write_bytes(bytes(3_000_000))
-    with pytest.raises(Exception, match="(?i)exceed|too large"):
-        client.predict(handle_file(large), api_name="/create_avatar")
-
-
-def test_other_files_of_the_server_are_not_served(server):
-    import httpx
-
-    for path in ("/etc/hostname", str(ROOT / "pyproject.toml"), str(server.log)):
-        assert httpx.get(f"{server.url}/gradio_api/file={path}").status_code in (403, 404)
-
-
-def test_health(server):
-    import httpx
-
-    answer = httpx.get(f"{server.url}/health").json()
-    assert answer["status"] in ("loading", "ready", "busy") and answer["waiting"] == 0
-
-
-def readme_snippets(language: str) -> list[str]:
-    section = (ROOT / "README.md").read_text().split("\n## API\n")[1].split("\n## ")[0]
-    return re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)
-
-
-@pytest.mark.parametrize(
-    ("language", "command"), [("python", [sys.executable, "-c"]), ("bash", ["bash", "-c"])]
-)
-def test_readme_snippets_work_as_written(server, language, command, tmp_path):
-    import shutil
-
-    if language == "bash" and not shutil.which("curl"):
-        pytest.skip("curl is not installed")
-    (tmp_path / "selfie.mp4").symlink_to(WEAK_CAPTURE)
-    for snippet in readme_snippets(language):
-        code = snippet.replace("http://127.0.0.1:7860", server.url)
-        done = subprocess.run([*command, code], cwd=tmp_path, capture_output=True, text=True, timeout=240)
-        assert done.returncode == 0, done.stderr
-        assert "poor" in done.stdout or "texture.png" in done.stdout, done.stdout
-
-
-def test_a_login_guards_page_and_endpoints(tmp_path):
-    import httpx
-
-    with running_server(tmp_path, STUDIO_AVATAR_LOGIN="studio:light") as server:
-        assert httpx.get(f"{server.url}/config").status_code == 401
-        assert httpx.get(f"{server.url}/gradio_api/info").status_code == 401
-        wrong = httpx.post(f"{server.url}/login", data={"username": "studio", "password": "dark"})
-        right = httpx.post(f"{server.url}/login", data={"username": "studio", "password": "light"})
-        assert (wrong.status_code, right.status_code) == (400, 200)
-        assert httpx.get(f"{server.url}/config", cookies=right.cookies).status_code == 200
-
-
-def test_a_taken_port_is_one_sentence(server):
-    port = server.url.rsplit(":", 1)[1]
-    done = subprocess.run(
-        [sys.executable, "app.py", "--port", port], cwd=ROOT, capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 2 and "choose another one with --port" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-def test_logs_name_no_file_and_no_person(server):
-    log = server.log.read_text()
-    assert "selfie" not in log and "text.mp4" not in log and "Traceback" not in log
+def test_a_taken_port_is_one_sentence(starting, capsys):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert main(["demo", "--port", str(taken.getsockname()[1])]) == 2
+    told = capsys.readouterr().err
+    assert "choose another one with --port" in told and "Traceback" not in told

@@ -52,7 +52,9 @@ const CONTROLS = `
 const RESTING = { yaw: 0, pitch: 4, zoom: 1, pan: [0, 0] }, AHEAD = [0, 0, 0];
 const between = (low, high, value) => Math.max(low, Math.min(high, value));
 
-class StudioHead extends HTMLElement {
+class StudioHead extends PageElement {
+  static observedAttributes = ["glb", "phone", "seen"];
+
   async connectedCallback() {
     this.innerHTML = CONTROLS;
     this.find = (name) => this.querySelector(name);
@@ -61,6 +63,7 @@ class StudioHead extends HTMLElement {
     this.find(".turning").checked = !this.resting;
     try {
       await this.load();
+      if (!this.isConnected) return;  // replaced meanwhile
       this.find(".notice").remove();
       this.listen();
       this.mirror = new Mirror(this);

@@ -12,7 +12,9 @@ const VIEWS = {
   repair: ["What stands where nothing was kept", "The model's own idea of this face, seen only where the capture was not kept."],
 };
 
-class StudioCompare extends HTMLElement {
+class StudioCompare extends PageElement {
+  static observedAttributes = ["before", ...Object.keys(VIEWS)];
+
   connectedCallback() {
     const address = (name) => encodeURI(this.getAttribute(name));
     const views = Object.keys(VIEWS).filter((name) => this.hasAttribute(name));
