@@ -25,6 +25,14 @@ def head():
 
 
 @pytest.fixture(scope="session")
+def tiny_weights(tmp_path_factory):
+    """A whole weights repository of tiny random networks; nothing changes it."""
+    from helpers.tiny_weights import save_tiny_weights
+
+    return save_tiny_weights(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture(scope="session")
 def node_folder():
     """A folder whose node_modules has the Khronos validator, three.js and three-vrm."""
     try:

@@ -317,10 +317,10 @@ def test_a_clip_shows_more_than_a_photo(several, single, painting, head):
     assert np.corrcoef(clip_detail, truth)[0, 1] > max(0.65, np.corrcoef(photo_detail, truth)[0, 1])
 
 
-def test_the_same_clip_gives_the_same_bytes(several, clip, head):
-    again = capture(clip, head, size=SIZE)
-    assert again.rgb.tobytes() == several.rgb.tobytes()
-    assert again.seen.tobytes() == several.seen.tobytes()
+def test_the_same_clip_gives_the_same_bytes(clip, head):
+    first, again = (capture(clip, head, size=SIZE, max_keyframes=2) for _ in range(2))
+    assert again.rgb.tobytes() == first.rgb.tobytes()
+    assert again.seen.tobytes() == first.seen.tobytes()
 
 
 def test_report_is_json_and_tells_what_to_do(single, several):
@@ -394,7 +394,7 @@ def test_frames_are_rejected_with_a_counted_reason(head, painting):
     pictures = [render(head, painting, head.neutral.numpy(), facing(yaw)) for yaw in range(-20, 21, 5)]
     blurred = cv2.GaussianBlur(pictures[4], (0, 0), 5)
     nobody = np.full_like(pictures[0], 90)
-    texture = capture([*pictures, blurred, nobody], head, size=64)
+    texture = capture([*pictures, blurred, nobody], head, size=64, max_keyframes=2)
     assert texture.report.frames_rejected["blurred"] == 1
     assert texture.report.frames_rejected["no_face"] == 1
     assert texture.report.frames_sampled == 11 and texture.report.frames_with_face == 10

@@ -16,7 +16,7 @@ from studio_avatar.capture.io.video import read_frames
 av = pytest.importorskip("av")
 
 SIZE = 256
-YAWS = (0, 18, 34, 12, -14, -32)
+YAWS = (0, 34, -32)
 MAX_DELTA_E = 2.0
 BT2020, NARROW = 9, 1  # H.273 numbers
 PQ, HLG = 16, 18
@@ -84,8 +84,8 @@ def test_mirrored_without_saying_so(head, pictures, original):
 
 def test_variable_frame_rate(head, pictures, folder, original):
     """The first pictures stay for a while in many short frames, the others come late."""
-    order = [0, 0, 0, 0, 0, 1, 1, 2, 3, 4, 5]
-    times = [0, 0.02, 0.04, 0.06, 0.08, 0.2, 0.21, 0.5, 1.1, 1.3, 2.0]
+    order = [0, 0, 0, 0, 0, 1, 1, 2]
+    times = [0, 0.02, 0.04, 0.06, 0.08, 0.5, 0.51, 2.0]
     clip = write(folder / "variable.mp4", [pictures[i] for i in order], times)
     assert_same(capture(clip, head, size=SIZE), original)
 

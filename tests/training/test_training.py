@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from studio_avatar.training.datasets import drop_regions, load_textures, to_floa
 from studio_avatar.training.loop import TrainingDiverged, batch_indices, make_accelerator, train
 from studio_avatar.training.options import CONFIGS
 from studio_avatar.training.pairs import load_phone_set
+from studio_avatar.training.stages import refine_codes as refine_codes_module
 from studio_avatar.training.stages.phone import main as train_phone
 from studio_avatar.training.stages.refine_codes import main as refine_codes
 from studio_avatar.training.stages.refine_codes import refine_all
@@ -149,7 +151,7 @@ def test_checkpoint_survives_a_crash_between_its_two_renames(tmp_path):
     assert torch.equal(module.weight, other.weight)  # the Adam moments came along
 
 
-def test_codes_are_refined_for_weights_without_residuals(data, tmp_path):
+def test_codes_are_refined_for_weights_without_residuals(data, tmp_path, monkeypatch):
     """The published weights' way: as many rows as stage 1 writes, and a better picture than the encoder's."""
     run = tmp_path / "phone"
     run_phone(data, run, 2)
@@ -173,10 +175,16 @@ def test_codes_are_refined_for_weights_without_residuals(data, tmp_path):
         errors.append(losses.masked_mse(picture, rgb, seen))
     assert errors[1] < 0.9 * errors[0]
 
-    # As a run leaves it that was killed after two codes: these are kept, the others made.
+    # As a run leaves it that was killed after two codes: these are kept, the others made; here without another process.
+    monkeypatch.setattr(refine_codes_module, "ProcessPoolExecutor", thread_pool)
     save_file({"codes": torch.full_like(residuals[:2], 7.0)}, run / f".partial_5_{len(textures)}.safetensors")
     resumed = refine_all(textures, run, num_steps=5, workers=1)
     assert (resumed[:2] == 7).all() and torch.equal(resumed[2:], residuals[2:])
+
+
+def thread_pool(workers, context, start, given):
+    """Does what `ProcessPoolExecutor` does without the seconds that a new process needs to import torch."""
+    return ThreadPoolExecutor(workers, initializer=start, initargs=given)
 
 
 def test_batches_cover_every_epoch_once_and_split_over_processes():

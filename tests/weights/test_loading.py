@@ -9,7 +9,7 @@ import pytest
 import torch
 from accelerate import cpu_offload_with_hook
 from diffusers import DiffusionPipeline
-from helpers.tiny_weights import FAST, WEIGHTS, phone, save_tiny_weights, tiny_pipeline
+from helpers.tiny_weights import FAST, WEIGHTS, phone, tiny_pipeline
 from safetensors import safe_open
 
 from studio_avatar.errors import InvalidInputError, WeightsError
@@ -36,8 +36,8 @@ def pipe():
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return save_tiny_weights(tmp_path_factory.mktemp("weights"))
+def folder(tiny_weights):
+    return tiny_weights
 
 
 @pytest.fixture(scope="module")
