@@ -31,10 +31,8 @@ MOUTH = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 1
 IRIS_MARGIN = 1.2  # over the iris' radius: the limbus is dark
 BRIGHT = (0.6, 0.9)  # quantiles of brightness that count: above are highlights, below lashes and shadow
 MIN_PIXELS = 16  # of the white of the eyes in a frame
-DARKEST_WHITE, MOST_COLORED = (
-    0.72,
-    0.95,
-)  # of the whites of the eyes: brightness and saturation over the cheeks
+# Of the whites of the eyes: brightness and saturation over the cheeks. Half white and half lid have about that saturation.
+DARKEST_WHITE, MOST_COLORED = 0.72, 0.6
 OPEN_MOUTH = 0.02  # height of the opening over face height from which teeth are looked for
 HEAD_ELLIPSE = (1.15, 1.25)  # half axes over face height around which the surroundings begin
 SURROUNDINGS_SIDE = 96  # pixels of the picture in which they are measured
