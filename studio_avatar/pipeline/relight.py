@@ -18,15 +18,14 @@ import torch
 import torch.nn.functional as F
 
 from .inversion import shrink_observed
-from .skin_tone import apply_gain, linear_to_srgb, set_tone, srgb_to_linear, tone_gain
+from .skin_tone import SRGB_TO_XYZ, apply_gain, linear_to_srgb, set_tone, srgb_to_linear, tone_gain
 
 EPSILON = 0.01  # added to linear colours before the logarithm, so that black has one
 QUOTIENT_SIGMA = 12 / 1024  # of the texture's width: over what the quotient is averaged
 QUOTIENT_RESOLUTION = 512  # at which it is computed where no network says otherwise
 CONTINUED = 40 / 1024  # of the width: how far the phone texture's continuation counts in eyes and mouth
 MAX_GAIN = 3.0  # of the log gain
-LUMA = (0.2126, 0.7152, 0.0722)  # Rec. 709, of linear color
-SCLERA, SCLERA_LUMA = (0.66, 0.62, 0.58), 0.62  # linear reflectance of the white of the eye
+SCLERA = (0.66, 0.62, 0.58)  # linear reflectance of the white of the eye
 WHITENING = 0.5  # how much of their cast eyes and teeth lose
 SHADE_OF_LIPS = 0.35  # what they leave of the light on teeth
 MAX_CAST = 0.35  # natural logarithm: what is so far from the white of an eye is none, but lids and lashes
@@ -129,13 +128,16 @@ def gain_of_eyes(phone, seen_eyes, gain_of_skin):
         phone: (B, 3, H, W) sRGB in [-1, 1]. seen_eyes: (B, 1, H, W), visibility of eyes and teeth.
         gain_of_skin: (B, 3) mean log gain of the skin, from the phone texture itself.
     """
-    luma = torch.tensor(LUMA, device=phone.device)
+    luma, sclera = (
+        torch.tensor(SRGB_TO_XYZ[1], device=phone.device),
+        torch.tensor(SCLERA, device=phone.device),
+    )
     linear = srgb_to_linear((phone * 0.5 + 0.5).clamp(0, 1))
     bright = seen_eyes * (linear * luma.view(1, 3, 1, 1)).sum(1, keepdim=True) ** 4
     white = (linear * bright).sum((2, 3)) / bright.sum((2, 3)).clamp_min(1e-12)
     level = torch.log((gain_of_skin.exp() @ luma).clamp_min(1e-3))
-    level = torch.minimum(level, torch.log(SCLERA_LUMA / (white @ luma).clamp_min(SCLERA_LUMA * 1e-2)))
-    cast = torch.log(white.clamp_min(1e-3)) - torch.log(torch.tensor(SCLERA, device=phone.device))
+    level = torch.minimum(level, torch.log((sclera @ luma) / (white @ luma).clamp_min(0.01)))
+    cast = torch.log(white.clamp_min(1e-3)) - torch.log(sclera)
     cast = (cast - (cast @ luma)[:, None]) * (bright.sum((2, 3)) > 0)
     plausible = (2 * (1 - cast.abs().amax(1, keepdim=True) / MAX_CAST)).clamp(0, 1)
     return (level[:, None] - WHITENING * plausible * cast)[:, :, None, None]

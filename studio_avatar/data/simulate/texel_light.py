@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 
 from studio_avatar.capture.scene import DARKEST_WHITE, MOST_COLORED, VECTOR_SIZE
+from studio_avatar.pipeline.relight import SCLERA
 from studio_avatar.pipeline.skin_tone import (
     MELANIN,
     linear_to_lab,
@@ -35,8 +36,7 @@ ITA_RANGE = (-58.0, 62.0)  # typology angles of the people [degrees]
 NEAR_TONE = 25.0  # about how far a texture's own angle may be from the one it is given [degrees]
 BLOOD = (0.10, 0.85, 0.70)  # how blood darkens red, green and blue
 MELANIN_DOSES = (-1.2, 2.5)
-SCLERA = (0.66, 0.62, 0.58)  # linear reflectance of the white of the eye
-TEETH = (0.58, 0.52, 0.42)
+TEETH = (0.58, 0.52, 0.42)  # linear reflectance
 # What lids and lashes leave of the light on the white of the eyes: median and spread of its log on portraits; and the
 # share of captures under lamps and skies, where it is down to a sixth of that.
 EYE_SHADE, EYE_SHADE_SPREAD, DEEP_SHADE = 0.62, 0.35, 0.4
