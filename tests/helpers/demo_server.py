@@ -94,6 +94,25 @@ def fake_camera(capture: Path, folder: Path) -> str:
     return f"--use-file-for-fake-video-capture={target}"
 
 
+def open_demo(page, url: str, patience_ms: int) -> list[str]:
+    """Go to the demo in a new browser page; the list that is returned gets every request that leaves the machine."""
+    strangers = []
+    page.set_default_timeout(patience_ms)
+    page.on("request", lambda request: strangers.append(request.url)
+            if not request.url.startswith((url, "data:", "blob:")) else None)  # fmt: skip
+    page.goto(url)
+    page.wait_for_selector("#create")
+    return strangers
+
+
+def wait_until(condition, seconds: float) -> None:
+    """Until it is so, or fail."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def picture_of(locator) -> np.ndarray:
     """(H, W, 3) float32: what an element of the page looks like, in [0, 255]."""
     return np.asarray(Image.open(io.BytesIO(locator.screenshot())).convert("RGB"), np.float32)

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from studio_avatar.head.model import HeadModel
 from studio_avatar.pipeline.skin_tone import SkinTone
 from studio_avatar.results.folder import ResultFiles
 from studio_avatar.ui.examples import Examples
-from studio_avatar.ui.service import AvatarResult, AvatarService, CaptureCheck
+from studio_avatar.ui.service import AvatarResult, AvatarService, CaptureCheck, file_stem
 from studio_avatar.ui.sessions import SessionFolders
 from studio_avatar.ui.worker import Ready, StageProgress, follow
 
@@ -93,6 +93,10 @@ class StandInService(AvatarService):
             report(Ready("base", folder / "phone_texture.png"))
             self._stages(others, report)
         files = ResultFiles.in_folder(folder)
+        named = files.avatar.rename(
+            folder / f"{file_stem(paths[0])}_{files.avatar.name}"
+        )  # as the service does
+        files = replace(files, avatar=named)
         return AvatarResult(
             tuple(paths), settings, files, folder / "all.zip", {"completed": folder / "texture.png"},
             folder / "phone_texture.png", None,

@@ -3,11 +3,10 @@
 import re
 import shutil
 import subprocess
-import time
 
 import httpx
 import pytest
-from helpers.demo_server import GOOD_CAPTURE, ROOT
+from helpers.demo_server import GOOD_CAPTURE, ROOT, wait_until
 from helpers.standin_demo import stand_in_demo
 
 from studio_avatar.results.settings import SETTINGS
@@ -55,13 +54,6 @@ def test_the_endpoints_are_named_typed_and_described(connect, stand_in):
     )
 
 
-def wait_until(condition) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def test_progress_reaches_the_caller_and_a_full_queue_says_so(connect, stand_in):
     from gradio_client.exceptions import AppError
     from gradio_client.utils import QueueError
@@ -70,9 +62,11 @@ def test_progress_reaches_the_caller_and_a_full_queue_says_so(connect, stand_in)
     first, second, third = connect(), connect(), connect()
     stand_in.service.held = True
     running = first.submit(**call)
-    wait_until(lambda: [unit.desc for unit in running.status().progress_data or []] == ["Inverting"])
+    wait_until(
+        lambda: [unit.desc for unit in running.status().progress_data or []] == ["Inverting"], PATIENCE
+    )
     waiting = second.submit(**call)
-    wait_until(lambda: httpx.get(f"{stand_in.url}/health", timeout=PATIENCE).json()["waiting"] == 1)
+    wait_until(lambda: httpx.get(f"{stand_in.url}/health", timeout=PATIENCE).json()["waiting"] == 1, PATIENCE)
     with pytest.raises((AppError, QueueError, ValueError), match="(?i)queue is full"):
         third.predict(**call)
     waiting.cancel()

@@ -11,13 +11,13 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from helpers.demo_server import CHROMIUM, ROOT, comes, launch_chromium, picture_of, running_server
+from helpers.demo_server import CHROMIUM, ROOT, comes, launch_chromium, open_demo, picture_of, running_server
 from helpers.glb_reader import Glb
 from PIL import Image
 
 FACE_SUFFIXES = {".mp4", ".png", ".glb", ".json", ".zip"}
 PATIENCE_MS = 240_000  # a busy machine
-STOP_SECONDS = 4.0  # half a second on free cores; here other tests take one of them
+STOP_SECONDS = 2.0
 
 
 @pytest.fixture(scope="module")
@@ -160,15 +160,10 @@ def page(server):
     sync_api = pytest.importorskip(
         "playwright.sync_api", reason="playwright is not installed: pip install -e .[dev]"
     )
-    strangers = []
     with sync_api.sync_playwright() as playwright:
         browser = launch_chromium(playwright)
         page = browser.new_page(viewport={"width": 1000, "height": 700}, reduced_motion="reduce")
-        page.set_default_timeout(PATIENCE_MS)
-        page.on("request", lambda request: strangers.append(request.url)
-                if not request.url.startswith((server.url, "data:", "blob:")) else None)  # fmt: skip
-        page.goto(server.url)
-        page.wait_for_selector("#create")
+        strangers = open_demo(page, server.url, PATIENCE_MS)
         yield page
         browser.close()
     assert strangers == []
@@ -203,10 +198,10 @@ def cancel_frees_the_machine(page, server):
     page.wait_for_selector("#previews img")
     page.locator("#cancel").click()
     pressed = time.monotonic()
-    page.wait_for_selector("#status:has-text('Stopped')")
     while health(server)["status"] == "busy":
         time.sleep(0.05)
     assert time.monotonic() - pressed < STOP_SECONDS
+    page.wait_for_selector("#status:has-text('Stopped')")
 
 
 def look_at_the_result(page):
