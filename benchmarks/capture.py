@@ -118,9 +118,9 @@ def _clips(head, options) -> Iterator[tuple[str, Truth, Path]]:
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
+        kind, population = ("_everybody", EVERYBODY) if options.everybody else ("", MAKEHUMAN)
         for number in range(options.clips):
             index = people[number % len(people)]
-            kind = "_everybody" if options.everybody else ""
             path = folder / f"{number:03d}_{index:03d}_{options.seconds:g}s{kind}.mp4"
             known = path.with_suffix(".npz")
             if not known.exists():
@@ -128,7 +128,7 @@ def _clips(head, options) -> Iterator[tuple[str, Truth, Path]]:
                 clip = simulate_clip(
                     head, _studio_texture(options.prepared, index), np.random.default_rng(1000 + number),
                     options.seconds, size=(720, 1280), turn_deg=45.0, worn=False,
-                    population=EVERYBODY if options.everybody else MAKEHUMAN,
+                    population=population,
                 )  # fmt: skip
                 path.write_bytes(clip.video)
                 parts = {

@@ -23,6 +23,8 @@ from studio_avatar.data.simulate.room import direction
 from studio_avatar.data.simulate.simulation import (
     EVERYBODY,
     HEAD_HEIGHT,
+    MAKEHUMAN,
+    Population,
     sample_expression,
     sample_identity,
     shaped_mesh,
@@ -45,6 +47,7 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--heads", type=int, default=1500)
+    parser.add_argument("--everybody", action="store_true", help="heads of both shape spaces, phones' lenses")
     parser.add_argument("--head", default="weights_card", help="folder or Hub id with the subfolder `head`")
     options = parser.parse_args()
     from studio_avatar.head.model import HeadModel
@@ -52,11 +55,11 @@ def main() -> None:
     head = HeadModel.from_pretrained(options.head, subfolder="head")
     skins = _skins(options.prepared)
     open_sky = shaped_mesh(head, np.zeros(head.config.num_identity, np.float32), _resting(head)).occlusion
-    found = []
+    population, found = EVERYBODY if options.everybody else MAKEHUMAN, []
     with FaceLandmarker() as landmarker:
         for number in range(options.heads):
             rng = np.random.default_rng([2, number])
-            picture, truth = photographed(head, skins, open_sky, rng)
+            picture, truth = photographed(head, skins, open_sky, rng, population)
             faces = landmarker.detect(picture)
             if (
                 faces
@@ -69,7 +72,7 @@ def main() -> None:
 
 
 def photographed(
-    head, skins: np.ndarray, open_sky: np.ndarray, rng: np.random.Generator
+    head, skins: np.ndarray, open_sky: np.ndarray, rng: np.random.Generator, population: Population
 ) -> tuple[np.ndarray, np.ndarray]:
     """A picture (H, W, 3) uint8 sRGB of a random head, and its true landmarks (468, 2) pixels.
 
@@ -77,10 +80,10 @@ def photographed(
     """
     import torch
 
-    identity = sample_identity(rng, head.config.num_identity, EVERYBODY)
+    identity = sample_identity(rng, head.config.num_identity, population)
     mesh = shaped_mesh(head, identity, sample_expression(rng, list(head.config.expression_names)), open_sky)
     one, other = skins[rng.choice(len(skins), 2, replace=False)].astype(np.float32) / 255
-    share, camera = np.float32(rng.random()), _camera(rng)
+    share, camera = np.float32(rng.random()), _camera(rng, population)
     background = np.tile(rng.uniform(0.05, 0.95, 3).astype(np.float32), (*camera.size[::-1], 1))
     shown = render(mesh, share * one + (1 - share) * other, camera, _light(rng), background=background).rgb
     noisy = shown + rng.normal(0, NOISE, shown.shape)
@@ -102,10 +105,10 @@ def _skins(prepared: Path) -> np.ndarray:
         return np.stack([stored[i][::2, ::2] for i, item in enumerate(items) if item["split"] == "train"])
 
 
-def _camera(rng: np.random.Generator) -> Camera:
+def _camera(rng: np.random.Generator, population: Population) -> Camera:
     yaw, pitch = rng.uniform(-1, 1, 2) * (MAX_YAW_DEG, MAX_PITCH_DEG)
     focal_px = (
-        rng.uniform(*EVERYBODY.focal) * 1.25 * max(PICTURE)
+        rng.uniform(*population.focal) * 1.25 * max(PICTURE)
     )  # phones crop nothing, here only the head is drawn
     distance = HEAD_HEIGHT * focal_px / HEAD_PX
     target = rng.normal((0.0, -0.01, 0.03), 0.01)

@@ -35,6 +35,9 @@ def main(argv=None) -> int:
     parser.add_argument(
         "--fits", type=int, default=12, help="fitted captures a training subject, for the registrar"
     )
+    parser.add_argument(
+        "--everybody", action="store_true", help="with views: heads of both shape spaces, phones' lenses"
+    )
     parser.add_argument("--texel-lights", type=int, default=100, help="the same in texture space")
     parser.add_argument(
         "--environments",

@@ -65,6 +65,7 @@ class Job:
     head_mark: str
     variant: int = 0
     environments: str = ""  # file of panoramas that light the simulated captures; none if empty
+    everybody: bool = False  # views show heads of both shape spaces through phones' lenses
 
     @property
     def part(self) -> Path:
@@ -160,7 +161,8 @@ def plan(stage: str, options) -> dict[str, list[Job]]:
         base = [Job(stage, s.id, s.id, s.split, **where) for s in subjects]
         return {stage: base, "studio_augmented": jobs("studio_augmented", trained, options.variants)}
     if stage == "views":
-        return {stage: jobs(stage, trained, options.fits) + jobs(stage, validation, VALIDATION_FITS)}
+        views = jobs(stage, trained, options.fits) + jobs(stage, validation, VALIDATION_FITS)
+        return {stage: [replace(job, everybody=options.everybody) for job in views]}
     if stage == "texels":
         return {"texel_captures": jobs("texel_captures", trained, options.texel_lights)}
     return {
@@ -313,12 +315,14 @@ def _augmented(job: Job, head) -> dict:
 
 def _views(job: Job, head) -> dict:
     from studio_avatar.data.simulate.registration_views import registration_views
+    from studio_avatar.data.simulate.simulation import EVERYBODY, MAKEHUMAN
     from studio_avatar.models import Registrar
 
     texture = augmented_texture(job, head)
     views = registration_views(
-        head, texture.astype(np.float32), job.rng, Registrar().config, _panoramas(job.environments)
-    )
+        head, texture.astype(np.float32), job.rng, Registrar().config, _panoramas(job.environments),
+        EVERYBODY if job.everybody else MAKEHUMAN,
+    )  # fmt: skip
     return {key: np.stack([getattr(view, key) for view in views]) for key in _COLUMNS["views"]}
 
 

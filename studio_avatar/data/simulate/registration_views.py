@@ -16,7 +16,7 @@ from studio_avatar.capture.texture.unwrap import Camera, unwrap
 from studio_avatar.errors import NoFaceError
 from studio_avatar.head.layout import texel_map
 
-from .simulation import EVERYBODY, simulate
+from .simulation import MAKEHUMAN, Population, simulate
 from .true_places import true_offsets
 
 NUM_VIEWS, FRAME = 3, (540, 720)
@@ -37,7 +37,12 @@ class RegistrationView:
 
 
 def registration_views(
-    head, texture: np.ndarray, rng: np.random.Generator, config, panoramas: Sequence[np.ndarray] | None = None
+    head,
+    texture: np.ndarray,
+    rng: np.random.Generator,
+    config,
+    panoramas: Sequence[np.ndarray] | None = None,
+    population: Population = MAKEHUMAN,
 ) -> list[RegistrationView]:
     """Photograph `texture` (S, S, 3) float32 sRGB on a random head from three sides, fit a head, and compare.
 
@@ -45,7 +50,7 @@ def registration_views(
     """
     import torch
 
-    made = simulate(head, texture, rng, NUM_VIEWS, FRAME, panoramas=panoramas, population=EVERYBODY)
+    made = simulate(head, texture, rng, NUM_VIEWS, FRAME, panoramas=panoramas, population=population)
     with FaceLandmarker() as landmarker:
         faces = [_face(landmarker, frame) for frame in made.frames]
     fit = fit_head(head, faces, made.image_size)

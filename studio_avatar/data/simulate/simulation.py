@@ -112,7 +112,7 @@ class Population:
     focal: tuple[float, float] = (0.9, 1.6)
 
 
-MAKEHUMAN = Population()  # what the generators were trained with: a seed stays the same person
+MAKEHUMAN = Population()  # what the published networks were trained with: a seed stays the same person
 EVERYBODY = Population(scans=0.5, focal=(0.72, 1.4))
 
 
