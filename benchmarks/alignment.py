@@ -11,12 +11,12 @@ and its standard deviation over people drawn anew (bootstrap).
 import argparse
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
-from studio_avatar.capture import capture
 from studio_avatar.errors import StudioAvatarError
-from studio_avatar.evaluation.people import held_out
+from studio_avatar.evaluation.people import captured_parts, held_out
 from studio_avatar.head.layout import region_mask
 from studio_avatar.head.model import HeadModel
 from studio_avatar.models import Registrar
@@ -42,7 +42,7 @@ def main() -> None:
     options = parser.parse_args()
     head = HeadModel.from_pretrained(options.head, subfolder="head")
     registrar = Registrar.from_pretrained(options.registrar or options.head, subfolder="registrar")
-    capture_people(options.data, options.people, head, registrar, options.out)
+    capture_people(options.data, options.people, SimpleNamespace(head=head, registrar=registrar), options.out)
     face = np.any([region_mask(head, SIZE, name) for name in REGIONS], axis=0)
     face[:HAIRLINE] = False
     folders = [options.out, *([options.against] if options.against else [])]
@@ -57,22 +57,14 @@ def main() -> None:
         print(f"against: {energy_of_mean(*sets[1], face):.4f}; ratio {ratio.mean():.3f} ± {ratio.std():.3f}")
 
 
-def capture_people(data: Path, count: int, head, registrar, out: Path) -> None:
-    """Write `NAME.npz` with rgb (S, S, 3) and seen (S, S) uint8 of the first `count` held-out people."""
-    out.mkdir(parents=True, exist_ok=True)
+def capture_people(data: Path, count: int, networks, out: Path) -> None:
+    """Keep the captures of the first `count` held-out people as `NAME.npz`. networks: with `head` and `registrar`."""
     kinds = held_out(data).values()
     for path in [path for together in zip(*kinds, strict=False) for path in together][:count]:
-        file = out / f"{path.stem}.npz"
-        if file.exists():
-            continue
         try:
-            made = capture(path, head, size=SIZE, registrar=registrar)
+            captured_parts(path, networks, out, SIZE)
         except StudioAvatarError as error:
             print(f"{path.stem}: {error}", file=sys.stderr)
-            continue
-        np.savez(
-            file, rgb=np.rint(made.rgb * 255).astype(np.uint8), seen=np.rint(made.seen * 255).astype(np.uint8)
-        )
 
 
 def people(folder: Path, names: list[str], face: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -121,15 +121,16 @@ def load_portrait(path: Path, pipeline, cache: Path | None) -> Portrait:
     )  # fmt: skip
 
 
-def captured_parts(path: Path, pipeline, cache: Path | None) -> tuple[dict, np.ndarray]:
+def captured_parts(path: Path, pipeline, cache: Path | None, size: int = SIZE) -> tuple[dict, np.ndarray]:
     """What is kept of the capture of a photo, by name, and the photo (H, W, 3) uint8 as it was captured.
 
+    pipeline: of which `head` and `registrar` are used. size: texels.
     Raises:
         CaptureError: the photo cannot be captured.
     """
     stored = None if cache is None else cache / f"{path.stem}.npz"
     if stored is None or not stored.exists():
-        parts = _captured(path, pipeline)
+        parts = _captured(path, pipeline, size)
         if stored is not None:
             stored.parent.mkdir(parents=True, exist_ok=True)
             np.savez(stored, **parts)
@@ -142,10 +143,10 @@ def captured_parts(path: Path, pipeline, cache: Path | None) -> tuple[dict, np.n
     return parts, photo
 
 
-def _captured(path: Path, pipeline) -> dict:
+def _captured(path: Path, pipeline, size: int) -> dict:
     from studio_avatar.capture import observe
 
-    made = observe(path, pipeline.head, size=SIZE, registrar=pipeline.registrar)
+    made = observe(path, pipeline.head, size=size, registrar=pipeline.registrar)
     fit, first = made.texture.fit, made.keyframes[0]
     return {
         "rgb": np.rint(made.texture.rgb * 255).astype(np.uint8),

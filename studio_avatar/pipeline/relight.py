@@ -128,10 +128,8 @@ def gain_of_eyes(phone, seen_eyes, gain_of_skin):
         phone: (B, 3, H, W) sRGB in [-1, 1]. seen_eyes: (B, 1, H, W), visibility of eyes and teeth.
         gain_of_skin: (B, 3) mean log gain of the skin, from the phone texture itself.
     """
-    luma, sclera = (
-        torch.tensor(SRGB_TO_XYZ[1], device=phone.device),
-        torch.tensor(SCLERA, device=phone.device),
-    )
+    luma = torch.tensor(SRGB_TO_XYZ[1], device=phone.device)
+    sclera = torch.tensor(SCLERA, device=phone.device)
     linear = srgb_to_linear((phone * 0.5 + 0.5).clamp(0, 1))
     bright = seen_eyes * (linear * luma.view(1, 3, 1, 1)).sum(1, keepdim=True) ** 4
     white = (linear * bright).sum((2, 3)) / bright.sum((2, 3)).clamp_min(1e-12)

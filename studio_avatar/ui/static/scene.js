@@ -237,8 +237,8 @@ class Scene {
     }
   }
 
-  // state: yaw, pitch [degrees], before them turn (rotation vector [radians]), zoom, pan [metres, right and up], light (one of LIGHTS), azimuth [degrees], divider and
-  // tint in [0, 1], look (0: textures, 1: clay, 2: normals).
+  // state: yaw, pitch [degrees], before them turn (rotation vector [radians]), zoom, pan [metres, right and up], light (one of
+  // LIGHTS), azimuth [degrees], divider and tint in [0, 1], look (0: textures, 1: clay, 2: normals).
   draw(state) {
     const { gl, canvas } = this, { light } = state;
     const [azimuth, height] = [radians(state.azimuth), radians(light.height)];
