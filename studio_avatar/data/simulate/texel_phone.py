@@ -19,8 +19,8 @@ FACE_LEVELS = (0.012, 1.1)  # linear: no phone loses the face altogether
 class Development:
     """How a phone turns linear light into a picture; one row a capture.
 
-    gain: (B, 3), exposure times white balance. curve: (B,) number of a `tone_curve`. strength, lift: (B, 1) in [0, 1], the
-    curve's parameters. saturation: (B, 1), 1 leaves colors as they are, 0 is a gray picture.
+    gain: (B, 3), exposure times white balance. curve: (B,) on the CPU, number of a `tone_curve`. strength, lift: (B, 1) in
+    [0, 1], the curve's parameters. saturation: (B, 1), 1 leaves colors as they are, 0 is a gray picture.
     """
 
     gain: torch.Tensor
@@ -35,8 +35,8 @@ class Development:
         def as_column(values):
             return values.view(len(linear), -1, *(1,) * (linear.dim() - 2))
 
-        curve, strength, lift = (as_column(v) for v in (self.curve, self.strength, self.lift))
-        encoded = tone_curve(linear * as_column(self.gain), curve, strength, lift)
+        strength, lift = as_column(self.strength), as_column(self.lift)
+        encoded = tone_curve(linear * as_column(self.gain), self.curve, strength, lift)
         luma = torch.tensor(LUMA, device=linear.device).view(1, 3, *(1,) * (linear.dim() - 2))
         gray = (encoded * luma).sum(1, keepdim=True)
         return (gray + as_column(self.saturation) * (encoded - gray)).clamp(0, 1)
@@ -51,9 +51,7 @@ def sample_development(face, albedo, behind, draw: Draw, held_out_curve: bool = 
     """
     batch = len(face)
     gain = _exposure(face, albedo, behind, draw) * _white_balance(face / albedo.clamp_min(0.01), draw)
-    curve = draw.integers(CURVES - 1, batch)
-    if held_out_curve:
-        curve = torch.full_like(curve, CURVES - 1)
+    curve = torch.full((batch,), CURVES - 1) if held_out_curve else draw.rows(CURVES - 1, batch)
     strength, lift = draw.uniform(batch, 1), draw.uniform(batch, 1)
     saturation = draw.uniform(batch, 1, low=0.7, high=1.3)
     saturation = torch.where(draw.chance(0.01, batch, 1), torch.zeros_like(saturation), saturation)
@@ -85,38 +83,63 @@ def _white_balance(arriving, draw):
 
 
 def tone_curve(x, curve, strength, lift):
-    """Linear light → encoded, in [0, 1]; all arguments of broadcastable shapes.
+    """Linear light (B, …) → encoded, in [0, 1].
 
-    curve: 0 contrast, 1 gamma, 2 HDR roll-off, 3 flat like a log profile, 4 filmic (held out). strength, lift: in [0, 1].
+    curve: (B,) on the CPU: 0 contrast, 1 gamma, 2 HDR roll-off, 3 flat like a log profile, 4 filmic (held out).
+    strength, lift: (B, …) in [0, 1], broadcastable to `x`.
     """
-    shoulder = torch.where(x > 0.75, 0.75 + 0.25 * torch.tanh((x - 0.75) / 0.25 * 0.75), x)
-    encoded = linear_to_srgb(shoulder.clamp(0, 1))
-    steep = encoded * encoded * (3 - 2 * encoded)
-    contrast = encoded + (0.9 * strength - 0.15) * (steep - encoded)
-    gamma = encoded.clamp_min(1e-4) ** (0.75 + 0.5 * strength)
-    rolled = linear_to_srgb((x * (1 + x / 9) / (1 + x)).clamp(0, 1) * (1.15 + 0.4 * strength))
-    log = torch.log1p(60 * x.clamp_min(0)) / math.log(61) * (0.75 + 0.2 * strength) + 0.08 * lift
-    flat = torch.where(lift > 0.9, log, torch.lerp(encoded, contrast, 0.5))  # log profiles are rare
-    y = x * 0.6
-    filmic = linear_to_srgb(((y * (2.51 * y + 0.03)) / (y * (2.43 * y + 0.59) + 0.14)).clamp(0, 1))
-    out = contrast
-    for number, other in enumerate((gamma, rolled, flat, filmic), 1):
-        out = torch.where(curve == number, other, out)
+    out = torch.empty_like(x)
+    for number, encode in enumerate((_contrast, _gamma, _rolled, _flat, _filmic)):
+        rows = (curve == number).nonzero()[:, 0]
+        if len(rows):
+            out[rows] = encode(x[rows], strength[rows], lift[rows])
     return out.clamp(0, 1)
+
+
+def _with_shoulder(x):
+    return linear_to_srgb(
+        torch.where(x > 0.75, 0.75 + 0.25 * torch.tanh((x - 0.75) / 0.25 * 0.75), x).clamp(0, 1)
+    )
+
+
+def _contrast(x, strength, _lift):
+    encoded = _with_shoulder(x)
+    steep = encoded * encoded * (3 - 2 * encoded)
+    return encoded + (0.9 * strength - 0.15) * (steep - encoded)
+
+
+def _gamma(x, strength, _lift):
+    return _with_shoulder(x).clamp_min(1e-4) ** (0.75 + 0.5 * strength)
+
+
+def _rolled(x, strength, _lift):
+    return linear_to_srgb((x * (1 + x / 9) / (1 + x)).clamp(0, 1) * (1.15 + 0.4 * strength))
+
+
+def _flat(x, strength, lift):
+    """Half the contrast; a log profile, which is rare, above a lift of 0.9."""
+    log = torch.log1p(60 * x.clamp_min(0)) / math.log(61) * (0.75 + 0.2 * strength) + 0.08 * lift
+    return torch.where(lift > 0.9, log, torch.lerp(_with_shoulder(x), _contrast(x, strength, lift), 0.5))
+
+
+def _filmic(x, _strength, _lift):
+    y = x * 0.6
+    return linear_to_srgb(((y * (2.51 * y + 0.03)) / (y * (2.43 * y + 0.59) + 0.14)).clamp(0, 1))
 
 
 def grain(picture, draw: Draw):
     """What noise adds to pictures (B, 3, R, R) in [0, 1]: little, but strong and colored in dim light."""
     batch, size = len(picture), picture.shape[-1]
-    dim = draw.chance(DIM, batch, 1, 1, 1)
-    fine = draw.normal(batch, 1, size, size) * 0.7
-    colored = torch.where(
-        dim, draw.uniform(batch, 1, 1, 1) * draw.normal(batch, 3, size, size), torch.zeros_like(fine)
-    )
+    fine = (draw.normal(batch, 1, size, size) * 0.7).repeat(1, 3, 1, 1)
+    is_dim = torch.tensor([draw.choices.random() < DIM for _ in range(batch)])
+    colors = int(is_dim.sum())
+    fine[is_dim] += draw.uniform(colors, 1, 1, 1) * draw.normal(colors, 3, size, size)
     coarse = blur(draw.normal(batch, 3, size, size), 1.2) * 1.5
     usual = draw.uniform(batch, 1, 1, 1) ** 3 * 0.035 + 0.003
-    level = torch.where(dim, draw.uniform(batch, 1, 1, 1, low=0.02, high=0.07), usual)
-    return (fine + colored + coarse) * level * (1.2 - picture.mean(1, keepdim=True)) ** 2
+    level = torch.where(
+        is_dim.view(-1, 1, 1, 1).to(usual.device), draw.uniform(batch, 1, 1, 1, low=0.02, high=0.07), usual
+    )
+    return (fine + coarse) * level * (1.2 - picture.mean(1, keepdim=True)) ** 2
 
 
 def degrade(picture, draw: Draw):

@@ -27,6 +27,7 @@ from studio_avatar.training.options import BudgetOptions, budget_parser, parse_b
 from studio_avatar.training.packed import make_simulator
 
 HELD_OUT = "photographed_held_out"
+KINDS = ("augmented", "studio", "relit")  # of textures in the packed file
 BANDS = {"light": (41, 99), "middle": (10, 41), "brown": (-30, 10), "dark": (-99, -30)}  # typology angles
 STATISTICS_SEED, CALIBRATION_SEED, TABLE_SEED = 1, 98, 99
 STATISTICS_BATCHES = 8
@@ -39,7 +40,8 @@ class ToneStage:
         self.families = tuple(options.more.families)
         self.batch = batch_size(config, device)
         bank_size = config.cpu_bank_size if device.type == "cpu" else config.bank_size
-        kinds, pack = ("augmented", "studio"), Pack(options.pack)
+        pack = Pack(options.pack)
+        kinds = [kind for kind in KINDS if pack.facts.get(kind)]
         self.simulator = make_simulator(pack, kinds, config.resolution, bank_size, device, config.share)
         torch.manual_seed(config.seed)
         self.anchor = None
