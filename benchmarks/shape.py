@@ -1,8 +1,9 @@
 """How true the fitted head is: `python benchmarks/shape.py --scans ict_identity.npz --meshes studio/valid --cache DIR`.
 
 People of known shape are filmed by a phone at arm's length, and what the landmark detector would say is simulated: the
-true landmarks of every key frame with the bias and the errors that `landmark_errors` has measured. They are fitted by
-`fit_head`, without the registration network and tracked corners, which need pictures. Prints Markdown.
+true landmarks of every key frame with the bias and the errors that `landmark_errors` has measured. With `--told` the
+files tell the focal length, 5 % off. They are fitted by `fit_head`, without the registration network and tracked corners,
+which need pictures. Prints Markdown.
 
 people: `anny`, the head's own identity space, N(0, 1); `scans`, ICT-FaceKit's modes (MIT), learnt from scans of real people,
     wrapped onto our head; `meshes`, VALID's heads (MIT), each wrapped by itself.
@@ -23,6 +24,7 @@ from studio_avatar.capture.detection.landmark_errors import landmark_errors, pos
 from studio_avatar.capture.detection.landmarks import Face
 from studio_avatar.capture.fitting.fit_problem import ERRORS_OF_PERSON
 from studio_avatar.capture.fitting.head_fit import fit_head
+from studio_avatar.capture.io.lens import SIGMA_PHOTO, Lens
 from studio_avatar.data.adapters.placement import similarity
 from studio_avatar.data.simulate.simulation import MAKEHUMAN_COMPONENTS, sample_expression
 from studio_avatar.data.studio_set import read_rgb
@@ -39,6 +41,7 @@ KEYFRAMES = 12
 PICTURE = (720, 1280)
 FOCAL = (0.72, 1.1)  # over the picture's long side: phones, in front and at the back, films and photos
 DISTANCE = (0.30, 0.55)  # meters
+TOLD_ERROR = 0.05  # of the focal length in a file, log units
 TREMBLE_DEG, SCORE_NOISE = 1.0, 0.1
 FACE = ("face", "lips", "brows", "eyelids")
 FROM_THE_SIDE = ((1, 4), (0, 17), (199, 175))  # MediaPipe landmarks of nose, lips and chin
@@ -51,6 +54,7 @@ def main() -> None:
     parser.add_argument("--meshes", type=Path, help="folder of VALID heads, NAME.npz and NAME.webp")
     parser.add_argument("--cache", type=Path, required=True, help="folder that keeps what was wrapped")
     parser.add_argument("--people", type=int, default=5, help="how many of each source")
+    parser.add_argument("--told", action="store_true", help="the files tell the focal length")
     parser.add_argument("--head", default="weights_card", help="folder or Hub id with `head`")
     options = parser.parse_args()
     options.cache.mkdir(parents=True, exist_ok=True)
@@ -60,7 +64,9 @@ def main() -> None:
     for source, people in sources(head, options):
         print_row(source, "mean head", [compare(head, geometry(head).neutral, person) for person in people])
         for yaw in YAW_RANGES_DEG:
-            fits = [fitted(head, person, yaw, [3, n, int(yaw)]) for n, person in enumerate(people)]
+            fits = [
+                fitted(head, person, yaw, [3, n, int(yaw)], options.told) for n, person in enumerate(people)
+            ]
             errors = [compare(head, fit.vertices, person) for fit, person in zip(fits, people)]
             focal, seconds = (
                 np.median([100 * abs(f.focal_error) for f in fits]),
@@ -129,7 +135,7 @@ class Fitted:
     seconds: float
 
 
-def fitted(head, person: np.ndarray, yaw_deg: float, seed) -> Fitted:
+def fitted(head, person: np.ndarray, yaw_deg: float, seed, told: bool = False) -> Fitted:
     """The head that is fitted to a person's simulated capture."""
     rng, shape = np.random.default_rng(seed), geometry(head)
     count = KEYFRAMES if yaw_deg else 1
@@ -142,7 +148,8 @@ def fitted(head, person: np.ndarray, yaw_deg: float, seed) -> Fitted:
         vertices = person + np.tensordot(expression, shape.expression_basis, 1)
         faces.append(detected(head, vertices, expression, camera.at(k / max(count - 1, 1)), of_person, rng))
     began = time.process_time()
-    fit = fit_head(head, faces, PICTURE)
+    said = focal_px / max(PICTURE) * np.exp(rng.normal(0, TOLD_ERROR))
+    fit = fit_head(head, faces, PICTURE, lens=Lens(said, SIGMA_PHOTO) if told else None)
     seconds = time.process_time() - began
     vertices = shape.neutral + np.tensordot(fit.identity, shape.identity_basis, 1)
     return Fitted(vertices, fit.focal_px / focal_px - 1, seconds)

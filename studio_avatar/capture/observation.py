@@ -20,6 +20,7 @@ from studio_avatar.capture.fitting.head_fit import HeadFit, Tracks, fit_head
 from studio_avatar.capture.fitting.registration import register_points
 from studio_avatar.capture.fitting.tracking import track_points
 from studio_avatar.capture.hair import HairViews, find_hair
+from studio_avatar.capture.io.lens import common_lens
 from studio_avatar.capture.io.video import MAX_SAMPLES, read_frames
 from studio_avatar.capture.reporting.contact_sheet import contact_sheet
 from studio_avatar.capture.reporting.report import CaptureReport, Finding, make_report
@@ -203,7 +204,8 @@ def fit_frames(
         (first.shape[1], first.shape[0]),
         [keyframe.frame.time for keyframe in keyframes],
     )
-    fit = fit_head(*known)
+    lens = common_lens([keyframe.frame.lens for keyframe in keyframes])
+    fit = fit_head(*known, lens=lens)
     first_round = [] if registrar is None else [REGISTRATION_SIZE]
     second_round = [TRACKING_SIZE] if len(keyframes) > 1 else first_round  # one frame has nothing to follow
     sizes = first_round + second_round
@@ -214,7 +216,7 @@ def fit_frames(
 
         views = _views_of(keyframes, head, fit, size, lambda fraction: tell_round(0.5 * fraction))
         tracks = _points_in(views, head, registrar)
-        fit = fit_head(*known, tracks, start=fit, tell=lambda fraction: tell_round(0.6 + 0.4 * fraction))
+        fit = fit_head(*known, tracks, fit, lambda fraction: tell_round(0.6 + 0.4 * fraction), lens=lens)
     tell(1.0)
     return fit
 

@@ -16,6 +16,7 @@ from studio_avatar.capture.detection.landmarks import Face
 from studio_avatar.capture.detection.people import FaceFrame
 from studio_avatar.capture.fitting.head_fit import fit_head
 from studio_avatar.capture.io.frame import Frame
+from studio_avatar.capture.io.lens import Lens
 from studio_avatar.capture.texture.fusion import fill_unseen, fuse
 from studio_avatar.capture.texture.unwrap import Camera, View, _nearest, unwrap
 
@@ -118,6 +119,18 @@ def test_fit_recovers_known_landmarks(head, num_frames):
         for p, true, f in zip(pixel, true_pixels, faces, strict=True)
     ]
     assert np.mean(error) == pytest.approx(fit.reprojection_error, rel=0.3, abs=2e-4)
+
+
+def test_fit_of_one_photo_keeps_to_the_lens_that_the_file_tells(head):
+    """A wide view from near and a narrow one from far away look nearly alike."""
+    faces = synthetic_faces(head, 1)[0]
+
+    def error(lens) -> float:
+        return abs(np.log(fit_head(head, faces, IMAGE, lens=lens).focal_px / FOCAL))
+
+    assert error(Lens(FOCAL / max(IMAGE), sigma=0.05)) < 0.05
+    wrong = Lens(2.0 * FOCAL / max(IMAGE), sigma=0.05)
+    assert error(wrong) > max(0.3, error(None))
 
 
 def test_fit_ignores_a_few_wild_landmarks(head):

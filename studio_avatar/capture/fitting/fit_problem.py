@@ -15,6 +15,7 @@ import numpy as np
 
 from studio_avatar.capture.detection.landmark_errors import landmark_errors, pose_terms, rolled
 from studio_avatar.capture.detection.landmarks import Face
+from studio_avatar.capture.io.lens import Lens
 from studio_avatar.head.geometry import geometry
 from studio_avatar.head.landmark_ids import FACE_OVAL, NUM_SURFACE_LANDMARKS
 
@@ -64,7 +65,13 @@ class FitProblem:
     """The joint fit of one head to K faces, and to tracked points if there are any."""
 
     def __init__(
-        self, head: HeadModel, faces: Sequence[Face], image_size: tuple[int, int], tracks=None, prior=None
+        self,
+        head: HeadModel,
+        faces: Sequence[Face],
+        image_size: tuple[int, int],
+        tracks=None,
+        prior=None,
+        lens: Lens | None = None,
     ):
         self.landmarks = SurfacePoints.of_landmarks(head)
         self.prior = prior or ShapePrior.of_head(len(self.landmarks.identity))
@@ -74,8 +81,9 @@ class FitProblem:
         self.scores = np.array([[face.scores.get(name, 0.0) for name in names] for face in faces])  # (K, E)
         self.centre = 0.5 * np.asarray(image_size, np.float64)
         self.face_height = np.array([face.height_px for face in faces], np.float64)
-        relative_focal = FOCAL_PRIOR_ONE_FRAME if len(faces) == 1 else FOCAL_PRIOR
-        self.log_focal_prior = float(np.log(relative_focal * max(image_size)))
+        usual = FOCAL_PRIOR_ONE_FRAME if len(faces) == 1 else FOCAL_PRIOR
+        lens = lens or Lens(usual, FOCAL_SIGMA)
+        self.log_focal_prior, self.focal_sigma = float(np.log(lens.focal * max(image_size))), lens.sigma
         self.is_contour = np.zeros(NUM_SURFACE_LANDMARKS, bool)
         self.is_contour[FACE_OVAL] = True
         self._read_landmarks(faces)
@@ -165,7 +173,7 @@ class FitProblem:
         total += np.square(state.person_error).sum() / ERRORS_OF_PERSON
         total += np.square(state.frame_error).sum() / (1.0 - ERRORS_OF_PERSON)
         total += np.square((state.expression - self.scores) / EXPRESSION_SIGMA).sum()
-        total += ((state.log_focal - self.log_focal_prior) / FOCAL_SIGMA) ** 2
+        total += ((state.log_focal - self.log_focal_prior) / self.focal_sigma) ** 2
         if self.tracked is not None:
             slid, slide = self._slides(state, weights.tracks)
             total += (weights.tracks[..., None] * slid**2).sum() + np.square(
@@ -274,7 +282,7 @@ class FitProblem:
         i = len(state.identity)
         by_identity = self.prior.precision @ (state.identity - self.prior.mean)
         hessian[:i, :i] += self.prior.precision
-        precision = np.r_[np.zeros(i), FOCAL_SIGMA**-2, np.full(c, 1.0 / ERRORS_OF_PERSON)]
+        precision = np.r_[np.zeros(i), self.focal_sigma**-2, np.full(c, 1.0 / ERRORS_OF_PERSON)]
         offset = np.r_[np.zeros(i), state.log_focal - self.log_focal_prior, state.person_error]
         local_precision = np.r_[
             np.full(e, EXPRESSION_SIGMA**-2), np.zeros(6), np.full(c, 1 / (1 - ERRORS_OF_PERSON))

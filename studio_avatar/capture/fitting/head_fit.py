@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from studio_avatar.capture.detection.landmarks import Face
+from studio_avatar.capture.io.lens import Lens
 
 from .fit_problem import FitProblem, FitState
 from .shape_prior import ShapePrior
@@ -86,18 +87,20 @@ def fit_head(
     start: HeadFit | None = None,
     tell: Callable[[float], None] = lambda fraction: None,
     prior: ShapePrior | None = None,
+    lens: Lens | None = None,
 ) -> HeadFit:
     """Fit `head` (a `HeadModel`) to the faces of K frames of `image_size` (width, height) pixels.
 
     timestamps: K, seconds; tracks: points to be explained as well; start: a fit of the same frames to improve;
-    tell: called after each step with the share that is done; prior: what is known of heads, None for the package's own.
+    tell: called after each step with the share that is done; prior: what is known of heads, None for the package's own;
+    lens: what the file tells of it; None: nothing.
     """
     import scipy.linalg  # noqa: F401 (its BLAS must be there to be told)
     from threadpoolctl import threadpool_limits
 
     # The matrices are so small that BLAS's threads would wait for each other longer than they compute.
     with threadpool_limits(1, "blas"):
-        problem = FitProblem(head, faces, image_size, tracks, prior)
+        problem = FitProblem(head, faces, image_size, tracks, prior, lens)
         state = _minimise(problem, problem.start() if start is None else problem.resume(start), tell)
     error = problem.pixel_errors(state) / problem.face_height[:, None]  # (K, 468)
     return HeadFit(

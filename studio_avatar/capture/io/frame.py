@@ -6,6 +6,8 @@ import numpy as np
 
 from studio_avatar.errors import FaceTooSmallError
 
+from .lens import Lens
+
 MIN_SIDE_PX = 64  # smaller pictures hold no face worth unwrapping
 
 
@@ -18,12 +20,14 @@ class Frame:
     picture: (left, top, right, bottom) pixels of `rgb` that hold the picture; the rest is padding, which only
         photos of different sizes get, so that they share one camera.
     of_clip: whether frames follow each other in time.
+    lens: what the file tells of it.
     """
 
     rgb: np.ndarray
     time: float
     picture: tuple[int, int, int, int]
     of_clip: bool = False
+    lens: Lens | None = None
 
 
 def check_side(width: int, height: int, name: str) -> None:

@@ -2,6 +2,7 @@
 
 import warnings
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from studio_avatar.errors import (
 )
 
 from .frame import Frame, check_side
+from .lens import lens_of_photo
 
 MAX_PHOTO_SIDE_PX = 2048
 MAX_PHOTO_PIXELS = 300_000_000  # phones have up to 200 million; JPEG is scaled down while it is decoded
@@ -104,8 +106,8 @@ def _register_heif(path: Path) -> None:
     register_heif_opener()
 
 
-def read_photo(source) -> np.ndarray:
-    """One photo as (H, W, 3) uint8 sRGB, upright, its long side at most `MAX_PHOTO_SIDE_PX`."""
+def read_photo(source) -> Frame:
+    """One photo, upright, its long side at most `MAX_PHOTO_SIDE_PX`."""
     from PIL import Image
 
     if isinstance(source, np.ndarray):
@@ -113,9 +115,9 @@ def read_photo(source) -> np.ndarray:
             raise InvalidInputError(
                 "A photo given as an array must be uint8 of shape (height, width, 3) in sRGB."
             )
-        return _upright_rgb(Image.fromarray(source), "The photo")
+        return _upright(Image.fromarray(source), "The photo")
     if isinstance(source, Image.Image):
-        return _upright_rgb(source.copy(), "The photo")
+        return _upright(source.copy(), "The photo")
     if not isinstance(source, str | Path):
         raise InvalidInputError(
             f"A photo is given as a path, PIL image or uint8 array, not as {type(source).__name__}."
@@ -130,10 +132,10 @@ def read_photo(source) -> np.ndarray:
             raise UnreadableMediaError(
                 f"{path.name} is a raw photo, which is not supported: please export a JPEG of it."
             )
-        return _upright_rgb(image, path.name)
+        return _upright(image, path.name)
 
 
-def _upright_rgb(image, name: str) -> np.ndarray:
+def _upright(image, name: str) -> Frame:
     from PIL import Image, ImageOps
 
     check_side(*image.size, name)
@@ -145,11 +147,13 @@ def _upright_rgb(image, name: str) -> np.ndarray:
             f"{name} has {image.width} × {image.height} pixels: please give a JPEG of it, or a smaller one."
         )
     try:
+        lens = lens_of_photo(image)
         # Palettes, deep grey and hidden colors cannot be scaled as they are.
         if image.mode not in PLAIN_MODES:
             image = to_srgb(image)
         image.thumbnail(side, Image.Resampling.LANCZOS, reducing_gap=3.0)
-        return np.array(to_srgb(ImageOps.exif_transpose(image)))
+        rgb = np.array(to_srgb(ImageOps.exif_transpose(image)))
+        return Frame(rgb, 0.0, (0, 0, rgb.shape[1], rgb.shape[0]), lens=lens)
     except READING_ERRORS as error:
         raise UnreadableMediaError(
             f"{name} is damaged or breaks off: please copy or upload it again."
@@ -204,8 +208,9 @@ def _eight_bits(grey: np.ndarray) -> np.ndarray:
     return (np.clip(grey, 0, 65535) / 257 + 0.5).astype(np.uint8)
 
 
-def on_one_canvas(photos: list[np.ndarray]) -> list[Frame]:
+def on_one_canvas(frames: list[Frame]) -> list[Frame]:
     """Centre photos of different sizes on one square canvas, long sides equal: one focal length for all."""
+    photos = [frame.rgb for frame in frames]
     height, width = photos[0].shape[:2]
     if any(photo.shape[:2] != (height, width) for photo in photos):
         import cv2
@@ -217,11 +222,11 @@ def on_one_canvas(photos: list[np.ndarray]) -> list[Frame]:
             cv2.resize(photo, None, fx=s, fy=s, interpolation=cv2.INTER_CUBIC) if s > 1.0 else photo
             for photo, s in zip(photos, scales, strict=True)
         ]
-    frames = []
-    for number, photo in enumerate(photos):
+    placed = []
+    for number, (frame, photo) in enumerate(zip(frames, photos, strict=True)):
         h, w = photo.shape[:2]
         top, left = (height - h) // 2, (width - w) // 2
         canvas = np.zeros((height, width, 3), np.uint8)
         canvas[top : top + h, left : left + w] = photo
-        frames.append(Frame(canvas, float(number), (left, top, left + w, top + h)))
-    return frames
+        placed.append(replace(frame, rgb=canvas, time=float(number), picture=(left, top, left + w, top + h)))
+    return placed

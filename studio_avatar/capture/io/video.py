@@ -28,6 +28,7 @@ from .clip_plan import (
 )
 from .color import HDR_TRANSFERS, is_plain, to_srgb
 from .frame import Frame
+from .lens import lens_of_clip
 from .photos import is_photo, on_one_canvas, read_photo
 
 __all__ = ["MAX_PHOTOS", "MAX_SAMPLES", "MAX_VIDEO_SIDE_PX", "has_pictures", "read_frames"]
@@ -119,6 +120,7 @@ def _sampled(container, stream, plan: Plan, name: str) -> Iterator[Frame]:
     stream.codec_context.skip_frame = "NONKEY" if plan.key_frames_only else plan.skip
     upright, clock = _Upright(stream), Clock()
     canvas = _Canvas({_scaled_size(width * upright.aspect, height) for width, height in plan.sizes})
+    lens = lens_of_clip(stream.metadata, container.metadata)
     start, due, last, count = None, 0.0, 0.0, 0
     for picture in _decoded(container, stream, plan.key_frames_only):
         if picture.time is not None:
@@ -135,7 +137,7 @@ def _sampled(container, stream, plan: Plan, name: str) -> Iterator[Frame]:
             continue
         due = max(due + plan.step, last + 0.5 * plan.step)
         count += 1
-        yield Frame(placed[0], float(last), placed[1], of_clip=True)
+        yield Frame(placed[0], float(last), placed[1], of_clip=True, lens=lens)
     there, whole = plan.missing or (last, plan.seconds)
     broken = plan.missing is not None or last < WHOLE * plan.seconds - max(0.5, plan.step)
     if count == 0 and plan.missing is None:
