@@ -1,4 +1,4 @@
-"""Bake MakeHuman's hair styles for the head.
+"""Bake MakeHuman's hair styles and our own short ones (`tools/groom_hair.py`) for the head.
 
     python -m tools.bake_hair --styles FOLDER --out weights_card/hair_styles
 
@@ -22,6 +22,7 @@ from studio_avatar.head.hair_styles import ANCHORS, TEXTURE_MEAN, HairStyles
 from studio_avatar.head.model import HeadModel
 from studio_avatar.imaging.color import linear_to_srgb, luma, srgb_to_linear
 from tools.anny_mesh import cut_head
+from tools.groom_hair import GROOMS, groom
 
 FOLLOWED = 400  # vertices of the head, spread evenly, that hair follows
 CONTRAST = 0.9  # exponent: painted gloss is too strong for hair that a renderer lights
@@ -102,7 +103,7 @@ def strand_texture(path: Path) -> bytes:
 
 
 def bake(folder: Path, head: HeadModel) -> HairStyles:
-    """All styles of a folder, sorted by name.
+    """All styles of a folder and all grooms, sorted by name.
 
     Raises:
         InvalidInputError: there are none.
@@ -115,16 +116,27 @@ def bake(folder: Path, head: HeadModel) -> HairStyles:
     numbers = np.unique(cut_head(base, texture).quads)  # of the head's vertices in the base mesh
     on_base = base[numbers] / UNITS_PER_METRE
     skin = np.unique(shape.faces[shape.in_regions("face", "scalp", "ears", "neck")])
-    parts, sizes = [], []
+    parts = {}
     for name in names:
         style = read_style(folder, name, base)
         points = style["points"] / UNITS_PER_METRE
         anchors, weights = followers(points, on_base, skin)
         moved = points + ((shape.neutral - on_base)[anchors] * weights[..., None]).sum(1)
-        data = np.frombuffer(strand_texture(folder / f"{name}_diffuse.png"), np.uint8)
         arrays = {"rest": moved, "uv": style["uv"], "anchors": anchors, "weights": weights}
-        parts.append({**arrays, "faces": style["faces"], "texture": data})
-        sizes.append([len(moved), len(style["faces"]), len(data)])
+        texture = strand_texture(folder / f"{name}_diffuse.png")
+        parts[name] = {**arrays, "faces": style["faces"], "texture": texture}
+    for name, how in GROOMS.items():
+        style = groom(head, how)
+        anchors, weights = followers(style["rest"], shape.neutral, skin)
+        parts[name] = {**style, "anchors": anchors, "weights": weights}
+    return joined(parts)
+
+
+def joined(parts: dict[str, dict]) -> HairStyles:
+    """Styles by name as one module; `texture` is the bytes of a PNG."""
+    names = sorted(parts)
+    parts = [{**parts[name], "texture": np.frombuffer(parts[name]["texture"], np.uint8)} for name in names]
+    sizes = [[len(part[key]) for key in ("rest", "faces", "texture")] for part in parts]
     styles = HairStyles(names, sizes)
     for key in parts[0]:
         getattr(styles, key).copy_(torch.from_numpy(np.concatenate([part[key] for part in parts])))

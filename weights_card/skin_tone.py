@@ -88,8 +88,12 @@ def lab_to_linear(lab):
 
 def mean_linear(texture, weight):
     """Mean linear colour (B, 3) of a texture (B, 3, H, W) sRGB in [-1, 1] over `weight` (B or 1, 1, H, W) ≥ 0."""
-    linear = srgb_to_linear(texture * 0.5 + 0.5)
-    return (linear * weight).sum((2, 3)) / weight.sum((2, 3)).clamp_min(1e-4)
+    return weighted_mean(srgb_to_linear(texture * 0.5 + 0.5), weight)
+
+
+def weighted_mean(maps, weight):
+    """Mean (B, C) of `maps` (B, C, H, W) over `weight` (B or 1, 1, H, W) ≥ 0."""
+    return (maps * weight).sum((2, 3)) / weight.sum((2, 3)).clamp_min(1e-4)
 
 
 def measure_tone(texture, weight):

@@ -25,10 +25,10 @@ STAGE_TITLES = {
     "export": "Writing files",
 }
 
-# The styles of the weights, as MakeHuman calls them.
+# The styles of the weights: MakeHuman's by its names, and our own short ones.
 HAIR = (
-    "auto", "afro01", "bob01", "bob02", "braid01", "long01", "ponytail01", "short01", "short02", "short03", "short04",
-    "none",
+    "auto", "afro01", "bob01", "bob02", "braid01", "crop01", "curls01", "fringe01", "long01", "ponytail01", "short01",
+    "short02", "short03", "short04", "slick01", "swept01", "none",
 )  # fmt: skip
 
 SHAPES = ("arkit", "arkit+oculus")  # of the head's expressions; see `studio_avatar.avatar.shapes.visemes`

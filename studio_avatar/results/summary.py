@@ -33,7 +33,7 @@ def what_was_invented(shares: dict[str, float]) -> str:
     filled = f"The model filled in {_listed(invented)} with plausible skin. " if invented else ""
     return (
         f"The phone saw {filmed}.{guess} {filled}Eyeballs, teeth and tongue are painted, the irises in the captured colour; "
-        "hair is the most similar of ten styles, or none."
+        "hair is the most similar of fifteen styles, or none."
     )
 
 

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from helpers.glb_reader import Glb
 from helpers.node_tools import validate
+from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from studio_avatar.avatar import Avatar, build_avatar
 from studio_avatar.avatar.hair.cards import heights, load_style
-from studio_avatar.avatar.hair.choice import choose
+from studio_avatar.avatar.hair.choice import NOT_BY_ITSELF, choose
 from studio_avatar.avatar.hair.color import hair_color
 from studio_avatar.avatar.hair.outline import LONGEST
 from studio_avatar.avatar.hair.views import head_views
@@ -23,9 +24,10 @@ from studio_avatar.head.geometry import geometry
 from studio_avatar.head.hair_styles import HairStyles
 from studio_avatar.head.landmark_ids import CHIN, FOREHEAD
 from studio_avatar.imaging.color import linear_to_srgb
+from tools.groom_hair import GROOMS, ROWS, groom
 
 ROOT = Path(__file__).parents[2]
-STYLES = ("afro01", "long01", "short03")
+STYLES = ("afro01", "long01", "short03", "swept01")
 SIDE = 128
 BROWN = np.float32([0.12, 0.06, 0.03])  # linear
 
@@ -81,13 +83,34 @@ def test_a_style_follows_the_head_without_holes_and_stays_off_the_skin(head, sty
         assert np.quantile(length[long] / at_rest[long], 0.998) < 1.8
 
 
-@pytest.mark.parametrize("name", STYLES)
+@pytest.mark.parametrize("name", [name for name in STYLES if name not in NOT_BY_ITSELF])
 def test_auto_finds_the_style_that_a_head_wears(head, styles, name):
     style, neutral = load_style(head, styles, name), person(head, 5)
     style, laid = style.cut(style.on(head, neutral), LONGEST)
     capture = capture_of(head, 5, style.points(laid))
     choice = choose(head, styles, neutral, head_views(head, capture, neutral))
     assert choice.style.name == name and choice.agreement > 0.9
+
+
+def test_the_short_styles_are_as_they_are_grown(head, styles):
+    """What the weights have of a style is what `tools.groom_hair` makes of the head today."""
+    grown, stored = groom(head, GROOMS["crop01"]), styles.style("crop01")
+    assert set(GROOMS) <= set(styles.config.names)
+    np.testing.assert_allclose(stored["rest"], grown["rest"], atol=1e-5)
+    assert stored["texture"] == grown["texture"] and np.array_equal(stored["faces"], grown["faces"])
+
+
+def test_grown_hair_is_longest_on_top_and_fills_the_scalp(head):
+    rest = groom(head, GROOMS["swept01"])["rest"].reshape(-1, ROWS, 2, 3).mean(2)  # the middles of the cards
+    high, _ = heights(rest[:, -1], geometry(head).neutral, head)
+    top, side = rest[:, 0, 1] > 0.1, (rest[:, 0, 1] < 0.05) & (rest[:, 0, 2] < 0)
+    rise = GROOMS["swept01"].rise
+    assert (
+        rise[1] < np.quantile(high[top], 0.5) < 1.1 * rise[0] and np.quantile(high[side], 0.5) < 1.1 * rise[1]
+    )
+    roots = rest[:, 0]
+    scalp = geometry(head).neutral[np.unique(geometry(head).faces[geometry(head).in_regions("scalp")])]
+    assert np.quantile(cKDTree(roots).query(scalp)[0], 0.98) < 2 * GROOMS["swept01"].spacing
 
 
 def test_a_bald_head_and_a_bare_crown_get_none_and_are_told_why(head, styles):

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from studio_avatar.head.hair_styles import HairStyles
     from studio_avatar.head.model import HeadModel
 
+# By name only: shells with an edge across the forehead, where those that are grown (`tools/groom_hair.py`) have none.
+NOT_BY_ITSELF = ("short01", "short02", "short03", "short04")
 TRIED = 3  # styles that get the person's outline before the last choice
 STRETCHES = 3
 BARE_CROWN = (
@@ -76,7 +78,8 @@ def choose(
     why = why_none(views)
     if why is not None:
         return Choice(None, None, why)
-    laid = [_laid(head, load_style(head, styles, name), neutral, views) for name in styles.config.names]
+    names = [name for name in styles.config.names if name not in NOT_BY_ITSELF]
+    laid = [_laid(head, load_style(head, styles, name), neutral, views) for name in names]
     laid.sort(key=lambda pair: -agreement(views, pair[0].points(pair[1])))
     found = [_fitted(head, style, vertices, neutral, views) for style, vertices in laid[:TRIED]]
     # A style that agrees only after much stretching is another one.
