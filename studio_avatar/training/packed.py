@@ -16,13 +16,19 @@ from .perceptual import PerceptualFeatures, perceptual_loss
 LIGHTS = ("photographed", "painted", "photographed_held_out")
 
 
-def make_simulator(pack: Pack, kinds, size: int, bank_size: int, device, share: int = 2) -> TexelSimulator:
-    """Captures of `size` texels of the studio textures of `kinds` ("studio", "augmented")."""
-    bank = TransferBank(**pack.transfer(), size=bank_size, device=device)
+def studio_textures(pack: Pack, kinds, size: int) -> torch.Tensor:
+    """(N, 3, size, size) uint8 of the kinds that the file has, of "studio", "augmented" and "relit"."""
+    return torch.cat([pack.images(kind, size) for kind in kinds if pack.facts.get(kind)])
+
+
+def make_simulator(pack: Pack, textures, size: int, bank_size: int, device, share: int = 2) -> TexelSimulator:
+    """Captures of `size` texels of studio textures (N, 3, S, S) uint8."""
+    baked = pack.transfer()
+    eyes = pack.masks().resized(baked["normals"].shape[-1], "cpu").eyes[0, 0] > 0.5
+    bank = TransferBank(**baked, eyes=eyes, size=bank_size, device=device)
     lights = {name: panorama_nodes(pack.tensor(name).float(), bank.directions, device) for name in LIGHTS}
-    textures = torch.cat([pack.images(kind, size) for kind in kinds]).to(device)
     covers, seen = pack.images("covers"), pack.images("seen")
-    return TexelSimulator(textures, bank, lights, pack.masks(), covers, seen, size, device, share)
+    return TexelSimulator(textures.to(device), bank, lights, pack.masks(), covers, seen, size, device, share)
 
 
 class BaseMaker:

@@ -8,9 +8,12 @@ import torch
 from helpers import texel_world
 from safetensors.numpy import save_file
 
+from studio_avatar.data.prepare import relit
 from studio_avatar.data.prepare.pack import Pack, read_people, training_rows, write_pack
 from studio_avatar.data.prepare.sets import _people
 from studio_avatar.errors import InvalidInputError
+from studio_avatar.pipeline import StudioTexturePipeline
+from studio_avatar.pipeline.skin_tone import measure_tone
 
 
 def test_what_is_packed_comes_out(tmp_path):
@@ -21,7 +24,7 @@ def test_what_is_packed_comes_out(tmp_path):
     path = tmp_path / "pack.safetensors"
     size = write_pack(
         path, studio=skins, augmented=[smooth], portraits=[], seen=[], scenes=[], light=light,
-        transfer=texel_world.baked(), masks=texel_world.masks(), networks=networks,
+        transfer=texel_world.baked(), masks=texel_world.masks(), networks=networks, relit=[smooth[:32, :32]],
     )  # fmt: skip
     assert size == path.stat().st_size
     pack = Pack(path)
@@ -29,13 +32,35 @@ def test_what_is_packed_comes_out(tmp_path):
     assert (
         pack.images("augmented")[0].float() - torch.tensor([180, 140, 120.0]).view(3, 1, 1)
     ).abs().max() < 3
-    assert len(pack.images("portraits")) == 0
+    assert len(pack.images("portraits")) == 0 and pack.images("relit").shape == (1, 3, 32, 32)
     assert np.array_equal(pack.images("covers").numpy(), texel_world.baked()["covers"])
     for name, array in pack.transfer().items():
         assert np.array_equal(array, texel_world.baked()[name])
     assert (pack.masks().tone_weight - texel_world.masks().tone_weight).abs().max() < 0.01
     assert pack.weights("identity") == {"a.weight": torch.tensor([0.5]), "a.count": torch.tensor(3)}
     assert np.array_equal(pack.tensor("painted").numpy(), texel_world.panoramas())
+
+
+def test_people_are_relit(tiny_weights, monkeypatch):
+    pipeline = StudioTexturePipeline.from_pretrained(tiny_weights)
+    rgb = np.full((128, 128, 3), (180, 140, 120), np.uint8)
+    person = rgb, np.full((128, 128), 255, np.uint8), np.zeros(20, np.float32)
+    monkeypatch.setattr(relit, "is_clean", lambda texture, weight, lab: texture.isfinite().all())
+    (texture,) = relit.relit_textures([person], pipeline)
+    assert texture.shape == (128, 128, 3) and texture.dtype == np.uint8
+
+
+def test_a_texture_of_another_tone_or_with_hair_over_the_forehead_is_not_clean():
+    weight, skin = (
+        torch.ones(1, 1, 32, 32),
+        torch.tensor([0.5, 0.2, 0.0]).view(1, 3, 1, 1).repeat(1, 1, 32, 32),
+    )
+    lab = measure_tone(skin, weight)
+    assert relit.is_clean(skin, weight, lab)
+    assert not relit.is_clean(skin, weight, lab - torch.tensor([[10.0, 0, 0]]))
+    streaked = skin.clone()
+    streaked[..., ::4] = -0.9
+    assert not relit.is_clean(streaked, weight, measure_tone(streaked, weight))
 
 
 def test_missing_and_foreign_files_are_said(tmp_path):

@@ -23,7 +23,10 @@ def simulator(bare=False):
     """`bare`: nothing is worn."""
     baked = texel_world.baked()
     bank = TransferBank(
-        *(baked[k] for k in ("normals", "bits", "directions", "covered")), texel_world.BANK, "cpu"
+        *(baked[k] for k in ("normals", "bits", "directions", "covered")),
+        texel_world.eyes(),
+        texel_world.BANK,
+        "cpu",
     )
     nodes = panorama_nodes(texel_world.panoramas(), bank.directions, "cpu")
     lights = {"photographed": nodes[:1], "painted": nodes[1:]}
@@ -127,6 +130,17 @@ def test_tone_curves_rise(curve):
     strength, lift = torch.full((1, 1, 1), 0.5), torch.full((1, 1, 1), 0.95)
     y = tone_curve(x, torch.tensor([curve]), strength, lift)
     assert 0 <= y.min() and y.max() <= 1 and (y.diff() >= -1e-6).all() and y.max() > 0.7
+
+
+def test_whites_of_the_eyes_are_lit_and_mostly_known():
+    """A coarse grid has no texel between the lids: the light there must not be lost with them."""
+    sim = simulator(bare=True)
+    shading = sim.shade(torch.ones(4, *sim.lights["painted"].shape[2:]), Draw(0, "cpu"))
+    weight = sim.masks.tone_weight
+    skin = (shading.irradiance * weight).sum((2, 3)) / weight.sum()
+    assert (0.3 < (shading.on_eyes / skin)).all() and (shading.on_eyes / skin < 1.5).all()
+    known = sim.sample(64, Draw(5, "cpu")).scene[:, 3]
+    assert 0.2 < known.mean() < 0.9
 
 
 def test_the_scene_has_the_order_that_captures_measure():

@@ -12,7 +12,7 @@ from studio_avatar.head.model import HeadModel
 from tools.bake_transfer import bake_covers, bake_heads
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights_card"
-BANK = 32  # texels of the heads
+BAKED, BANK = 64, 32  # texels of the heads; the coarser ones have none between the lids
 MASKS = 64
 
 
@@ -29,7 +29,13 @@ def masks():
 @functools.cache
 def baked():
     """Two heads of 64 directions, and covers, as `tools/bake_transfer.py` writes them."""
-    return bake_heads(head(), 2, BANK, 64) | {"covers": bake_covers(head(), 2, MASKS)}
+    return bake_heads(head(), 2, BAKED, 64) | {"covers": bake_covers(head(), 2, MASKS)}
+
+
+@functools.cache
+def eyes():
+    """(BAKED, BAKED) bool: texels of the eyeballs."""
+    return masks().resized(BAKED, "cpu").eyes[0, 0] > 0.5
 
 
 @functools.cache

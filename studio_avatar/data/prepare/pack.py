@@ -1,9 +1,9 @@
 """One file with all that the stages tone, relight and upscaler learn from: small enough to travel to a borrowed GPU.
 
-    studio textures 1024², augmented 512², people 512² ─ JPEG ─┐
-    visibility of people 256², covers 512² ────────────── PNG ─┤
-    panoramas, transfer bank, masks ───────────────────────────┼─► pack.safetensors (at most 40 MB)
-    MobileFaceNet, perceptual features ─────────── as they are ┘
+    studio textures 1024², augmented 512², people 512², relit 128² ─ JPEG ─┐
+    visibility of people 256², covers 512² ──────────────────────────  PNG ─┤
+    panoramas, transfer bank, masks ────────────────────────────────────────┼─► pack.safetensors (at most 40 MB)
+    MobileFaceNet, perceptual features ─────────────────────── as they are ─┘
 
     python -m studio_avatar.data.prepare pack --data DATA --prepared RUNS/data --transfer RUNS/transfer.npz \
         --identity RUNS/mobilefacenet.safetensors --features RUNS/features.safetensors --out RUNS/pack.safetensors
@@ -30,9 +30,13 @@ from studio_avatar.data.simulate.texel_masks import TexelMasks, texel_masks
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.head.model import HeadModel
 from studio_avatar.imaging.files import write_atomically
+from studio_avatar.pipeline import StudioTexturePipeline
+from studio_avatar.weights.locate import find_weights
+
+from .relit import relit_textures
 
 MOST_BYTES = 40_000_000
-QUALITY = {"studio": 93, "augmented": 90, "portraits": 90}  # of the JPEG files
+QUALITY = {"studio": 93, "augmented": 90, "portraits": 90, "relit": 95}  # of the JPEG files
 SEEN_SIZE = 256
 MASK_SIZE = 512
 LEAST_SEEN = 0.12  # share of the texture that a portrait must show
@@ -103,12 +107,13 @@ def write_pack(
     transfer: dict,
     masks,
     networks: dict,
+    relit=(),
 ) -> int:
     """Write the file.
 
     Args:
-        studio, augmented, portraits: iterables of (H, H, 3) uint8 sRGB, one size each. seen: of the portraits, (S, S) uint8.
-        scenes: of the portraits, their `SceneStatistics.vector`.
+        studio, augmented, portraits, relit: iterables of (H, H, 3) uint8 sRGB, one size each. seen: of the portraits, (S, S)
+        uint8. scenes: of the portraits, their `SceneStatistics.vector`.
         light: {"photographed", "photographed_held_out", "painted"}: (N, H, 2H, 3) radiance.
         transfer: arrays of `tools/bake_transfer.py`. networks: {"identity", "features"}: state dicts.
 
@@ -116,7 +121,7 @@ def write_pack(
         its size in bytes.
     """
     arrays, facts = {}, {}
-    pictures = {"studio": studio, "augmented": augmented, "portraits": portraits}
+    pictures = {"studio": studio, "augmented": augmented, "portraits": portraits, "relit": relit}
     files = {name: [_jpeg(one, QUALITY[name]) for one in items] for name, items in pictures.items()}
     files |= {"seen": [_png(one) for one in seen], "covers": [_png(one) for one in transfer["covers"]]}
     for name, items in files.items():
@@ -222,10 +227,15 @@ def main(arguments=None) -> None:
     parser.add_argument(
         "--head", default="weights_card", help="folder or Hub id whose subfolder `head` has the head"
     )
+    parser.add_argument(
+        "--weights", help="folder or Hub id of the networks that relight (default: the embedded)"
+    )
     parser.add_argument("--people", type=int, default=140, help="at most so many portraits")
+    parser.add_argument("--relit", type=int, default=300, help="at most so many of them relit, for tone")
     parser.add_argument("--painted", type=int, default=240, help="painted panoramas")
     options = parser.parse_args(arguments)
     prepared = options.prepared
+    real = training_rows(prepared / "people.safetensors", "rgb", "seen", "scene", most=options.relit)
     portraits, seen, scenes = read_people(prepared / "people.safetensors", options.people)
     size = write_pack(
         options.out,
@@ -237,6 +247,7 @@ def main(arguments=None) -> None:
         light=read_light(options.data / "light", options.painted),
         transfer=dict(np.load(options.transfer)),
         masks=texel_masks(HeadModel.from_pretrained(options.head, subfolder="head"), MASK_SIZE),
+        relit=relit_textures(real, StudioTexturePipeline.from_pretrained(find_weights(options.weights))),
         networks={"identity": load_file(options.identity), "features": load_file(options.features)},
     )
     print(f"{options.out}: {size / 1e6:.1f} MB, {len(portraits)} portraits")

@@ -15,6 +15,7 @@ from .draw import Draw
 ROTATIONS = 24  # of each panorama about the vertical
 TILT = 0.2  # standard deviation of the tilt of each [radians]
 LUMA = (0.2126, 0.7152, 0.0722)
+FACING = 0.3  # least z of normals between the lids
 FLASH = (0.0, 0.12, 0.99)  # direction of a light at the phone
 LAMPS = (  # logarithm of the lobe's sharpness, from and to; the greatest power
     (1.5, 5.0, 2.5), (1.5, 5.0, 2.5), (5.0, 6.5, 4.0),
@@ -25,18 +26,26 @@ class TransferBank:
     """Geometry of some heads at R × R texels, baked by `tools/bake_transfer.py`.
 
     normals: (K, 3, R, R) unit. directions: (D, 3) unit, D a multiple of 8. bits: (K, R·R, D / 8) uint8, which directions
-    each texel sees, first direction in the highest bit. covered: (R, R) bool, texels that the mesh uses.
+    each texel sees, first direction in the highest bit. covered: (R, R) bool, texels that the mesh uses. The few texels of
+    the eyeballs between the lids are kept apart, all that were baked: of a coarse grid none may be left.
     """
 
-    def __init__(self, normals, bits, directions, covered, size: int, device):
-        """Arrays as baked, at a multiple of `size` texels, of which every so many are taken; normals int8, 127 is one."""
+    def __init__(self, normals, bits, directions, covered, eyes, size: int, device):
+        """Arrays as baked, at a multiple of `size` texels, of which every so many are taken; normals int8, 127 is one.
+
+        eyes: (S, S) bool at the baked size, texels of the eyeballs.
+        """
         side = normals.shape[-1]
         stride = side // size
         self.size, self.device = size, torch.device(device)
         self.directions = torch.as_tensor(directions, dtype=torch.float32, device=device)
-        normals = torch.as_tensor(normals[..., ::stride, ::stride]).float() / 127
-        self.normals = F.normalize(normals, dim=1).to(device)
-        grid = torch.as_tensor(bits).view(len(bits), side, side, -1)[:, ::stride, ::stride]
+        normals = F.normalize(torch.as_tensor(normals).float() / 127, dim=1)
+        self.normals = normals[..., ::stride, ::stride].contiguous().to(device)
+        grid = torch.as_tensor(bits).view(len(bits), side, side, -1)
+        eyes = torch.as_tensor(eyes)
+        self._eye_normals = normals[:, :, eyes].transpose(1, 2).to(device)  # (K, E, 3)
+        self._eye_bits = grid[:, eyes].to(device)
+        grid = grid[:, ::stride, ::stride]
         self.bits = grid.reshape(len(bits), size * size, -1).contiguous().to(device)
         self.covered = torch.as_tensor(covered[::stride, ::stride].copy()).to(device)
         self.front = int(self.directions[:, 2].argmax())
@@ -47,8 +56,19 @@ class TransferBank:
 
     def open_directions(self, head: int, dtype) -> torch.Tensor:
         """(R·R, D) of 0 and 1: which directions each texel of a head sees."""
-        bits = self.bits[head]
-        return ((bits[..., None] & self._powers) > 0).view(len(bits), -1).to(dtype)
+        return self._unpacked(self.bits[head]).to(dtype)
+
+    def between_lids(self, head: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Of a head's eyeballs what is seen from the front, or at least faces it: normals (E, 3), and (E, D) bool, which
+        directions it sees."""
+        normals, is_open = self._eye_normals[head], self._unpacked(self._eye_bits[head])
+        facing = normals[:, 2] > FACING
+        shown = facing & is_open[:, self.front]
+        shown = shown if shown.any() else facing
+        return normals[shown], is_open[shown]
+
+    def _unpacked(self, bits) -> torch.Tensor:
+        return ((bits[..., None] & self._powers) > 0).view(len(bits), -1)
 
 
 def panorama_nodes(panoramas, directions, device, seed: int = 0) -> torch.Tensor:

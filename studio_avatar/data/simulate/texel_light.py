@@ -38,9 +38,9 @@ NEAR_TONE = 60.0
 BLOOD = (0.10, 0.85, 0.70)  # how blood darkens red, green and blue
 MELANIN_DOSES = (-1.2, 2.5)
 TEETH = (0.58, 0.52, 0.42)  # linear reflectance
-# What lids and lashes leave of the light on the white of the eyes: median and spread of its log on portraits; and the
-# share of captures under lamps and skies, where it is down to a sixth of that.
-EYE_SHADE, EYE_SHADE_SPREAD, DEEP_SHADE = 0.62, 0.35, 0.4
+# What lids and lashes leave of the light between the lids: median and spread of its log, so that whites are as much lighter
+# than the skin beside them as on portraits; and the share of captures in which it is down to a sixth.
+EYE_SHADE, EYE_SHADE_SPREAD, DEEP_SHADE = 0.85, 0.3, 0.25
 NARROW_EYES = 0.3  # share of people in whom lid and lashes may be most of what is taken for the white
 SCATTERED = (1.0, 0.45, 0.25)  # how far light wanders in skin: red the farthest
 WRAP = 0.3  # cosine by which scattered light reaches beyond the terminator
@@ -101,7 +101,6 @@ class TexelSimulator:
         self.size, self.device = size, torch.device(device)
         self.covers, self.seen = (_alpha_maps(maps, size, device) for maps in (covers, seen))
         self.masks = masks.resized(size, device)
-        self.eyes = masks.resized(bank.size, device).eyes.view(-1)
         self.tones = self._measured_tones(masks.resized(128, device).tone_weight)
         # Toward the camera's side of the sky nothing is seen; weights of the rest are those of a lens' field of view.
         self.around_head = torch.softmax(-6 * bank.directions[:, 2], 0)
@@ -222,9 +221,15 @@ class TexelSimulator:
         strength = draw.uniform(count, 1, high=1.6) * (1 + 2.5 * draw.chance(0.2, count, 1))
         gloss = gathered(lobe) * fresnel * strength
         visibility = self._best_view(normal, is_open, views)[..., None]
-        between_lids = self.eyes * is_open[:, bank.front].float() * (normal[:, 2] > 0.3)
-        on_eyes = (irradiance * between_lids[:, None, None]).sum(0) / between_lids.sum().clamp_min(1e-3)
-        return irradiance, gloss, visibility, on_eyes
+        return irradiance, gloss, visibility, self._light_on_eyes(head, radiance)
+
+    def _light_on_eyes(self, head: int, radiance):
+        """Mean irradiance over pi between the lids of a head of the bank, (n, 3)."""
+        normals, is_open = self.bank.between_lids(head)
+        cosine = (normals @ self.bank.directions.T).clamp_min(0) * is_open
+        return torch.einsum("ed,ndc->nc", cosine.to(radiance.dtype), radiance).float() / (
+            len(cosine) * math.pi
+        )
 
     def _gloss_lobe(self, normal, sight, exponent):
         """What each texel mirrors, (T, D), by Phong's lobe around the mirrored line of sight, and Fresnel's share (T, 1, 1).

@@ -27,7 +27,7 @@ from studio_avatar.training.config import CoverConfig
 from studio_avatar.training.loop import EMA, sheet
 from studio_avatar.training.networks import build_unet
 from studio_avatar.training.options import BudgetOptions, budget_parser, parse_budget_options
-from studio_avatar.training.packed import BaseMaker, make_simulator
+from studio_avatar.training.packed import BaseMaker, make_simulator, studio_textures
 from studio_avatar.training.portraits import Portraits
 
 LIGHT_OVER = 1 / 24  # of the width: over what the light of a portrait is taken to be smooth
@@ -40,9 +40,9 @@ class CoverStage:
         config: CoverConfig = options.config
         self.config, self.device = config, device
         pack = Pack(options.pack)
-        kinds = ("augmented", "studio")
+        textures = studio_textures(pack, ("augmented", "studio"), config.resolution)
         self.simulator = make_simulator(
-            pack, kinds, config.resolution, config.bank_size, device, config.share
+            pack, textures, config.resolution, config.bank_size, device, config.share
         )
         self.portraits = Portraits(pack, BaseMaker(options.weights, device), self.simulator)
         batch = batch_size(config, device)

@@ -32,7 +32,7 @@ from studio_avatar.training.face_crop import FaceCrop
 from studio_avatar.training.loop import EMA, sheet
 from studio_avatar.training.networks import PatchDiscriminator
 from studio_avatar.training.options import BudgetOptions, budget_parser, parse_budget_options
-from studio_avatar.training.packed import BaseMaker, InMixedPrecision, Judges, make_simulator
+from studio_avatar.training.packed import BaseMaker, InMixedPrecision, Judges, make_simulator, studio_textures
 from studio_avatar.training.portraits import Portraits
 
 TONE_ERROR = (3.0, 1.5, 2.0)  # standard deviations of what the given tone is off by, L*a*b*
@@ -48,9 +48,8 @@ class RelightStage:
         config: RelightConfig = options.config
         self.config, self.device = config, device
         pack = Pack(options.pack)
-        self.simulator = make_simulator(
-            pack, ("augmented", "studio"), config.resolution, config.bank_size, device
-        )
+        textures = studio_textures(pack, ("augmented", "studio"), config.resolution)
+        self.simulator = make_simulator(pack, textures, config.resolution, config.bank_size, device)
         self.bases = BaseMaker(options.weights, device)
         crop = FaceCrop(HeadModel.from_pretrained(options.weights, subfolder="head"))
         self.judges = Judges(pack, crop, device)

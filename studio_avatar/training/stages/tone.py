@@ -24,7 +24,7 @@ from studio_avatar.training.config import ToneConfig
 from studio_avatar.training.datasets import to_float, to_mask
 from studio_avatar.training.loop import EMA, sheet
 from studio_avatar.training.options import BudgetOptions, budget_parser, parse_budget_options
-from studio_avatar.training.packed import make_simulator
+from studio_avatar.training.packed import make_simulator, studio_textures
 
 HELD_OUT = "photographed_held_out"
 KINDS = ("augmented", "studio", "relit")  # of textures in the packed file
@@ -41,8 +41,8 @@ class ToneStage:
         self.batch = batch_size(config, device)
         bank_size = config.cpu_bank_size if device.type == "cpu" else config.bank_size
         pack = Pack(options.pack)
-        kinds = [kind for kind in KINDS if pack.facts.get(kind)]
-        self.simulator = make_simulator(pack, kinds, config.resolution, bank_size, device, config.share)
+        textures = studio_textures(pack, KINDS, config.resolution)
+        self.simulator = make_simulator(pack, textures, config.resolution, bank_size, device, config.share)
         torch.manual_seed(config.seed)
         self.anchor = None
         if config.start:
@@ -67,6 +67,7 @@ class ToneStage:
         net.tone_weight.copy_(masks.tone_weight)
         net.skin.copy_(masks.skin)
         net.region.copy_((masks.face + masks.eyes).clamp(0, 1))
+        net.beside_eyes.copy_(masks.beside_eyes)
 
     def step(self, draw, progress):
         made = self.simulator.sample(self.batch, draw, self.families)

@@ -37,7 +37,7 @@ from studio_avatar.training.config import UpscalerConfig
 from studio_avatar.training.loop import EMA, sheet
 from studio_avatar.training.networks import build_unet
 from studio_avatar.training.options import BudgetOptions, budget_parser, parse_budget_options
-from studio_avatar.training.packed import BaseMaker, InMixedPrecision, Judges, make_simulator
+from studio_avatar.training.packed import BaseMaker, InMixedPrecision, Judges, make_simulator, studio_textures
 
 ROWS, COLUMNS = (0.12, 0.9), (0.05, 0.95)  # of the texture in which crops lie
 PREVIEW_SEED = 77
@@ -48,7 +48,8 @@ class UpscalerStage:
         config: UpscalerConfig = options.config
         self.config, self.device = config, device
         pack = Pack(options.pack)
-        self.simulator = make_simulator(pack, ("studio",), config.resolution, config.bank_size, device)
+        textures = studio_textures(pack, ("studio",), config.resolution)
+        self.simulator = make_simulator(pack, textures, config.resolution, config.bank_size, device)
         self.bases = BaseMaker(options.weights, device)
         network = RelightNetwork.from_pretrained(Path(options.more.relight) / "relight_network")
         network = network.float().to(device).eval().requires_grad_(False)
