@@ -27,6 +27,8 @@ DARKEST = 0.008  # linear: black hair is no hole
 CHANGE = (0.6, 1.7)  # of a band's brightness over the whole: more is shadow or background
 HUE_CHANGE = (0.93, 1.08)  # of a channel beside that
 GAIN = (0.25, 4.0)  # limits of what the phone's light is said to have changed
+# Of the gain's hue, in logarithms: the skin's sheen is part of it, and would make gray hair blond.
+HUE_SHARE = 0.5
 
 
 def light_gain(head: HeadModel, phone: np.ndarray, seen: np.ndarray, studio: np.ndarray) -> np.ndarray:
@@ -40,7 +42,9 @@ def light_gain(head: HeadModel, phone: np.ndarray, seen: np.ndarray, studio: np.
     step = max(len(phone) // 256, 1)
     weight = weight[::step, ::step]
     sums = [(srgb_to_linear(t[::step, ::step]) * weight).sum((0, 1)) for t in (studio, phone)]
-    return (sums[0] / np.maximum(sums[1], 1e-6)).clip(*GAIN)
+    gain = (sums[0] / np.maximum(sums[1], 1e-6)).clip(*GAIN)
+    brightness = luma(sums[0]) / max(luma(sums[1]), 1e-6)
+    return (gain**HUE_SHARE * brightness ** (1 - HUE_SHARE)).clip(*GAIN)
 
 
 def hair_color(views: list[HeadView], gain: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
