@@ -13,6 +13,7 @@ from studio_avatar.avatar.material.skin_material import ROUGHNESS, shrunk
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.imaging.image_io import unit_to_uint8
 from studio_avatar.rendering import (
+    Camera,
     Cards,
     Lamp,
     Light,
@@ -108,17 +109,28 @@ class Scene:
         turning: bool = False,
     ) -> list[list[np.ndarray]]:
         """What `view` shows, for each texture (all of one size) a list with one picture for each light."""
-        width, height = size
         yaw = np.radians(-yaw_degrees)
         eye = MIDDLE + self._distance * np.array([np.sin(yaw), 0.05, np.cos(yaw)])
+        camera = look_at(eye, MIDDLE, FOCAL_SHARE * size[1], size)
+        lights = [_turned(light, yaw) if turning else light for light in lights]
+        return self._drawn(textures, camera, lights, Skin(specular=0.7), 1 if turning else 4)
+
+    def photographed(self, texture: np.ndarray, camera: Camera) -> np.ndarray:
+        """(height, width, 3) uint8 sRGB of any camera, under even light without gloss; texture: (H, H, 3) uint8."""
+        return self._drawn([texture], camera, [LIGHTS["even"]], Skin(specular=0.0), 1)[0][0]
+
+    def _drawn(
+        self, textures, camera: Camera, lights, skin: Skin, shadow_samples: int
+    ) -> list[list[np.ndarray]]:
+        width, height = camera.size
         rows = render_each(
             self._mesh,
             np.stack([self._avatar.under_hair(texture) for texture in textures]).astype(np.float32) / 255.0,
-            look_at(eye, MIDDLE, FOCAL_SHARE * height, size),
-            [_turned(light, yaw) if turning else light for light in lights],
-            Skin(specular=0.7),
+            camera,
+            lights,
+            skin,
             supersample=2,
-            shadow_samples=1 if turning else 4,
+            shadow_samples=shadow_samples,
             background=np.broadcast_to(np.float32(BACKGROUND), (height, width, 3)),
             cards=self._cards,
         )

@@ -4,7 +4,8 @@
 
 writes docs/heads.jpg: held-out generated portraits and the example, each as a photo and as the head from the front and in
 three-quarter view; and prints for all of them, and for the other held-out portraits that are cached, the intersection over
-union of the head's silhouette with the segmented one, with hair and bald.
+union of the head's silhouette with the segmented one, with hair and bald, and how far dlib's recognition network finds the
+head, in the photo's view, from the photo, with hair and bald.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from PIL import Image
 
 from studio_avatar.avatar.hair.outline import LONGEST
 from studio_avatar.avatar.hair.views import HeadView, head_views
+from studio_avatar.avatar.preview import Scene
 from studio_avatar.capture.fitting.head_fit import HeadFit
 from studio_avatar.capture.hair import find_hair
 from studio_avatar.capture.phone_texture import PhoneTexture
@@ -25,8 +27,10 @@ from studio_avatar.capture.scene import measure_scene
 from studio_avatar.errors import InvalidInputError, StudioAvatarError
 from studio_avatar.head.geometry import geometry
 from studio_avatar.head.landmark_ids import FACE_OVAL
+from studio_avatar.rendering import Camera
 from studio_avatar.results.settings import PRESETS
 
+from .identity import FaceDescriptor
 from .people import captured_parts, held_out
 
 SHOWN = (
@@ -109,7 +113,7 @@ def portrait(photo: np.ndarray, points: np.ndarray, size: tuple[int, int], room:
 
 def tiles(photo: np.ndarray, points: np.ndarray, avatar) -> Image.Image:
     """Photo, front and three-quarter view in a row."""
-    from studio_avatar.avatar.preview import Scene, studio_light
+    from studio_avatar.avatar.preview import studio_light
 
     row = Image.new("RGB", (3 * TILE[0], TILE[1]))
     row.paste(portrait(photo, points, TILE, 1.1), (0, 0))
@@ -130,10 +134,19 @@ def example(pipeline) -> tuple[PhoneTexture, np.ndarray, np.ndarray]:
     return seen.texture, frame.frame.rgb, frame.face.points
 
 
+def likeness(describe: FaceDescriptor, photo: np.ndarray, points: np.ndarray, capture, avatar) -> float:
+    """dlib's distance of a photo (H, W, 3) and the avatar in its view; points: (478, 2) landmarks in both."""
+    fit = capture.fit
+    expression = dict(zip(avatar.head.config.expression_names, fit.expression[0].tolist(), strict=True))
+    camera = Camera(fit.focal_px, fit.rotation[0], fit.translation[0], fit.image_size)
+    drawn = Scene(avatar, expression).photographed(avatar.texture, camera)
+    return float(np.linalg.norm(describe(photo, points) - describe(drawn, points)))
+
+
 def measure(pipeline, captures, preset: str, tell=print):
-    """captures: name → function that gives capture, photo, landmarks. → rows (name, with hair, bald), and the tiles of those
-    in `SHOWN` and of the example."""
-    rows, shown = [], {}
+    """captures: name → function that gives capture, photo, landmarks. → rows (name, silhouette with hair, bald, distance to
+    the photo with hair, bald), and the tiles of those in `SHOWN` and of the example."""
+    rows, shown, describe = [], {}, FaceDescriptor()
     for name, load in captures.items():
         try:
             capture, photo, points = load()
@@ -149,9 +162,14 @@ def measure(pipeline, captures, preset: str, tell=print):
         else:
             avatar = pipeline.build_avatar(capture, capture.rgb, hair="auto")
         share = outline_agreement(pipeline.head, capture, points, avatar.worn, avatar.full_mesh.vertices)
-        rows.append((name, *share))
+        bald = dataclasses.replace(avatar, worn=None)
+        far = [likeness(describe, photo, points, capture, one) for one in (avatar, bald)]
+        rows.append((name, *share, *far))
         style = avatar.hair.style if avatar.hair else f"none ({avatar.worn.reason})"
-        tell(f"{name}: silhouette {share[0]:.3f}, bald {share[1]:.3f}, hair {style}")
+        tell(
+            f"{name}: silhouette {share[0]:.3f}, bald {share[1]:.3f}; distance to the photo {far[0]:.3f}, "
+            f"bald {far[1]:.3f}; hair {style}"
+        )
     return rows, shown
 
 
@@ -226,8 +244,10 @@ def main(arguments=None) -> int:
     except StudioAvatarError as error:
         print(error, file=sys.stderr)
         return 2
-    haired, bald = np.array([row[1:] for row in rows]).T
-    print(f"mean of {len(rows)}: silhouette {haired.mean():.3f}, bald {bald.mean():.3f}")
+    haired, bald, near, far = np.array([row[1:] for row in rows]).mean(0)
+    print(
+        f"mean of {len(rows)}: silhouette {haired:.3f}, bald {bald:.3f}; distance {near:.3f}, bald {far:.3f}"
+    )
     sheet(shown).save(options.picture, quality=85)
     return 0
 

@@ -18,12 +18,14 @@ from studio_avatar.avatar.hair.choice import NOT_BY_ITSELF, choose
 from studio_avatar.avatar.hair.color import hair_color
 from studio_avatar.avatar.hair.outline import LONGEST
 from studio_avatar.avatar.hair.views import head_views
+from studio_avatar.avatar.preview import Scene
 from studio_avatar.capture.hair import HairViews, find_hair
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.head.geometry import geometry
 from studio_avatar.head.hair_styles import HairStyles
 from studio_avatar.head.landmark_ids import CHIN, FOREHEAD
 from studio_avatar.imaging.color import linear_to_srgb
+from studio_avatar.rendering import Camera
 from tools.groom_hair import GROOMS, ROWS, groom
 
 ROOT = Path(__file__).parents[2]
@@ -251,3 +253,13 @@ def test_hair_is_looked_for_around_the_head_in_few_frames():
     middle = (np.array([column.mean(), row.mean()]) + 0.5) / views.scale[0] + views.corner[0]
     np.testing.assert_allclose(middle, [60, 50], atol=1.5)
     assert not views.inside[0][:, 0].any() and views.inside[0][64, 64]
+
+
+def test_an_avatar_is_drawn_where_the_captures_camera_sees_it(worn, head):
+    """Nose and background of a small picture: hair and face stand where the camera projects them."""
+    camera = Camera(250.0, np.diag([1.0, -1.0, -1.0]), np.array([0.03, 0.0, 0.6]), (120, 160))
+    picture = Scene(worn).photographed(worn.texture, camera).astype(int)
+    vertices = worn.full_mesh.vertices
+    x, y = np.rint(camera.project(vertices[[vertices[:, 2].argmax()]])[0]).astype(int)
+    assert abs(x - 76) < 3 and np.ptp(picture[y, x]) == np.ptp(picture[y + 3, x]) == 0  # gray skin
+    assert (picture[y, x] < 200).all() and (picture[:, :20] > 230).all()
