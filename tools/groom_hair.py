@@ -26,9 +26,9 @@ TEXTURE_SIZE = 256
 ROWS = 5  # of vertices along a card
 CLEAR_M = 0.0015  # above the skin
 DOWN, BACK = -np.eye(3)[1], -np.eye(3)[2]
-# In front of the ears, where the head's layout has face: |x| from, y from and to, z up to, metres.
-SIDEBURN_LENGTH = 0.013
-SIDEBURNS = (0.056, -0.002, 0.066, 0.042)
+# In front of the ears, where the head's layout has face: |x| from, y from and to, z up to; and their length; metres.
+SIDEBURNS, SIDEBURN_LENGTH = (0.056, -0.002, 0.066, 0.042), 0.013
+STRANDS = 34  # of a tuft
 
 
 @dataclass(frozen=True)
@@ -70,22 +70,13 @@ def groom(head: HeadModel, style: Groom) -> dict:
     at_edge = 1 - smoothstep(inside, 0.0, 0.02)  # of the hairline, where hair is fine and short
     wide = np.where(beside, 1.0, 1 - 0.35 * at_edge)
     length, rise = (side + (top - side) * on_top for top, side in (style.length, style.rise))
-    length = np.where(beside, SIDEBURN_LENGTH, length * (1 - 0.5 * at_edge)) * random.uniform(
-        0.8, 1.15, count
-    )
-    rise = (
-        rise * (1 - 0.5 * at_edge) * (1 - 0.7 * random.random(count) ** 2)
-    )  # most of it outside, the rest fills
+    length = np.where(beside, SIDEBURN_LENGTH, length * (1 - 0.5 * at_edge))
+    length = length * random.uniform(0.8, 1.15, count)
+    depth = 0.7 * random.random(count) ** 2  # most tufts lie outside, the rest fill
+    rise = rise * (1 - 0.5 * at_edge) * (1 - depth)
     comb = (1 - on_top)[:, None] * (DOWN + 0.5 * BACK) + on_top[:, None] * np.asarray(style.comb)
     turn = random.normal(0, style.stray, count)
-    spine, spines, across = roots, [roots - 0.001 * normals], []
-    for row in range(1, ROWS):
-        along = _turned(_tangent(comb, normals), normals, turn)
-        across.append(np.cross(along, normals))
-        spine = spine + along * (np.sqrt(np.maximum(length**2 - rise**2, 1e-6)) / (ROWS - 1))[:, None]
-        spine, normals = scalp.at_height(spine, rise * np.sin(0.5 * np.pi * min(1.6 * row / (ROWS - 1), 1.0)))
-        spines.append(spine)
-    spines, across = np.stack(spines, 1), np.stack([across[0], *across], 1)  # (K, ROWS, 3)
+    spines, across = _lying(scalp, roots, normals, comb, turn, length, rise)
     half = 0.5 * style.width * wide[:, None, None] * across
     rest = np.stack([spines - half, spines + half], 2).reshape(-1, 3)
     return {
@@ -94,6 +85,20 @@ def groom(head: HeadModel, style: Groom) -> dict:
         "faces": _faces(count),
         "texture": tuft_texture(style.curl, random),
     }
+
+
+def _lying(scalp: "_Scalp", roots, normals, comb, turn, length, rise):
+    """Middles of the cards (K, ROWS, 3) and the directions across them: from the roots up to the height `rise`, and along
+    the head the way it is combed, turned by `turn` radians."""
+    spine, spines, across = roots, [roots - 0.001 * normals], []
+    step = (np.sqrt(np.maximum(length**2 - rise**2, 1e-6)) / (ROWS - 1))[:, None]
+    for row in range(1, ROWS):
+        along = _turned(_tangent(comb, normals), normals, turn)
+        across.append(np.cross(along, normals))
+        height = rise * np.sin(0.5 * np.pi * min(1.6 * row / (ROWS - 1), 1.0))
+        spine, normals = scalp.at_height(spine + along * step, height)
+        spines.append(spine)
+    return np.stack(spines, 1), np.stack([across[0], *across], 1)
 
 
 class _Scalp:
@@ -138,9 +143,8 @@ class _Scalp:
         weight = (weight / weight.sum(1, keepdims=True))[..., None]
         vertex = self.skin[near]
         normals = _unit((self.normals[vertex] * weight).sum(1))
-        now = (
-            ((points[:, None] - self.vertices[vertex]) * normals[:, None]).sum(-1, keepdims=True) * weight
-        ).sum((1, 2))
+        heights = ((points[:, None] - self.vertices[vertex]) * normals[:, None]).sum(-1, keepdims=True)
+        now = (heights * weight).sum((1, 2))
         return points + normals * (np.maximum(height, CLEAR_M) - now)[:, None], normals
 
 
@@ -148,29 +152,15 @@ def tuft_texture(curl: float, random) -> bytes:
     """Grey and alpha PNG: `TUFTS` tufts of strands side by side, roots above."""
     side, width = TEXTURE_SIZE, TEXTURE_SIZE // TUFTS
     light, alpha = np.zeros((side, side), np.float32), np.zeros((side, side), np.float32)
-    along = np.linspace(0, 1, side)
     for tuft in range(TUFTS):
-        for _ in range(34):
-            start, lean = random.uniform(0.2, 0.8), random.normal(0, 0.12)
-            wave = (0.03 + 0.14 * curl) * np.sin(
-                along * random.uniform(4, 8 + 14 * curl) + random.uniform(0, 6.3)
-            )
-            column = (start + lean * along + wave * along**0.5) * width
-            begin, end, thick = random.uniform(0.0, 0.25), random.uniform(0.6, 1.0), random.uniform(0.6, 1.2)
-            tone = random.uniform(0.65, 1.35)
-            distance = np.abs(np.arange(width)[None] + 0.5 - column[:, None])
-            ink = (1.5 - distance / thick).clip(0, 1) * smoothstep(along, begin, begin + 0.12)[:, None]
-            ink *= (
-                smoothstep(along, end, end - 0.18)[:, None]
-                * smoothstep(np.abs(column / width - 0.5), 0.5, 0.44)[:, None]
-            )
-            part = np.s_[:, tuft * width : (tuft + 1) * width]
+        part = np.s_[:, tuft * width : (tuft + 1) * width]
+        for _ in range(STRANDS):
+            ink, tone = _strand(curl, width, random)
             light[part] = light[part] * (1 - ink) + ink * tone
             alpha[part] = np.maximum(alpha[part], ink)
     light = np.where(alpha > 0.05, light / np.maximum(alpha, 0.05), 1.0)
-    light = gaussian_filter(light, 0.5) * (
-        0.78 + 0.35 * along[:, None]
-    )  # darker at the roots, where hair shades hair
+    # Darker at the roots, where hair shades hair.
+    light = gaussian_filter(light, 0.5) * (0.78 + 0.35 * np.linspace(0, 1, side)[:, None])
     light *= TEXTURE_MEAN / (light * alpha).sum() * alpha.sum()
     stored = np.stack([linear_to_srgb(light.clip(0, 1)), alpha.clip(0, 1)], -1)
     buffer = io.BytesIO()
@@ -178,10 +168,23 @@ def tuft_texture(curl: float, random) -> bytes:
     return buffer.getvalue()
 
 
+def _strand(curl: float, width: int, random) -> tuple[np.ndarray, float]:
+    """How much of each pixel (TEXTURE_SIZE, width) a strand covers, and how light it is."""
+    along = np.linspace(0, 1, TEXTURE_SIZE)
+    start, lean = random.uniform(0.2, 0.8), random.normal(0, 0.12)
+    wave = np.sin(along * random.uniform(4, 8 + 14 * curl) + random.uniform(0, 6.3))
+    column = (start + lean * along + (0.03 + 0.14 * curl) * wave * along**0.5) * width
+    begin, end, thick = random.uniform(0.0, 0.25), random.uniform(0.6, 1.0), random.uniform(0.6, 1.2)
+    tone = random.uniform(0.65, 1.35)
+    distance = np.abs(np.arange(width)[None] + 0.5 - column[:, None])
+    ink = (1.5 - distance / thick).clip(0, 1) * smoothstep(along, begin, begin + 0.12)[:, None]
+    inside = smoothstep(np.abs(column / width - 0.5), 0.5, 0.44)
+    return ink * (smoothstep(along, end, end - 0.18) * inside)[:, None], tone
+
+
 def _uv(count: int, random) -> np.ndarray:
     tuft, turned = random.integers(TUFTS, size=count), random.random(count) < 0.5
-    left = tuft / TUFTS + np.where(turned, 1 / TUFTS, 0) * 1.0
-    right = tuft / TUFTS + np.where(turned, 0, 1 / TUFTS)
+    left, right = (tuft + turned) / TUFTS, (tuft + ~turned) / TUFTS
     u = np.stack([left, right], 1)[:, None] * np.ones((1, ROWS, 1))
     v = np.linspace(0.002, 0.998, ROWS)[None, :, None] * np.ones((count, 1, 2))
     return np.stack([u.clip(0.002, 0.998), v], -1).reshape(-1, 2)
