@@ -36,3 +36,11 @@ def test_advice_is_short_the_worst_first_and_says_nothing_twice():
     mixed = report(uneven_light="poor", face_height="poor", sharpness="fair")
     assert mixed.advice == ("Mend face_height.", "Mend uneven_light.", "Mend sharpness.")
     assert mixed.to_dict()["advice"] == list(mixed.advice) and mixed.summary.endswith("Mend face_height.")
+
+
+def test_a_skin_tone_that_has_to_be_chosen_is_said_first_however_much_else_is_wrong():
+    photo = report(
+        sampled=1, yaw_range="poor", uneven_light="poor", pitch_range="poor", skin_tone_known="fair"
+    )
+    assert photo.advice == ("Mend skin_tone_known.", "Mend yaw_range.", "Mend uneven_light.")
+    assert photo.verdict == "fair" and photo.summary.endswith("Mend skin_tone_known.")

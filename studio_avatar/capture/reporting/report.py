@@ -22,6 +22,8 @@ SEEN_AT = 0.3  # trust from which a texel counts as seen
 VERDICTS = ("good", "fair", "poor")
 MOST_PHOTOS = 5  # more pictures than that are a clip
 MOST_ADVICE = 3
+# What somebody has to choose or it is invented: said first, whatever else there is to say.
+TO_CHOOSE = "skin_tone_known"
 # Findings that mean the same to the user, the most important first: one sentence for each group.
 GROUPS = (
     ("too_dark", "too_bright", "uneven_light"),
@@ -31,7 +33,7 @@ GROUPS = (
     ("sharpness", "frames_usable"),
     ("pitch_range", "neck_seen", "scalp_seen"),
     ("glasses", "hair_on_face"),
-    ("skin_tone_known",),
+    (TO_CHOOSE,),
 )
 # What a good head does without: light is taken off, and neck, ears and scalp are completed where they were not seen. Glasses
 # and strands are told by colour and thinness, which wrinkles around the eyes have, too. These make a capture fair at most; a
@@ -112,15 +114,19 @@ class CaptureReport:
 
     @property
     def advice(self) -> tuple[str, ...]:
-        """At most three sentences on what to do better, the most pressing first, no two of the same meaning."""
+        """At most three sentences on what to do better, none twice: what has to be chosen, then the worst."""
         by_name = {finding.name: finding for finding in self.findings if finding.advice}
         worst_of_groups = []
         for rank, names in enumerate(GROUPS):
             found = [by_name[name] for name in names if name in by_name]
             if found:  # `max` takes the first of equals: the most important one
                 worst = max(found, key=lambda finding: VERDICTS.index(finding.verdict))
-                nice = worst.name in NICE_TO_HAVE
-                worst_of_groups.append((-VERDICTS.index(worst.verdict), nice, rank, worst.advice))
+                pressing = (
+                    worst.name != TO_CHOOSE,
+                    -VERDICTS.index(worst.verdict),
+                    worst.name in NICE_TO_HAVE,
+                )
+                worst_of_groups.append((*pressing, rank, worst.advice))
         return tuple(sentence for *_, sentence in sorted(worst_of_groups)[:MOST_ADVICE])
 
     def _worst(self, finding: Finding) -> str:
@@ -179,7 +185,7 @@ def make_report(
     if sighting.sampled <= MOST_PHOTOS:
         findings = [_for_photos(finding) for finding in findings]
     if doubt:
-        findings.append(Finding("skin_tone_known", 0.0, "", 1.0, "fair", doubt))
+        findings.append(Finding(TO_CHOOSE, 0.0, "", 1.0, "fair", doubt))
     return CaptureReport(
         sighting.sampled, sighting.with_face, len(keyframes), sighting.rejected, tuple(findings)
     )
