@@ -6,6 +6,7 @@ import warnings
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from helpers.clips import corner_names, quadrants, write_clip
@@ -273,7 +274,10 @@ def test_raw_photos_are_refused(tmp_path, kind):
         list(read_frames(path))
 
 
-def test_floating_point_and_odd_files_are_a_sentence(tmp_path):
-    (tmp_path / "a.tiff").write_bytes(b"II*\0\x08\0\0\0\xff\xff" + b"\x01" * 200)
-    with pytest.raises(UnreadableMediaError, match=r"^a\.tiff .*\.$"):
-        list(read_frames(tmp_path / "a.tiff"))
+def test_kinds_of_pictures_that_are_not_read_are_to_be_exported(tmp_path):
+    cv2.imwrite(str(tmp_path / "floats.tiff"), np.full((80, 96, 3), 0.5, np.float32))
+    (tmp_path / "odd.tiff").write_bytes(b"II*\0\x08\0\0\0\xff\xff" + b"\x01" * 200)
+    (tmp_path / "a.jxl").write_bytes(b"\0\0\0\x0cJXL \r\n\x87\n" + b"\x01" * 200)
+    for name in ("floats.tiff", "odd.tiff", "a.jxl"):
+        with pytest.raises(UnreadableMediaError, match=rf"^{name} is .* a kind of picture .* export a JPEG"):
+            list(read_frames(tmp_path / name))

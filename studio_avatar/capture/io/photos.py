@@ -28,6 +28,10 @@ HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"heim", b"heis")
 PLAIN_MODES = ("RGB", "L", "CMYK", "YCbCr")
 RAW_SUFFIXES = {".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw"}
 RAW_TAGS = {50706, 50740}  # DNGVersion, DNGPrivateData
+# How pictures begin that Pillow does not read, or not every kind of: TIFF, BigTIFF, JPEG XL, Photoshop, OpenEXR.
+OTHER_PICTURES = (
+    b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"\xff\x0a", b"\0\0\0\x0cJXL ", b"8BPS", b"v/1\1",
+)  # fmt: skip
 # What Pillow's readers raise at damaged files; RuntimeError is AVIF's.
 READING_ERRORS = (
     OSError, SyntaxError, ValueError, EOFError, TypeError, KeyError, IndexError, OverflowError, RuntimeError,
@@ -46,6 +50,12 @@ def is_photo(path: Path) -> bool:
         raise
     except (*READING_ERRORS, Image.DecompressionBombError):
         return False
+
+
+def is_other_picture(path: Path) -> bool:
+    """Whether a file that `is_photo` denies begins as one of `OTHER_PICTURES`, to say so."""
+    with path.open("rb") as file:
+        return file.read(8).startswith(OTHER_PICTURES)
 
 
 def check_file(path: Path) -> None:

@@ -29,7 +29,7 @@ from .clip_plan import (
 from .color import HDR_TRANSFERS, is_plain, to_srgb
 from .frame import Frame
 from .lens import lens_of_clip
-from .photos import is_photo, on_one_canvas, read_photo
+from .photos import is_other_picture, is_photo, on_one_canvas, read_photo
 
 __all__ = ["MAX_PHOTOS", "MAX_SAMPLES", "MAX_VIDEO_SIDE_PX", "has_pictures", "read_frames"]
 
@@ -111,6 +111,10 @@ def _video_frames(path: Path) -> Iterator[Frame]:
             stream.thread_type = "AUTO"
             yield from _sampled(container, stream, plan, path.name)
     except (av.error.FFmpegError, OSError) as error:
+        if is_other_picture(path):
+            raise UnreadableMediaError(
+                f"{path.name} is damaged, or a kind of picture that is not read here: please export a JPEG of it."
+            ) from error
         raise UnreadableMediaError(
             f"{path.name} is no video or photo, or it breaks off: please copy or record it again."
         ) from error
