@@ -78,7 +78,8 @@ def check_file(path: Path) -> None:
 def open_picture(path: Path):
     """A PIL image of one of `PHOTO_FORMATS`, not yet decoded, closed at the end of the block.
 
-    Pillow's own limit of pixels is not asked: sizes are looked at in the header, by those who decode.
+    Pillow's own limit of pixels is not asked: sizes are looked at in the header, by those who decode. Its warnings (of
+    damaged EXIF, say) are for programmers, and stay away.
     """
     from PIL import Image
 
@@ -86,7 +87,7 @@ def open_picture(path: Path):
     Image.init()
     formats = [name for name in PHOTO_FORMATS if name in Image.OPEN]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        warnings.filterwarnings("ignore", module="PIL")
         with _file_of_any_size(path, formats) as image:
             yield image
 
