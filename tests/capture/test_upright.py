@@ -1,4 +1,4 @@
-"""Captures that are upside down and do not say so are turned; all others stay as they are."""
+"""Captures that are sideways or upside down and do not say so are turned; all others stay as they are."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 
 from studio_avatar.capture.detection.landmarks import FaceLandmarker
 from studio_avatar.capture.detection.people import follow_person
-from studio_avatar.capture.detection.upright import upright, upside_down
+from studio_avatar.capture.detection.upright import turned, upright
 from studio_avatar.capture.io.frame import Frame
 from studio_avatar.capture.io.video import read_frames
 
@@ -36,12 +36,14 @@ def frames(request):
     return list(read_frames(EXAMPLES / request.param))[::5]
 
 
-def test_an_upside_down_clip_is_turned(frames, landmarker):
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_a_clip_on_its_side_or_head_is_turned(frames, landmarker, quarters):
     seen = follow_person(frames, landmarker)
-    for start in range(0, len(frames), 3):  # wherever it begins
-        turned = follow_person([upside_down(frame) for frame in frames[start:]], landmarker)
-        assert turned.sampled == turned.with_face == len(frames) - start
-    first, again = seen.frames[-1], turned.frames[-1]
+    for start in range(0, len(frames) if quarters == 2 else 1, 3):  # half a turn is hard: wherever it begins
+        stored = [turned(frame, quarters) for frame in frames[start:]]
+        found = follow_person(stored, landmarker)
+        assert found.sampled == found.with_face == len(frames) - start
+    first, again = seen.frames[-1], found.frames[-1]
     assert np.array_equal(first.frame.rgb, again.frame.rgb) and np.array_equal(
         first.face.points, again.face.points
     )
@@ -58,8 +60,24 @@ def test_an_upright_clip_is_looked_at_once(frames, landmarker):
 
 def test_every_photo_is_turned_by_itself(frames, landmarker):
     photo = Frame(frames[0].rgb, 0.0, frames[0].picture)
-    (first, faces), (second, turned) = upright([photo, upside_down(photo)], landmarker)
-    assert np.array_equal(first.rgb, second.rgb) and np.array_equal(faces[0].points, turned[0].points)
+    (first, faces), *others = upright([turned(photo, quarters) for quarters in range(4)], landmarker)
+    for frame, found in others:
+        assert np.array_equal(first.rgb, frame.rgb) and np.array_equal(faces[0].points, found[0].points)
+
+
+def test_photos_of_which_one_was_turned_share_a_camera(frames, landmarker):
+    tall = Frame(frames[0].rgb, 0.0, frames[0].picture)
+    cut = frames[0].rgb[100:-100]
+    wide = Frame(cut, 1.0, (0, 0, cut.shape[1], cut.shape[0]))
+    one, other = follow_person([tall, wide], landmarker).frames
+    side = max(frames[0].rgb.shape)
+    assert one.frame.rgb.shape == other.frame.rgb.shape == (side, side, 3)
+    for seen, original in ((one, tall), (other, wide)):
+        left, top, right, bottom = seen.frame.picture
+        assert np.array_equal(seen.frame.rgb[top:bottom, left:right], original.rgb)
+    # The same face, in the same place of the picture.
+    shift = np.array(other.frame.picture[:2]) - one.frame.picture[:2] - (0, 100)
+    assert np.abs(one.face.points + shift - other.face.points).max() < 0.05 * one.face.height_px
 
 
 def test_pictures_without_a_face_stay_as_they_are(landmarker):
@@ -67,8 +85,12 @@ def test_pictures_without_a_face_stay_as_they_are(landmarker):
     assert [frame is empty for frame, _ in upright([empty] * 20, landmarker)] == [True] * 20
 
 
-def test_half_a_turn_moves_the_picture_in_its_frame():
+def test_turns_move_the_picture_in_its_frame():
     rgb = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
-    turned = upside_down(Frame(rgb, 0.0, (1, 0, 6, 3)))
-    assert turned.picture == (0, 1, 5, 4) and np.array_equal(turned.rgb[0, 0], rgb[3, 5])
-    assert np.array_equal(upside_down(turned).rgb, rgb)
+    frame = Frame(rgb, 0.0, (1, 0, 6, 3))
+    half = turned(frame, 2)
+    assert half.picture == (0, 1, 5, 4) and np.array_equal(half.rgb[0, 0], rgb[3, 5])
+    for quarters in range(5):
+        left, top, right, bottom = turned(frame, quarters).picture
+        inside = turned(frame, quarters).rgb[top:bottom, left:right]
+        assert np.array_equal(inside, np.rot90(rgb[0:3, 1:6], quarters))

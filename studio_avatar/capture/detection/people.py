@@ -5,7 +5,7 @@ pictures ─ detect (upright) ─► people (faces that continue each other) ─
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -112,7 +112,7 @@ def follow_person(
     main = max(people, key=_presence)
     if main.alone < 0.5 * len(main.frames):
         raise SeveralFacesError("Several faces are in the picture: please capture one person alone.")
-    usable, rejected = _usable(main.frames)
+    usable, rejected = _usable(_on_one_square(main.frames))
     elsewhere = sum(len(person.frames) for person in people if person is not main and _replaces(person, main))
     rejected["cut"] = elsewhere
     rejected["no_face"] = sampled - len(main.frames) - elsewhere
@@ -165,6 +165,23 @@ def _replaces(person: _Person, main: _Person) -> bool:
     """Whether a person is seen while the main one is not: before or after a cut, not beside them."""
     times = {seen.frame.time for seen in main.frames}
     return not any(seen.frame.time in times for seen in person.frames)
+
+
+def _on_one_square(frames: list[FaceFrame]) -> list[FaceFrame]:
+    """Photos, of which some were turned sideways, padded to one size, because one camera is fitted to them."""
+    shapes = {seen.frame.rgb.shape for seen in frames}
+    return frames if len(shapes) == 1 else [_padded(seen, max(map(max, shapes))) for seen in frames]
+
+
+def _padded(seen: FaceFrame, side: int) -> FaceFrame:
+    height, width = seen.frame.rgb.shape[:2]
+    left, top = (side - width) // 2, (side - height) // 2
+    canvas = np.zeros((side, side, 3), np.uint8)
+    canvas[top : top + height, left : left + width] = seen.frame.rgb
+    picture = tuple(np.add(seen.frame.picture, (left, top, left, top)).tolist())
+    points = (seen.face.points + (left, top)).astype(np.float32)
+    frame, face = replace(seen.frame, rgb=canvas, picture=picture), replace(seen.face, points=points)
+    return replace(seen, frame=frame, face=face)
 
 
 def _usable(frames: list[FaceFrame]) -> tuple[list[FaceFrame], Counter]:

@@ -1,9 +1,11 @@
-"""Turn captures that were filmed upside down and do not say so: the detector copes with every turn but that one.
+"""Turn captures that were filmed sideways or upside down and do not say so.
 
-In upside-down pictures it finds faces now and then, with the mouth on the forehead. Such a face shows itself by eyes
-that are no darker than the cheeks, and by the turned picture, in which the face is found in earnest.
+Sideways faces are found as they lie, but yaw and pitch change places. In upside-down pictures the detector finds faces
+now and then, with the mouth on the forehead. Such a face shows itself by eyes that are no darker than the cheeks, and by
+the turned picture, in which the face is found in earnest.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
@@ -18,60 +20,78 @@ DARK_EYES = -0.35  # log of grey over the cheeks'; about -1 in pictures the righ
 CLEARLY = 0.3  # how much darker the eyes of a turned picture must be
 ENOUGH_VOTES, MOST_WAITING = 3, 12  # pictures of a clip
 
+Detected = tuple[Frame, list[Face]]
+Ways = dict[int, Detected]  # what was detected in a picture, by the quarter turns it was given
 
-def upright(frames: Iterable[Frame], landmarker: FaceLandmarker) -> Iterator[tuple[Frame, list[Face]]]:
+
+def upright(frames: Iterable[Frame], landmarker: FaceLandmarker) -> Iterator[Detected]:
     """Frames the right way up, each with the faces in it, the largest first.
 
     All pictures of a clip are turned alike, by what its first ones say; every photo is looked at by itself.
     """
-    votes, waiting, turn = 0, [], None
+    votes, waiting, turn = Counter(), [], None
     for frame in frames:
         if not frame.of_clip:
-            as_it_is, turned = _both_ways(frame, landmarker)
-            yield turned if _vote(as_it_is, turned) > 0 else as_it_is
+            ways, vote = _look(frame, landmarker)
+            yield _way(ways, vote or 0, landmarker)
             continue
         if turn is not None:
-            yield _detected(upside_down(frame) if turn else frame, landmarker)
+            yield _detected(turned(frame, turn), landmarker)
             continue
-        waiting.append(_both_ways(frame, landmarker))
-        votes += _vote(*waiting[-1])
-        if abs(votes) >= ENOUGH_VOTES or len(waiting) >= MOST_WAITING:
-            turn = votes > 0
-            yield from _chosen(waiting, turn, landmarker)
+        ways, vote = _look(frame, landmarker)
+        waiting.append(ways)
+        votes.update([] if vote is None else [vote])
+        if _lead(votes) >= ENOUGH_VOTES or len(waiting) >= MOST_WAITING:
+            turn = _winner(votes)
+            yield from (_way(ways, turn, landmarker) for ways in waiting)
             waiting = []
-    yield from _chosen(waiting, votes > 0, landmarker)
+    yield from (_way(ways, _winner(votes), landmarker) for ways in waiting)
 
 
-def upside_down(frame: Frame) -> Frame:
-    """A frame turned by half a turn."""
-    height, width = frame.rgb.shape[:2]
+def turned(frame: Frame, quarters: int) -> Frame:
+    """A frame turned counterclockwise by quarter turns; the same object for none."""
     left, top, right, bottom = frame.picture
-    picture = (width - right, height - bottom, width - left, height - top)
-    return replace(frame, rgb=np.ascontiguousarray(frame.rgb[::-1, ::-1]), picture=picture)
-
-
-Detected = tuple[Frame, list[Face]]
+    width = frame.rgb.shape[1]
+    if quarters % 4 == 0:
+        return frame
+    once = replace(
+        frame,
+        rgb=np.ascontiguousarray(np.rot90(frame.rgb)),
+        picture=(top, width - right, bottom, width - left),
+    )
+    return turned(once, quarters % 4 - 1)
 
 
 def _detected(frame: Frame, landmarker: FaceLandmarker) -> Detected:
     return frame, landmarker.detect(frame.rgb)
 
 
-def _both_ways(frame: Frame, landmarker: FaceLandmarker) -> tuple[Detected, Detected | None]:
-    """The frame as it is, and turned if there is any doubt about it."""
-    as_it_is = _detected(frame, landmarker)
-    if _darkness_of_eyes(*as_it_is) <= DARK_EYES:
-        return as_it_is, None
-    return as_it_is, _detected(upside_down(frame), landmarker)
+def _look(frame: Frame, landmarker: FaceLandmarker) -> tuple[Ways, int | None]:
+    """The frame as it is, and upside down if there is any doubt about it; and the quarter turns that it speaks for."""
+    ways = {0: _detected(frame, landmarker)}
+    eyes = _darkness_of_eyes(*ways[0])
+    if eyes <= DARK_EYES:
+        leans = ways[0][1][0].roll / (0.5 * np.pi)  # to the right
+        return ways, round(leans) % 4
+    ways[2] = _detected(turned(frame, 2), landmarker)
+    if not ways[2][1]:
+        return ways, 0 if ways[0][1] else None
+    return ways, 2 if _darkness_of_eyes(*ways[2]) < eyes - CLEARLY else 0
 
 
-def _vote(as_it_is: Detected, turned: Detected | None) -> int:
-    """1 for turning, -1 against it, 0 for a picture that says nothing."""
-    if turned is None:
-        return -1
-    if not turned[1]:
-        return -1 if as_it_is[1] else 0
-    return 1 if _darkness_of_eyes(*turned) < _darkness_of_eyes(*as_it_is) - CLEARLY else -1
+def _way(ways: Ways, turn: int, landmarker: FaceLandmarker) -> Detected:
+    return ways[turn] if turn in ways else _detected(turned(ways[0][0], turn), landmarker)
+
+
+def _winner(votes: Counter) -> int:
+    """The turn with most votes; none where others have as many."""
+    return max(votes, key=lambda turn: (votes[turn], -turn), default=0)
+
+
+def _lead(votes: Counter) -> int:
+    """By how many votes the first is before the second."""
+    first, second = (*sorted(votes.values(), reverse=True), 0, 0)[:2]
+    return first - second
 
 
 def _darkness_of_eyes(frame: Frame, faces: list[Face]) -> float:
@@ -89,11 +109,3 @@ def _darkness_of_eyes(frame: Frame, faces: list[Face]) -> float:
         return float(np.log(grey[at[:, 1], at[:, 0]]).mean())
 
     return mean_log(IRISES) - mean_log(CHEEKS)
-
-
-def _chosen(waiting: list, turn: bool, landmarker: FaceLandmarker) -> Iterator[Detected]:
-    for as_it_is, turned in waiting:
-        if turn:
-            yield turned or _detected(upside_down(as_it_is[0]), landmarker)
-        else:
-            yield as_it_is
