@@ -130,6 +130,15 @@ def test_one_to_five_photos_are_taken(turned, tmp_path):
         next(read_frames(paths))
 
 
+def test_a_clip_of_a_moment_is_told_to_turn_and_not_to_add_a_photo(head, turned, tmp_path):
+    clip, photo = tmp_path / "a.mp4", tmp_path / "a.png"
+    clip.write_bytes(encode_h264(turned[:1], IMAGE, 10, 16))
+    Image.fromarray(turned[0]).save(photo)
+    asked = {path: " ".join(capture(path, head, size=SIZE).report.advice) for path in (clip, photo)}
+    assert "add a photo" in asked[photo] and "photo" not in asked[clip]
+    assert "turn the head" in asked[clip]
+
+
 def test_two_people_all_the_way_are_refused(head, turned, tmp_path):
     pair = [np.concatenate([one, other], axis=1) for one, other in zip(turned, turned[::-1])]
     path = tmp_path / "two.mp4"

@@ -5,14 +5,14 @@ from studio_avatar.capture.reporting.report import GROUPS, MOST_ADVICE, CaptureR
 MEASURED = [name for names in GROUPS for name in names]
 
 
-def report(sampled=40, **verdicts) -> CaptureReport:
+def report(sampled=40, photos=False, **verdicts) -> CaptureReport:
     """A report in which the named findings have those verdicts, and all others are good."""
     findings = [
         Finding(name, 0.0, "", 0.0, verdict, "" if verdict == "good" else f"Mend {name}.")
         for name in MEASURED
         for verdict in [verdicts.get(name, "good")]
     ]
-    return CaptureReport(sampled, sampled, min(sampled, 12), {}, tuple(findings))
+    return CaptureReport(sampled, sampled, min(sampled, 12), {}, tuple(findings), photos)
 
 
 def test_a_capture_that_gives_a_good_head_is_called_good_or_usable():
@@ -25,7 +25,8 @@ def test_a_capture_that_gives_a_good_head_is_called_good_or_usable():
 
 def test_who_never_turns_is_told_so_in_a_clip_and_not_in_a_photo():
     assert report(sampled=40, yaw_range="poor").verdict == "poor"
-    assert report(sampled=1, yaw_range="poor").verdict == "fair"
+    assert report(sampled=1, yaw_range="poor").verdict == "poor"  # a clip of a moment
+    assert report(sampled=1, photos=True, yaw_range="poor").verdict == "fair"
 
 
 def test_advice_is_short_the_worst_first_and_says_nothing_twice():
@@ -40,7 +41,7 @@ def test_advice_is_short_the_worst_first_and_says_nothing_twice():
 
 def test_a_skin_tone_that_has_to_be_chosen_is_said_first_however_much_else_is_wrong():
     photo = report(
-        sampled=1, yaw_range="poor", uneven_light="poor", pitch_range="poor", skin_tone_known="fair"
+        photos=True, yaw_range="poor", uneven_light="poor", pitch_range="poor", skin_tone_known="fair"
     )
     assert photo.advice == ("Mend skin_tone_known.", "Mend yaw_range.", "Mend uneven_light.")
     assert photo.verdict == "fair" and photo.summary.endswith("Mend skin_tone_known.")

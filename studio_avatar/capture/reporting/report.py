@@ -97,7 +97,7 @@ class CaptureReport:
     """All findings about a capture.
 
     frames_sampled: pictures looked at; frames_with_face: of those, with a face; frames_used: keyframes.
-    frames_rejected: how many pictures were left out for each reason.
+    frames_rejected: how many pictures were left out for each reason. photos: they were photos and no clip, however short.
     """
 
     frames_sampled: int
@@ -105,6 +105,7 @@ class CaptureReport:
     frames_used: int
     frames_rejected: dict[str, int]
     findings: tuple[Finding, ...]
+    photos: bool = False
 
     @property
     def verdict(self) -> str:
@@ -130,8 +131,8 @@ class CaptureReport:
         return tuple(sentence for *_, sentence in sorted(worst_of_groups)[:MOST_ADVICE])
 
     def _worst(self, finding: Finding) -> str:
-        photos = self.frames_sampled <= MOST_PHOTOS
-        return "fair" if finding.name in NICE_TO_HAVE or (photos and finding.name == "yaw_range") else "poor"
+        never_asked = self.photos and finding.name == "yaw_range"
+        return "fair" if finding.name in NICE_TO_HAVE or never_asked else "poor"
 
     @property
     def summary(self) -> str:
@@ -182,12 +183,13 @@ def make_report(
         *_light(head, fused),
         *_cover(head, fused),
     ]
-    if sighting.sampled <= MOST_PHOTOS:
+    photos = sighting.sampled <= MOST_PHOTOS and not keyframes[0].frame.of_clip
+    if photos:
         findings = [_for_photos(finding) for finding in findings]
     if doubt:
         findings.append(Finding(TO_CHOOSE, 0.0, "", 1.0, "fair", doubt))
     return CaptureReport(
-        sighting.sampled, sighting.with_face, len(keyframes), sighting.rejected, tuple(findings)
+        sighting.sampled, sighting.with_face, len(keyframes), sighting.rejected, tuple(findings), photos
     )
 
 
