@@ -19,6 +19,7 @@ from studio_avatar.errors import (
 )
 from studio_avatar.head.landmark_ids import FACE_OVAL, NUM_SURFACE_LANDMARKS
 
+from .far_sight import FarSight
 from .landmarks import Face, FaceLandmarker
 from .upright import upright
 
@@ -99,7 +100,7 @@ def follow_person(
     """
     people: list[_Person] = []
     sampled, thumbnail = 0, None
-    for frame, faces in upright(frames, landmarker):
+    for frame, faces in upright(frames, FarSight(landmarker)):
         sampled += 1
         previous, thumbnail = thumbnail, _thumbnail(frame.rgb)
         change = 0.0 if previous is None else float(np.abs(thumbnail - previous).mean())
