@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -78,6 +79,21 @@ def test_photos_of_which_one_was_turned_share_a_camera(frames, landmarker):
     # The same face, in the same place of the picture.
     shift = np.array(other.frame.picture[:2]) - one.frame.picture[:2] - (0, 100)
     assert np.abs(one.face.points + shift - other.face.points).max() < 0.05 * one.face.height_px
+
+
+def test_a_phone_turned_while_filming_still_shows_one_person(frames, landmarker):
+    """First tall, then wide, on the square that reading puts both on; the wide picture shows more around the head."""
+    tall = frames[0].rgb
+    height, width = tall.shape[:2]
+    small = cv2.resize(tall, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    canvases = np.full((2, height, height, 3), 90, np.uint8)
+    left, top = (height - width) // 2, height // 4
+    canvases[0, :, left : left + width] = tall
+    canvases[1, top : top + len(small), : small.shape[1]] = small
+    pictures = (left, 0, left + width, height), (0, left, height, left + width)
+    clip = [Frame(canvases[k // 3], 0.1 * k, pictures[k // 3], of_clip=True) for k in range(6)]
+    seen = follow_person(clip, landmarker)
+    assert seen.with_face == 6 and seen.rejected["cut"] == 0
 
 
 def test_pictures_without_a_face_stay_as_they_are(landmarker):

@@ -141,8 +141,10 @@ def _distance(one: Face, other: Face) -> float:
 
 
 def _continues(last: FaceFrame, frame: Frame, face: Face, change: float) -> bool:
-    """Whether `face` is the person last seen in `last`; photos of one person need not continue each other."""
-    if not frame.of_clip:
+    """Whether `face` is the person last seen in `last`; photos of one person need not continue each other, nor do pictures
+    before and after the phone was turned, which changes their shape, as no cut does.
+    """
+    if not frame.of_clip or last.frame.picture != frame.picture:
         return True
     scale = max(last.face.size_px, face.size_px) / min(last.face.size_px, face.size_px)
     moved = _distance(last.face, face)
