@@ -73,6 +73,14 @@ def test_who_is_far_is_asked_to_come_closer(near, landmarker):
         follow_person(frames_of(*[at_a_desk(near, 0.15, 500)] * 3), landmarker)
 
 
+def test_a_picture_in_which_something_large_seems_a_face_does_not_continue_who_is_far(near, landmarker):
+    far, both = at_a_desk(near, 0.15, 560), at_a_desk(near, 0.15, 560)
+    middle = cv2.resize(near, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    both[40 : 40 + middle.shape[0], 460 : 460 + middle.shape[1]] = middle
+    with pytest.raises(FaceTooSmallError):
+        follow_person(frames_of(far, far, far, both, *[far] * 6), landmarker)
+
+
 def test_somebody_who_comes_near_is_seen_beside_who_is_far(near, landmarker):
     far, close = at_a_desk(near, 0.15, 900), at_a_desk(near, 0.15, 900)
     middle = cv2.resize(near, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)

@@ -26,6 +26,7 @@ from .upright import upright
 MIN_FACE_HEIGHT_PX = 120  # a smaller face has less detail than the smallest texture
 COMPARABLE_FACE = 0.6  # size of a second face, over the first, from which on it is no passer-by
 SAME_PERSON = 0.6  # how far a face may move between two pictures, over its size
+SAME_SIZE = 2.0  # by which factor it may grow or shrink between them
 CUT_MOVES, CUT_SCALES, CUT_CHANGES = 0.75, 1.5, 30.0  # over the face's size; factor; mean grey levels
 FRONTAL_DEG = 35.0
 SURE_WITHIN_DEG = 10.0
@@ -150,8 +151,8 @@ def _continues(last: FaceFrame, frame: Frame, face: Face, change: float) -> bool
     moved = _distance(last.face, face)
     if change > CUT_CHANGES and (moved > CUT_MOVES or scale > CUT_SCALES):
         return False
-    waited = frame.time - last.frame.time
-    return moved < SAME_PERSON * max(1.0, 4.0 * waited)
+    patience = max(1.0, 4.0 * (frame.time - last.frame.time))
+    return moved < SAME_PERSON * patience and scale < SAME_SIZE * patience
 
 
 def _presence(person: _Person) -> float:
