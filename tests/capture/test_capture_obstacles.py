@@ -13,9 +13,11 @@ from studio_avatar.capture import capture
 from studio_avatar.capture.detection.landmarks import FaceLandmarker
 from studio_avatar.capture.detection.people import follow_person
 from studio_avatar.capture.io.video import read_frames
+from studio_avatar.capture.texture.fusion import Fused
 from studio_avatar.data.simulate.occluders import sample_glasses, sample_strands
 from studio_avatar.data.simulate.room import direction
 from studio_avatar.data.simulate.simulation import photograph, sample_scene, shaped_mesh
+from studio_avatar.head.layout import landmark_uv, region_mask
 from studio_avatar.imaging.video_io import encode_h264
 from studio_avatar.rendering import look_at
 
@@ -72,7 +74,26 @@ def test_hair_across_the_face_is_found(head, scene, painting, body, bare):
     worn = replace(scene, strands=sample_strands(np.random.default_rng(0), head, body, painting))
     found = captured(head, worn).report.finding("hair_on_face")
     assert bare.report.finding("hair_on_face").verdict == "good"
-    assert found.verdict != "good" and "hair" in found.advice
+    assert found.verdict != "good" and "hair, a cap or a scarf" in found.advice
+
+
+@pytest.mark.parametrize(
+    ("color", "verdict"), [((140, 170, 205), "poor"), ((238, 238, 238), "poor"), (None, "good")]
+)
+def test_a_mask_over_the_mouth_is_named_whatever_its_color(head, color, verdict):
+    """Painted on skin with red lips, in the light of a bulb; without one the same skin is good."""
+    from studio_avatar.capture.reporting.report import _cover
+
+    rgb = np.full((SIZE, SIZE, 3), (205, 150, 125), np.float32)
+    lips, face = region_mask(head, SIZE, "lips"), region_mask(head, SIZE, "face")
+    rgb[lips] = (170, 90, 85)
+    if color is not None:
+        below = (np.arange(SIZE) > (landmark_uv(head)[2, 1] * SIZE))[:, None]
+        rgb[(face | lips) & below] = color
+    lit = (rgb / 255 * (1.0, 0.85, 0.6)).astype(np.float32)
+    fused = Fused(lit, np.ones((SIZE, SIZE), np.float32), np.zeros((SIZE, SIZE), int), [])
+    (found,) = [finding for finding in _cover(head, fused) if finding.name == "mouth_covered"]
+    assert found.verdict == verdict and ("mask" in found.advice) == (color is not None)
 
 
 def with_hand(picture: np.ndarray, colour, low: float = 0.5) -> np.ndarray:

@@ -79,6 +79,11 @@ def thin_marks(rgb: np.ndarray) -> np.ndarray:
     return np.abs(levels.astype(np.int16) - around) > THIN_CONTRAST / step
 
 
+def typical_chroma(rgb: np.ndarray) -> np.ndarray:
+    """(2,) median of log(red / green) and log(blue / green) of sRGB colors (N, 3); the light has no say in differences."""
+    return np.median(_features(rgb)[:, :2], axis=0)
+
+
 def _features(rgb: np.ndarray) -> np.ndarray:
     """(N, 3) sRGB -> (N, 3): two log chromaticities, which light hardly changes, and log luma."""
     linear = np.power(np.maximum(rgb, 0.0), 2.2) + 0.002
