@@ -12,6 +12,7 @@ from studio_avatar import errors
 from studio_avatar.capture import capture
 from studio_avatar.capture.detection.landmarks import FaceLandmarker
 from studio_avatar.capture.detection.people import follow_person
+from studio_avatar.capture.io.frame import Frame
 from studio_avatar.capture.io.video import read_frames
 from studio_avatar.capture.texture.fusion import Fused
 from studio_avatar.data.simulate.occluders import sample_glasses, sample_strands
@@ -158,6 +159,21 @@ def test_a_clip_of_a_moment_is_told_to_turn_and_not_to_add_a_photo(head, turned,
     asked = {path: " ".join(capture(path, head, size=SIZE).report.advice) for path in (clip, photo)}
     assert "add a photo" in asked[photo] and "photo" not in asked[clip]
     assert "turn the head" in asked[clip]
+
+
+def test_a_poster_beside_the_person_is_ignored(turned):
+    """As large as the face, filmed by hand, so that it moves a little with all of the picture."""
+    shakes = np.random.default_rng(0).integers(-5, 6, (len(turned), 2))
+    pairs = [
+        np.roll(np.concatenate([turned[0], picture], axis=1), shake, (0, 1))
+        for picture, shake in zip(turned, shakes, strict=True)
+    ]
+    whole = (0, 0, *pairs[0].shape[1::-1])
+    frames = [Frame(pair, 0.1 * number, whole, of_clip=True) for number, pair in enumerate(pairs)]
+    with FaceLandmarker() as landmarker:
+        seen = follow_person(frames, landmarker)
+    assert seen.with_face == len(turned)
+    assert all(found.face.points[:, 0].mean() > IMAGE[0] for found in seen.frames)
 
 
 def test_two_people_all_the_way_are_refused(head, turned, tmp_path):

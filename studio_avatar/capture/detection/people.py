@@ -28,6 +28,10 @@ COMPARABLE_FACE = 0.6  # size of a second face, over the first, from which on it
 SAME_PERSON = 0.6  # how far a face may move between two pictures, over its size
 SAME_SIZE = 2.0  # by which factor it may grow or shrink between them
 CUT_MOVES, CUT_SCALES, CUT_CHANGES = 0.75, 1.5, 30.0  # over the face's size; factor; mean grey levels
+STILL, MOVES = (
+    0.006,
+    0.015,
+)  # movement of a picture of a face, filmed by hand; of somebody who turns by 20 degrees
 FRONTAL_DEG = 35.0
 SURE_WITHIN_DEG = 10.0
 SHARPNESS_HEIGHT_PX = 192  # faces are compared at this height, so that near frames do not win by size alone
@@ -87,7 +91,12 @@ class Sighting:
 @dataclass
 class _Person:
     frames: list[FaceFrame] = field(default_factory=list)
-    alone: int = 0  # pictures without another face of comparable size
+
+    @property
+    def movement(self) -> float:
+        """How much the face changes its shape in the picture, over its size: by turning and by expressions."""
+        shapes = [(seen.face.points - seen.face.points.mean(0)) / seen.face.size_px for seen in self.frames]
+        return float(np.linalg.norm(np.std(shapes, axis=0), axis=1).mean())
 
 
 def follow_person(
@@ -111,8 +120,11 @@ def follow_person(
         raise NoFaceError(
             "No face was found: please look into the camera in good light, the whole head in view."
         )
+    people = _living(people)
     main = max(people, key=_presence)
-    if main.alone < 0.5 * len(main.frames):
+    others = {seen.frame.time for person in people if person is not main for seen in person.frames}
+    alone = sum(seen.frame.time not in others for seen in main.frames)
+    if alone < 0.5 * len(main.frames):
         raise SeveralFacesError("Several faces are in the picture: please capture one person alone.")
     usable, rejected = _usable(_on_one_square(main.frames))
     elsewhere = sum(len(person.frames) for person in people if person is not main and _replaces(person, main))
@@ -132,7 +144,15 @@ def _assign(frame: Frame, faces: list[Face], people: list[_Person], change: floa
             people.append(person := _Person())
         taken.add(id(person))
         person.frames.append(_face_frame(frame, face))
-        person.alone += len(comparable) == 1
+
+
+def _living(people: list[_Person]) -> list[_Person]:
+    """Without posters, pictures on walls and screens: faces in a clip that never move while another one does."""
+    told = [p for p in people if len(p.frames) >= ENOUGH_TO_COMPARE and p.frames[0].frame.of_clip]
+    if not any(person.movement > MOVES for person in told):
+        return people
+    still = {id(person) for person in told if person.movement < STILL}
+    return [person for person in people if id(person) not in still]
 
 
 def _distance(one: Face, other: Face) -> float:
