@@ -52,17 +52,17 @@ def join(path: Path, clips: list[Path], sound_seconds: float = 0.0) -> Path:
     return path
 
 
-def changing_clip(path: Path, parts: list[list[np.ndarray]], rate: int = 10) -> Path:
-    """One VP8 track whose pictures change their size from part to part, as a browser's recording."""
+def changing_clip(path: Path, parts: list[list[np.ndarray]], rate: int = 10, codec: str = "libvpx") -> Path:
+    """One track whose pictures change their size from part to part, as a browser's recording."""
     with av.open(str(path), "w", format="webm") as container:
         stream, number = None, 0
         for pictures in parts:
-            coder = av.CodecContext.create("libvpx", "w")
+            coder = av.CodecContext.create(codec, "w")
             coder.height, coder.width = pictures[0].shape[:2]
             coder.pix_fmt, coder.time_base, coder.framerate = "yuv420p", Fraction(1, rate), rate
             coder.options = {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0"}
             if stream is None:
-                stream = container.add_stream("libvpx", rate=rate)
+                stream = container.add_stream(codec, rate=rate)
                 stream.width, stream.height, stream.pix_fmt = coder.width, coder.height, "yuv420p"
             packets = []
             for picture in pictures:
@@ -98,6 +98,14 @@ def test_a_recording_that_grows_gives_its_large_pictures(tmp_path):
     frames = list(read_frames(clip))
     assert {frame.rgb.shape for frame in frames} == {(320, 256, 3)} and len(frames) >= 9
     assert frames[0].time >= 0.9
+
+
+def test_a_recording_that_grows_keeps_its_colors(tmp_path):
+    """Without a tag small pictures alone would be BT.601 and large ones BT.709."""
+    skin = [np.full((height, width, 3), SKIN, np.uint8) for width, height in ((360, 640), (720, 1280))]
+    clip = changing_clip(tmp_path / "a.webm", [[picture] * 3 for picture in skin], codec="libvpx-vp9")
+    first, *_, last = [frame.rgb.reshape(-1, 3).mean(0) for frame in read_frames(clip)]
+    assert np.abs(first - last).max() < 1.5
 
 
 def test_pictures_a_little_smaller_are_scaled_in(tmp_path):

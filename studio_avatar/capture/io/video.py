@@ -6,7 +6,7 @@ only sampled frames are converted, already scaled down.
 file ─ packets (tracks, times, key frames) ─► plan ─► decode what it needs ─► upright, sRGB ─► Frame
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -122,7 +122,7 @@ def _video_frames(path: Path) -> Iterator[Frame]:
 
 def _sampled(container, stream, plan: Plan, name: str) -> Iterator[Frame]:
     stream.codec_context.skip_frame = "NONKEY" if plan.key_frames_only else plan.skip
-    upright, clock = _Upright(stream), Clock()
+    upright, clock = _Upright(stream, plan.sizes), Clock()
     canvas = _Canvas({_scaled_size(width * upright.aspect, height) for width, height in plan.sizes})
     lens = lens_of_clip(stream.metadata, container.metadata)
     start, due, last, count = None, 0.0, 0.0, 0
@@ -220,8 +220,11 @@ def _scaled_size(width: float, height: float) -> tuple[int, int]:
 class _Upright:
     """Pictures of one stream as they are to be shown."""
 
-    def __init__(self, stream):
+    def __init__(self, stream, sizes: Iterable[tuple[int, int]] = ()):
+        """sizes: (width, height) of the pictures to come, as far as they are known to change [pixels]."""
         self.aspect = float(stream.sample_aspect_ratio or 1)
+        largest = max(sizes, key=min, default=(stream.codec_context.width, stream.codec_context.height))
+        self._hd = min(largest) >= HD_HEIGHT_PX
         self._turns: dict[float, np.ndarray] = {}  # rotation [degrees] → display matrix
 
     def rgb_of(self, picture) -> np.ndarray:
@@ -237,9 +240,8 @@ class _Upright:
         if transfer in HDR_TRANSFERS:
             colorspace = Colorspace.BT2020
         elif picture.colorspace == UNTAGGED:
-            # Streams without a colour tag: every player takes HD for BT.709 and SD for BT.601.
-            hd = min(picture.width, picture.height) >= HD_HEIGHT_PX
-            colorspace = Colorspace.ITU709 if hd else Colorspace.ITU601
+            # Streams without a colour tag: every player takes HD for BT.709 and SD for BT.601; a stream has one of them.
+            colorspace = Colorspace.ITU709 if self._hd else Colorspace.ITU601
         # Of two fields one is taken, at its full size: scaled together they would be combed.
         width, height = (picture.width, picture.height) if picture.interlaced_frame else size
         rgb = picture.reformat(
