@@ -28,7 +28,7 @@ FINDING_TITLES = {
     "sharpness": "Sharpness, 0 to 1", "frames_usable": "Usable pictures", "fit_error": "Error of the fitted head",
     "too_dark": "Too dark", "too_bright": "Too bright", "uneven_light": "Unevenness of the light",
     "glasses": "Marks of glasses", "hair_on_face": "Hair on the forehead",
-    "mouth_covered": "Cloth over the mouth",
+    "mouth_covered": "Cloth over the mouth, a mask from 1",
 }  # fmt: skip
 REASON_WORDS = {
     "no_face": "no face in it", "too_small": "face too small", "cut": "another shot", "blurred": "blurred",

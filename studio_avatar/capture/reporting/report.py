@@ -300,7 +300,7 @@ def _cover(head: HeadModel, fused: Fused) -> list[Finding]:
         _at_most(
             "mouth_covered",
             _cloth_on_mouth(head, fused),
-            "of a mask",
+            "",
             1.0,
             1.5,
             "Take off the mask or scarf, if one covers mouth and chin.",
