@@ -153,8 +153,8 @@ def test_a_bad_input_is_one_sentence_and_leaves_nothing(bad_files, names, tmp_pa
 @pytest.mark.parametrize(
     "options", [["--size", "1000"], ["--steps", "0"], ["--guidance", "3"], ["--weights", "./nowhere"]]
 )
-def test_a_setting_that_cannot_work_is_refused(options, tmp_path, capsys):
-    assert main([str(EXAMPLE), "-o", str(tmp_path / "out"), "--quiet", *options]) == 2
+def test_a_setting_that_cannot_work_is_refused(options, short_clip, tmp_path, capsys):
+    assert main([str(short_clip), "-o", str(tmp_path / "out"), "--quiet", *options]) == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
 
