@@ -9,7 +9,9 @@ from PIL import Image
 
 pytest.importorskip("warp", reason="the adapters render (extra [train])")
 
+from studio_avatar.data import flat_views
 from studio_avatar.data.adapters import __main__ as adapters
+from studio_avatar.data.adapters import convert
 from studio_avatar.data.adapters.mesh_files import read_textured_mesh
 from studio_avatar.data.adapters.placement import UP_AXES, similarity
 from studio_avatar.data.adapters.sources import ffhq_uv, multiface, plain_folder
@@ -21,6 +23,7 @@ from studio_avatar.head.layout import region_mask
 
 ROOT = Path(__file__).parents[2]
 SIZE = 256
+VIEW_SIZE = (640, 640)
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +31,15 @@ def truth():
     """A head-v1 studio texture (SIZE, SIZE, 3)."""
     with Image.open(ROOT / "examples" / "selfie_studio.png") as image:
         return np.asarray(image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BOX), np.float32) / 255
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Textures of SIZE texels, and views of VIEW_SIZE pixels, which still show more than they have."""
+    monkeypatch.setattr(adapters, "SIZE", SIZE)
+    monkeypatch.setattr(flat_views, "FOCAL_PX", flat_views.FOCAL_PX * VIEW_SIZE[0] / flat_views.VIEW_SIZE[0])
+    for module in (flat_views, convert):
+        monkeypatch.setattr(module, "VIEW_SIZE", VIEW_SIZE)
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +80,7 @@ def error_on_face(head, path: Path, truth) -> float:
     return float(np.abs(made - truth)[region_mask(head, SIZE, "face")].mean())
 
 
-def test_any_mesh_comes_in_and_broken_files_are_named(head, truth, stranger, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(adapters, "SIZE", SIZE)
+def test_any_mesh_comes_in_and_broken_files_are_named(head, truth, stranger, small, tmp_path, capsys):
     folder, data = tmp_path / "in", tmp_path / "data"
     write_obj(folder / "good.obj", head, stranger)
     write_texture(folder / "good.png", truth)
@@ -95,10 +106,7 @@ def test_any_mesh_comes_in_and_broken_files_are_named(head, truth, stranger, tmp
     )
 
 
-def test_textures_that_share_a_mesh_are_mapped_without_a_capture_each(
-    head, truth, stranger, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(adapters, "SIZE", SIZE)
+def test_textures_that_share_a_mesh_are_mapped_without_a_capture_each(head, truth, stranger, small, tmp_path):
     folder, data = tmp_path / "ffhq-uv", tmp_path / "data"
     write_obj(tmp_path / "template.obj", head, stranger[:, [1, 2, 0]])  # Y up, looking along Z
     write_texture(folder / "uv-maps" / "000000.png", truth)
