@@ -21,12 +21,14 @@ class ToneEstimator(ModelMixin, ConfigMixin):
     resolution: side of the input texture in texels, a multiple of 32.
     channels: feature maps after each of the five halvings.
     hidden: width of the layer before the answer.
-    scene_size: length of the scene vector; all zeros where nothing is known.
+    scene_size: length of the scene vector; all zeros where nothing is known. It begins with the color of the whites of the
+        eyes and a 1 where that is known; its last two numbers are free, and taken for that color beside the skin's.
 
     Buffers: `lab_mean`, `lab_std` (3,), of the training set; `spread` (3,), by which the network's standard deviations are
     multiplied, because they are too small for people it has not seen; `tone_weight` (1, 1, R, R), where tone is measured:
     skin of the upper face; `region` (1, 1, R, R), the texels that are looked at; `skin` (1, 1, R, R) in [0, 1], where a
-    change of tone acts: everything but eyes, teeth and mouth.
+    change of tone acts: everything but eyes, teeth and mouth; `beside_eyes` (1, 1, R, R), skin that stands in the light of
+    the eyes.
     They are float32 whatever dtype the parameters are cast to.
     """
 
@@ -63,6 +65,7 @@ class ToneEstimator(ModelMixin, ConfigMixin):
         self.register_buffer("tone_weight", torch.ones(1, 1, resolution, resolution))
         self.register_buffer("region", torch.ones(1, 1, resolution, resolution))
         self.register_buffer("skin", torch.ones(1, 1, resolution, resolution))
+        self.register_buffer("beside_eyes", torch.zeros(1, 1, resolution, resolution))
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, dtype=None, torch_dtype=None, **kwargs):
@@ -88,9 +91,22 @@ class ToneEstimator(ModelMixin, ConfigMixin):
         seen = seen * self.region.to(seen.dtype)
         if scene is None:
             scene = rgb.new_zeros(len(rgb), self.config.scene_size)
+        scene = torch.cat([scene[:, :-2], self._white_beside_skin(rgb, seen, scene)], dim=1)
         maps = self.features(torch.cat([rgb * seen, seen * 2.0 - 1.0], dim=1)).flatten(1)
         answer = self.head(torch.cat([maps, self.scene_features(scene.to(maps.dtype))], dim=1))
         return answer[:, :3], answer[:, 3:].clamp(-4.0, 3.0)
+
+    def _white_beside_skin(self, rgb, seen, scene):
+        """(B, 2) logarithms, halved: how much lighter and how much bluer the white of the eyes is than the skin below the
+        lids. The shade of brow and lashes lies on both, so this says more of the skin than the white alone."""
+        weight = seen.float() * self.beside_eyes
+        total = weight.sum((2, 3))
+        skin = (_linear(rgb.float() * 0.5 + 0.5) * weight).sum((2, 3)) / total.clamp_min(1e-3)
+        skin = skin.clamp_min(1e-4)  # 0 where none is seen
+        white, known = _linear(scene[:, :3].float()), scene[:, 3:4].float() * (total > 1.0)
+        lighter = torch.log(_luma(white) / _luma(skin))
+        bluer = torch.log(white[:, 2:] / white[:, :1]) - torch.log(skin[:, 2:] / skin[:, :1])
+        return (0.5 * torch.cat([lighter, bluer], dim=1).clamp(-3.0, 3.0) * known).to(scene.dtype)
 
     @apply_forward_hook  # CPU offloading watches `forward` only
     def estimate(self, rgb, seen, scene=None):
@@ -102,3 +118,12 @@ class ToneEstimator(ModelMixin, ConfigMixin):
         scenes = None if scene is None else torch.cat([scene, scene])
         mean, log_variance = (part.float().view(2, len(rgb), 3).mean(0) for part in self(*both, scenes))
         return self.lab_mean + self.lab_std * mean, self.lab_std * self.spread * torch.exp(0.5 * log_variance)
+
+
+def _linear(encoded):
+    """sRGB in [0, 1], about, → linear, never 0."""
+    return encoded.clamp(0.01, 1.0) ** 2.2
+
+
+def _luma(linear):
+    return (linear * linear.new_tensor((0.2126, 0.7152, 0.0722))).sum(1, keepdim=True)

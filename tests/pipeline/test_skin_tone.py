@@ -9,6 +9,7 @@ from helpers.tiny_weights import FAST, phone, tiny_pipeline
 from skimage.color import rgb2lab
 
 from studio_avatar.errors import InvalidInputError
+from studio_avatar.models import ToneEstimator
 from studio_avatar.pipeline.relight import relight
 from studio_avatar.pipeline.skin_tone import (
     SkinTone,
@@ -90,6 +91,23 @@ def test_estimates_do_not_depend_on_the_side(pipe):
     mirrored, _ = pipe.tone_estimator.estimate(texture.flip(-1), seen.flip(-1))
     torch.testing.assert_close(lab, mirrored, atol=1e-3, rtol=0)
     assert lab.shape == std.shape == (2, 3) and (std > 0).all()
+
+
+def test_the_white_of_the_eyes_is_compared_with_the_skin_below_them():
+    """Half the light on both changes nothing; an unknown white, or hidden skin, says nothing, and nothing of it is NaN."""
+    net = ToneEstimator(32, (4, 4, 4, 4, 4), 8)
+    net.beside_eyes[..., 20:24, :] = 1
+    skin, scene = torch.full((4, 3, 32, 32), -0.2), torch.zeros(4, 20)
+    skin[1] = 2 * (0.4 * 0.5 ** (1 / 2.2)) - 1
+    scene[:, :4] = torch.tensor([0.8, 0.8, 0.8, 1.0])
+    scene[1, :3] *= 0.5 ** (1 / 2.2)
+    scene[2, :4] = 0
+    seen = torch.ones(4, 1, 32, 32)
+    seen[3] = 0
+    beside = net._white_beside_skin(skin, seen, scene)
+    assert beside[0, 0] == pytest.approx(0.5 * np.log(2.0**2.2), abs=0.01) and abs(beside[0, 1]) < 0.01
+    torch.testing.assert_close(beside[1], beside[0], atol=0.01, rtol=0)
+    assert (beside[2:] == 0).all()
 
 
 def test_estimator_ignores_what_was_not_seen(pipe):
