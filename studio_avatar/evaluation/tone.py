@@ -25,6 +25,7 @@ from studio_avatar.training.stages.tone import BANDS, HELD_OUT, error_row
 from studio_avatar.weights.locate import find_weights
 
 SEED, BATCH, BANK = 77, 64, 64
+TITLES = {"middle": "intermediate or tan"}  # of `BANDS`, where other words are better
 ROWS = (  # title, family of light, held-out tone curve, scene told
     ("light and cameras of the training", "photographed", False, True),
     ("painted rooms", "painted", False, True),
@@ -86,7 +87,8 @@ def main(arguments=None) -> int:
         )
         textures = held_out_textures(options.prepared, net.config.resolution)
         simulator = make_simulator(Pack(options.pack), textures, net.config.resolution, BANK, "cpu", share=8)
-        print("| held-out people under | mean | " + " | ".join(BANDS) + " | within one σ |")
+        bands = " | ".join(TITLES.get(name, name) for name in BANDS)
+        print(f"| held-out people under | mean | {bands} | within one σ |")
         print("|---|" + "---:|" * (len(BANDS) + 2))
         for title, *how in ROWS:
             print(line(title, measure(net, simulator, *how, options.batches)), flush=True)
