@@ -24,6 +24,14 @@ def head():
     return HeadModel.from_pretrained(Path(__file__).parents[1] / "weights_card", subfolder="head")
 
 
+@pytest.fixture(scope="module")
+def landmarker():
+    from studio_avatar.capture.detection.landmarks import FaceLandmarker
+
+    with FaceLandmarker() as landmarker:
+        yield landmarker
+
+
 @pytest.fixture(scope="session")
 def tiny_weights(tmp_path_factory):
     """A whole weights repository of tiny random networks; nothing changes it."""

@@ -2,24 +2,14 @@
 
 import json
 from argparse import Namespace
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from studio_avatar.data.prepare.sets import light_of_variant
+from studio_avatar.data.prepare.sets import StoredScene, light_of_variant
 from studio_avatar.errors import InvalidInputError
 
 from .tables import PhoneTextures, StudioPair
-
-
-@dataclass(frozen=True)
-class StoredScene:
-    """`SceneStatistics` of a prepared capture, as far as the tone estimator is concerned."""
-
-    vector: np.ndarray
-    doubt: str | None = None
-
 
 SETS = ("portraits", "studio", "captures_held_out")
 

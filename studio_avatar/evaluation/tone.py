@@ -21,7 +21,7 @@ from studio_avatar.data.simulate.draw import Draw
 from studio_avatar.errors import StudioAvatarError
 from studio_avatar.models import ToneEstimator
 from studio_avatar.training.packed import make_simulator
-from studio_avatar.training.stages.tone import BANDS, HELD_OUT, error_row
+from studio_avatar.training.stages.tone import BANDS, HELD_OUT, error_row, estimates
 from studio_avatar.weights.locate import find_weights
 
 SEED, BATCH, BANK = 77, 64, 64
@@ -45,17 +45,12 @@ def held_out_textures(prepared: Path, size: int) -> torch.Tensor:
     return small.round().to(torch.uint8)
 
 
-@torch.no_grad()
 def measure(
     net: ToneEstimator, simulator, family: str, held_out_curve: bool, scene_told: bool, batches: int
 ) -> dict:
     """`error_row` of batches × BATCH captures; rows of one light are the same captures."""
-    draw, rows = Draw(SEED, "cpu"), []
-    for _ in range(batches):
-        made = simulator.sample(BATCH, draw, (family,), held_out_curve)
-        scene = made.scene if scene_told else None
-        rows.append((*net.estimate(made.phone, made.visibility, scene), made.lab))
-    return error_row(*(torch.cat(column) for column in zip(*rows, strict=True)))
+    size = batches, BATCH
+    return error_row(*estimates(net, simulator, Draw(SEED, "cpu"), size, family, held_out_curve, scene_told))
 
 
 def line(title: str, row: dict) -> str:

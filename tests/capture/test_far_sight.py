@@ -5,9 +5,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from helpers.detectors import Counting
 
 from studio_avatar.capture.detection.far_sight import FarSight
-from studio_avatar.capture.detection.landmarks import FaceLandmarker
 from studio_avatar.capture.detection.people import follow_person
 from studio_avatar.capture.io.frame import Frame
 from studio_avatar.capture.io.video import read_frames
@@ -15,23 +15,6 @@ from studio_avatar.errors import FaceTooSmallError, NoFaceError
 
 SELFIE = Path(__file__).parents[2] / "examples" / "selfie.mp4"
 DESK = (720, 1280)
-
-
-class Counting:
-    """A detector that counts how often it is asked."""
-
-    def __init__(self, detector):
-        self._detector, self.asked = detector, 0
-
-    def detect(self, rgb):
-        self.asked += 1
-        return self._detector.detect(rgb)
-
-
-@pytest.fixture(scope="module")
-def landmarker():
-    with FaceLandmarker() as landmarker:
-        yield landmarker
 
 
 @pytest.fixture(scope="module")

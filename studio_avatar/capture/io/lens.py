@@ -61,9 +61,8 @@ def common_lens(lenses: Sequence[Lens | None]) -> Lens | None:
 def _lens(focal_mm, shape: float, sigma: float) -> Lens | None:
     if not _is_length(focal_mm):
         return None
-    sensor = (
-        min(shape, SENSOR) if shape < 1.4 or shape > 1.6 else shape
-    )  # wider pictures keep the sensor's width
+    # Of a sensor of 3:2 the whole picture; pictures wider than a phone's sensor keep its width.
+    sensor = shape if 1.4 <= shape <= 1.6 else min(shape, SENSOR)
     focal = float(focal_mm) / math.hypot(*FILM_MM) * math.hypot(1.0, 1.0 / sensor)
     return Lens(focal, sigma) if PLAUSIBLE[0] <= focal <= PLAUSIBLE[1] else None
 

@@ -13,7 +13,9 @@ import torch.nn.functional as F
 from studio_avatar.data.simulate.texel_light import typology_angle
 from studio_avatar.pipeline import StudioTexturePipeline
 from studio_avatar.pipeline.inversion import shrink_observed
-from studio_avatar.pipeline.skin_tone import SkinTone, linear_to_lab, srgb_to_linear, weighted_mean
+from studio_avatar.pipeline.skin_tone import linear_to_lab, srgb_to_linear, weighted_mean
+
+from .sets import StoredScene
 
 SIZE = 128  # texels of the textures
 WORKING_SIZE = 512  # at which they are relit
@@ -32,14 +34,11 @@ def relit_textures(people: Iterable, pipeline: StudioTexturePipeline) -> Iterato
         phone = torch.from_numpy(rgb).permute(2, 0, 1)[None].float() / 127.5 - 1
         visible, _ = pipeline.uncovered(phone, torch.from_numpy(seen)[None, None].float() / 255)
         base = pipeline.generate(pipeline.invert(phone, visible, 0, lambda *_: None))
-        vector = torch.as_tensor(scene, dtype=torch.float32)[None]
-        seen_small = shrink_observed(phone, visible, pipeline.tone_estimator.config.resolution)
-        lab, std = pipeline.tone_estimator.estimate(*seen_small, vector)
-        tone = SkinTone(tuple(lab[0].tolist()), tuple(std[0].tolist()))
+        tone, _ = pipeline.tone(phone, visible, None, StoredScene(scene))
         phone, visible = shrink_observed(phone, visible, WORKING_SIZE)
         texture = pipeline.relight(pipeline.in_tone(base, tone), phone, visible, tone).texture
         small = F.interpolate(texture, size=(SIZE, SIZE), mode="area").clamp(-1, 1)
-        if is_clean(small, F.interpolate(weight, size=(SIZE, SIZE)), lab):
+        if is_clean(small, F.interpolate(weight, size=(SIZE, SIZE)), torch.tensor([tone.lab])):
             yield ((small[0].permute(1, 2, 0) + 1) * 127.5).round().byte().numpy()
 
 

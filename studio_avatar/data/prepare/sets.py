@@ -53,6 +53,14 @@ BEFORE_REGISTRAR = ("studio", "studio_augmented", "views")
 
 
 @dataclass(frozen=True)
+class StoredScene:
+    """`SceneStatistics` of a prepared capture, as far as the tone estimator is concerned."""
+
+    vector: np.ndarray
+    doubt: str | None = None
+
+
+@dataclass(frozen=True)
 class Job:
     """One item to prepare: `make(job, head)` of its set gives the arrays that go into row `id`."""
 

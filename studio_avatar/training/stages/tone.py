@@ -89,15 +89,11 @@ class ToneStage:
         made = self.simulator.sample(8, Draw(TABLE_SEED, self.device), (HELD_OUT,), held_out_curve=True)
         return sheet(made.phone, made.visibility, made.target)
 
-    @torch.no_grad()
     def estimates(self, seed: int, family: str, held_out_curve: bool, scene_known: bool):
-        """(estimate, its standard deviation, truth), (N, 3) L*a*b* each, under one family of light."""
-        draw, net, rows = Draw(seed, self.device), self.ema.module, []
-        for _ in range(self.config.evaluation_batches):
-            made = self.simulator.sample(self.batch, draw, (family,), held_out_curve)
-            scene = made.scene if scene_known else torch.zeros_like(made.scene)
-            rows.append((*net.estimate(made.phone, made.visibility, scene), made.lab))
-        return tuple(torch.cat(column) for column in zip(*rows, strict=True))
+        """`estimates` of the averaged network."""
+        size = self.config.evaluation_batches, self.batch
+        draw = Draw(seed, self.device)
+        return estimates(self.ema.module, self.simulator, draw, size, family, held_out_curve, scene_known)
 
     def calibrate(self):
         """Widen the exported standard deviations until they are the errors where least is known, in root mean square."""
@@ -145,6 +141,20 @@ class Anchor:
         phone, visibility = to_float(self.phone[rows]), to_mask(self.visibility[rows])
         phone, visibility = (torch.where(flipped, m.flip(-1), m) for m in (phone, visibility))
         return F.mse_loss(net(phone, visibility, self.scene[rows])[0], self.said[rows])
+
+
+@torch.no_grad()
+def estimates(
+    net, simulator, draw: Draw, size: tuple[int, int], family: str, held_out_curve: bool, scene_known: bool
+):
+    """(estimate, its standard deviation, truth), (N, 3) L*a*b* each, under one family of light; size: batches, captures in
+    each."""
+    rows, (batches, batch) = [], size
+    for _ in range(batches):
+        made = simulator.sample(batch, draw, (family,), held_out_curve)
+        scene = made.scene if scene_known else None
+        rows.append((*net.estimate(made.phone, made.visibility, scene), made.lab))
+    return tuple(torch.cat(column) for column in zip(*rows, strict=True))
 
 
 def error_row(lab, std, truth) -> dict:
