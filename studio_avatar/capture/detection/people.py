@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from studio_avatar.capture.io.frame import Frame
+from studio_avatar.capture.io.frame import Frame, centered
 from studio_avatar.errors import (
     BlurredError,
     FaceTooSmallError,
@@ -198,14 +198,10 @@ def _on_one_square(frames: list[FaceFrame]) -> list[FaceFrame]:
 
 
 def _padded(seen: FaceFrame, side: int) -> FaceFrame:
-    height, width = seen.frame.rgb.shape[:2]
-    left, top = (side - width) // 2, (side - height) // 2
-    canvas = np.zeros((side, side, 3), np.uint8)
-    canvas[top : top + height, left : left + width] = seen.frame.rgb
-    picture = tuple(np.add(seen.frame.picture, (left, top, left, top)).tolist())
-    points = (seen.face.points + (left, top)).astype(np.float32)
-    frame, face = replace(seen.frame, rgb=canvas, picture=picture), replace(seen.face, points=points)
-    return replace(seen, frame=frame, face=face)
+    frame = centered(seen.frame, side)
+    moved = np.subtract(frame.picture[:2], seen.frame.picture[:2])
+    points = (seen.face.points + moved).astype(np.float32)
+    return replace(seen, frame=frame, face=replace(seen.face, points=points))
 
 
 def _usable(frames: list[FaceFrame]) -> tuple[list[FaceFrame], Counter]:

@@ -1,6 +1,6 @@
 """One picture of a capture: what decoding hands to everything after it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,6 +28,16 @@ class Frame:
     picture: tuple[int, int, int, int]
     of_clip: bool = False
     lens: Lens | None = None
+
+
+def centered(frame: Frame, side: int) -> Frame:
+    """The frame in the middle of a black square that is no smaller; side in pixels."""
+    h, w = frame.rgb.shape[:2]
+    left, top = (side - w) // 2, (side - h) // 2
+    canvas = np.zeros((side, side, 3), np.uint8)
+    canvas[top : top + h, left : left + w] = frame.rgb
+    picture = tuple(np.add(frame.picture, (left, top, left, top)).tolist())
+    return replace(frame, rgb=canvas, picture=picture)
 
 
 def check_side(width: int, height: int, name: str) -> None:

@@ -15,7 +15,7 @@ from studio_avatar.errors import (
     UnreadableMediaError,
 )
 
-from .frame import Frame, check_side
+from .frame import Frame, centered, check_side
 from .lens import lens_of_photo
 
 MAX_PHOTO_SIDE_PX = 2048
@@ -221,23 +221,19 @@ def _eight_bits(grey: np.ndarray) -> np.ndarray:
 
 def on_one_canvas(frames: list[Frame]) -> list[Frame]:
     """Centre photos of different sizes on one square canvas, long sides equal: one focal length for all."""
-    photos = [frame.rgb for frame in frames]
-    height, width = photos[0].shape[:2]
-    if any(photo.shape[:2] != (height, width) for photo in photos):
-        import cv2
+    frames = [replace(frame, time=float(number)) for number, frame in enumerate(frames)]
+    if len({frame.rgb.shape for frame in frames}) == 1:
+        return frames
+    side = max(max(frame.rgb.shape[:2]) for frame in frames)
+    return [centered(_enlarged(frame, side), side) for frame in frames]
 
-        side = max(max(photo.shape[:2]) for photo in photos)
-        height = width = side
-        scales = [side / max(photo.shape[:2]) for photo in photos]
-        photos = [
-            cv2.resize(photo, None, fx=s, fy=s, interpolation=cv2.INTER_CUBIC) if s > 1.0 else photo
-            for photo, s in zip(photos, scales, strict=True)
-        ]
-    placed = []
-    for number, (frame, photo) in enumerate(zip(frames, photos, strict=True)):
-        h, w = photo.shape[:2]
-        top, left = (height - h) // 2, (width - w) // 2
-        canvas = np.zeros((height, width, 3), np.uint8)
-        canvas[top : top + h, left : left + w] = photo
-        placed.append(replace(frame, rgb=canvas, time=float(number), picture=(left, top, left + w, top + h)))
-    return placed
+
+def _enlarged(frame: Frame, side: int) -> Frame:
+    """A whole photo whose long side has `side` pixels."""
+    import cv2
+
+    scale = side / max(frame.rgb.shape[:2])
+    if scale <= 1.0:
+        return frame
+    rgb = cv2.resize(frame.rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    return replace(frame, rgb=rgb, picture=(0, 0, rgb.shape[1], rgb.shape[0]))
