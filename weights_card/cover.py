@@ -1,7 +1,8 @@
 """What lies in front of the eyes and forehead in a phone texture: rims of glasses, strands of hair, hands.
 
-It is no skin: it has no say in tone, in the code or in the light, and where it lies the studio's texture stands. The rest of
-the pipeline needs no word of it: covered texels count as unseen.
+It is no skin: it has no say in the code or in the light, and where it lies the studio's texture stands. The rest of the
+pipeline needs no word of it: covered texels count as unseen. In tone only what is `wide` has no say: a cap would be taken
+for skin, but around a thin rim there is skin enough, and the eyes behind it tell more than it takes away.
 This file imports only single files beside it: it is also published on the Hub as remote code.
 """
 
@@ -17,6 +18,7 @@ ROWS, COLUMNS = (
 )  # of the texture that are looked at: hairline to mouth, ear to ear
 SURE = (0.35, 0.65)  # probability from which a texel is no more trusted, and at which it is not at all
 BORDER = 2.5 / 512  # of the texture's width: shadow and blur around what covers
+WIDE = 0.05  # of the texture's width: the least width of caps, hands and scarfs, more than that of rims and strands
 
 
 def band(texture):
@@ -58,3 +60,10 @@ def find_cover(phone, visibility, network):
     low, high = SURE
     share = ((cover - low) / (high - low)).clamp(0, 1)
     return share * share * (3 - 2 * share)
+
+
+def wide(cover):
+    """The part of a cover (B, 1, H, H) in [0, 1] that is at least `WIDE`, the same size: an opening (erosion, dilation)."""
+    reach = 2 * round(0.5 * WIDE * cover.shape[-1]) + 1
+    kept = -F.max_pool2d(-cover, reach, stride=1, padding=reach // 2)
+    return torch.minimum(F.max_pool2d(kept, reach, stride=1, padding=reach // 2), cover)

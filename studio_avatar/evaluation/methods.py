@@ -73,8 +73,8 @@ def estimated_tone(pipeline, pair) -> tuple[float, float, float]:
     phone, seen = to_tensor(pair.rgb), torch.from_numpy(pair.seen)[None, None]
     truth, _ = shrink_observed(to_tensor(pair.truth), torch.ones_like(seen), pipeline.base_resolution)
     with torch.no_grad():
-        mask, _ = pipeline.uncovered(phone, seen)
-        tone, _ = pipeline.tone(phone, mask, None, pair.scene)
+        _, cover = pipeline.uncovered(phone, seen)
+        tone, _ = pipeline.tone(phone, seen, cover, None, pair.scene)
         lab = measure_tone(truth, pipeline.tone_estimator.tone_weight)[0].tolist()
     return tone.ita, SkinTone(tuple(lab)).ita, (tone.lab[0] - lab[0]) / tone.std[0]
 
@@ -104,10 +104,10 @@ def textures_without(pipeline, pair) -> dict[str, np.ndarray]:
     """The relit texture with all stages and without one each."""
     phone, seen = to_tensor(pair.rgb), torch.from_numpy(pair.seen)[None, None]
     with torch.no_grad():
-        mask, _ = pipeline.uncovered(phone, seen)
-        tone, shown = pipeline.tone(phone, mask, None, pair.scene)
-        without_scene, _ = pipeline.tone(phone, mask, None)
-        with_covers, _ = pipeline.tone(phone, seen, None, pair.scene)
+        mask, cover = pipeline.uncovered(phone, seen)
+        tone, shown = pipeline.tone(phone, seen, cover, None, pair.scene)
+        without_scene, _ = pipeline.tone(phone, seen, cover, None)
+        with_covers, _ = pipeline.tone(phone, seen, torch.zeros_like(cover), None, pair.scene)
         encoded, refined, of_covered = (
             pipeline.generate(_inverted(pipeline, pair.rgb, visible[0, 0].numpy(), steps))
             for visible, steps in ((mask, 0), (mask, REFINEMENT_STEPS), (seen, REFINEMENT_STEPS))

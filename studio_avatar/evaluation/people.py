@@ -180,9 +180,9 @@ def cap_changes(pipeline, portrait: Portrait) -> dict[str, float]:
 
     def angle(rgb):
         with torch.no_grad():
-            picture = to_tensor(rgb)
-            mask, _ = pipeline.uncovered(picture, torch.from_numpy(portrait.visibility)[None, None])
-            return pipeline.tone(picture, mask, None, portrait.scene)[0].ita
+            picture, seen = to_tensor(rgb), torch.from_numpy(portrait.visibility)[None, None]
+            _, cover = pipeline.uncovered(picture, seen)
+            return pipeline.tone(picture, seen, cover, None, portrait.scene)[0].ita
 
     edge, bare = round(CAP_EDGE * len(portrait.rgb)), angle(portrait.rgb)
     changes = {}
@@ -215,10 +215,10 @@ def relit(pipeline, portrait: Portrait, rgb: np.ndarray) -> np.ndarray:
     from studio_avatar.pipeline.studio_texture_pipeline import to_array, to_tensor
 
     with torch.no_grad():
-        picture = to_tensor(rgb)
-        mask, _ = pipeline.uncovered(picture, torch.from_numpy(portrait.visibility)[None, None])
+        picture, seen = to_tensor(rgb), torch.from_numpy(portrait.visibility)[None, None]
+        mask, cover = pipeline.uncovered(picture, seen)
         inversion = pipeline.invert(picture, mask, 0, lambda stage, fraction: None)
-        tone, _ = pipeline.tone(picture, mask, None, portrait.scene)
+        tone, _ = pipeline.tone(picture, seen, cover, None, portrait.scene)
         base = pipeline.in_tone(pipeline.generate(inversion), tone)
         return to_array(pipeline.relight(base, picture, mask, tone).texture)
 

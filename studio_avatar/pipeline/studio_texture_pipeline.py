@@ -13,11 +13,12 @@ import time
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from diffusers import DiffusionPipeline
 from diffusers.utils import BaseOutput
 from PIL import Image
 
-from .cover import find_cover
+from .cover import find_cover, wide
 from .errors import InvalidInputError, MissingDependencyError
 from .inversion import invert, shrink_observed
 from .relight import relight
@@ -275,9 +276,13 @@ class StudioTexturePipeline(DiffusionPipeline):
             callback=lambda step, total: progress("invert", step / total),
         )
 
-    def tone(self, rgb, seen, skin_tone, scene=None):
-        """`SkinTone` of the person in a phone texture (1, 3, H, W), and the tone the texture shows; see `__call__`."""
+    def tone(self, rgb, seen, cover, skin_tone, scene=None):
+        """`SkinTone` of the person in a phone texture (1, 3, H, W), and the tone the texture shows; see `__call__`.
+
+        seen: (1, 1, H, W) with what lies in front of the skin. cover: as from `uncovered`; what is wide has no say.
+        """
         rgb, seen = shrink_observed(rgb, seen, self.base_resolution)
+        seen = seen * (1 - wide(F.adaptive_avg_pool2d(cover.float(), self.base_resolution))).to(seen)
         vector = None if scene is None else torch.from_numpy(scene.vector)[None].to(rgb)
         lab, std = self.tone_estimator.estimate(rgb, seen, vector)
         if scene is not None and scene.doubt:
@@ -395,10 +400,10 @@ class StudioTexturePipeline(DiffusionPipeline):
                 phone_texture, seen, scene = capture.rgb, capture.seen, capture.scene
         preview("phone_texture", np.asarray(phone_texture))
         rgb = to_tensor(np.asarray(phone_texture)).to(device, self.unet.dtype)
-        mask = torch.from_numpy(np.asarray(seen, dtype=np.float32))[None, None].to(device, self.unet.dtype)
+        visible = torch.from_numpy(np.asarray(seen, dtype=np.float32))[None, None].to(device, self.unet.dtype)
 
         # 3. What lies in front of the skin counts as unseen.
-        mask, cover = self.uncovered(rgb, mask)
+        mask, cover = self.uncovered(rgb, visible)
 
         # 4. Invert: phone texture → W+ of the phone generator.
         if inversion is not None:
@@ -411,7 +416,7 @@ class StudioTexturePipeline(DiffusionPipeline):
         # 5. Studio base: the W+ code through the studio generator.
         with _timed(timings, "studio"):
             progress("studio", 0.0)
-            tone, phone_tone = self.tone(rgb, mask, skin_tone, scene)
+            tone, phone_tone = self.tone(rgb, visible, cover, skin_tone, scene)
             base = self.in_tone(self.generate(inversion), tone)
             preview("base", to_array(base))
             progress("studio", 1.0)

@@ -8,7 +8,7 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from helpers.tiny_weights import FAST, phone, tiny_pipeline
 
-from studio_avatar.pipeline.cover import PATCH, find_cover
+from studio_avatar.pipeline.cover import PATCH, find_cover, wide
 
 SIDE = 64  # of the network's pictures
 
@@ -49,6 +49,24 @@ def test_half_precision_networks_answer_in_single():
     texture, visibility = picture(SIDE)
     cover = find_cover(texture, visibility, DarkIsCover().to(torch.bfloat16))
     assert cover.dtype == torch.float32 and cover.max() > 0.9
+
+
+def test_what_is_wide_has_no_say_in_tone_and_what_is_thin_has():
+    cover = torch.zeros(1, 1, 128, 128)
+    cover[..., 20:50, 30:90] = 1  # a cap
+    cover[..., 80:83, 30:90] = 1  # a rim of glasses
+    expected = cover.clone()
+    expected[..., 80:83, :] = 0
+    assert (wide(cover) == expected).all()
+
+    pipe, tones = tiny_pipeline(), []
+    for color in (0.0, 0.1):
+        rgb, seen = torch.full((1, 3, 128, 128), 0.5), torch.ones(1, 1, 128, 128)
+        rgb[..., 20:50, 30:90] = -color
+        tones.append(pipe.tone(rgb, seen, cover, None)[0])
+        rgb[..., 80:83, 30:90] = -color
+        tones.append(pipe.tone(rgb, seen, cover, None)[0])
+    assert tones[0] == tones[2] and tones[1] != tones[3]
 
 
 def test_what_is_covered_has_no_say():

@@ -32,9 +32,10 @@ def relit_textures(people: Iterable, pipeline: StudioTexturePipeline) -> Iterato
     weight = pipeline.tone_estimator.tone_weight
     for rgb, seen, scene in people:
         phone = torch.from_numpy(rgb).permute(2, 0, 1)[None].float() / 127.5 - 1
-        visible, _ = pipeline.uncovered(phone, torch.from_numpy(seen)[None, None].float() / 255)
+        seen = torch.from_numpy(seen)[None, None].float() / 255
+        visible, cover = pipeline.uncovered(phone, seen)
         base = pipeline.generate(pipeline.invert(phone, visible, 0, lambda *_: None))
-        tone, _ = pipeline.tone(phone, visible, None, StoredScene(scene))
+        tone, _ = pipeline.tone(phone, seen, cover, None, StoredScene(scene))
         phone, visible = shrink_observed(phone, visible, WORKING_SIZE)
         texture = pipeline.relight(pipeline.in_tone(base, tone), phone, visible, tone).texture
         small = F.interpolate(texture, size=(SIZE, SIZE), mode="area").clamp(-1, 1)

@@ -12,6 +12,7 @@ from .sky import LUMA
 
 CURVES = 5  # families of tone curves; the last is held out unless asked for
 DIM = 0.12  # share of captures in so little light that noise is plainly seen
+UNDER = 0.1  # share of captures that are one to two and a half stops under: dim rooms, windows behind
 FACE_LEVELS = (0.012, 1.1)  # linear: no phone loses the face altogether
 
 
@@ -70,6 +71,8 @@ def _exposure(face, albedo, behind, draw):
     error = torch.exp(0.35 * draw.normal(batch, 1))
     stops = 2.0 ** draw.uniform(batch, 1, low=-2.2, high=2.0)
     error = torch.where(draw.chance(0.15, batch, 1), stops, error)
+    under = 2.0 ** draw.uniform(batch, 1, low=-2.5, high=-1.0)
+    error = torch.where(draw.chance(UNDER, batch, 1), under, error)
     return (metered * exposure * error).clamp(*FACE_LEVELS) / metered
 
 

@@ -44,12 +44,13 @@ class ToneStage:
         textures = studio_textures(pack, KINDS, config.resolution)
         self.simulator = make_simulator(pack, textures, config.resolution, bank_size, device, config.share)
         torch.manual_seed(config.seed)
-        self.anchor = None
         if config.start:
-            self.net = ToneEstimator.from_pretrained(config.start).float().to(device).train()
-            self.anchor = Anchor(pack, self.net)
+            net = ToneEstimator.from_pretrained(config.start).float().train()
         else:
-            self.net = ToneEstimator(config.resolution, config.channels, config.hidden).to(device)
+            net = ToneEstimator(config.resolution, config.channels, config.hidden)
+        self.net = net.to(device, memory_format=torch.channels_last)
+        self.anchor = Anchor(pack, self.net) if config.start else None
+        if not config.start:
             self._fill_buffers()
         optimizer = torch.optim.AdamW(
             self.net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
