@@ -135,7 +135,7 @@ def build_app(
                 inputs = Inputs(*captures, settings_accordion())
                 gr.HTML(PRIVACY, elem_id="privacy")
             with gr.Column(scale=9, min_width=300):
-                outputs = output_column(handover_code, examples.head)
+                outputs = output_column(handover_code, examples.heads)
         secret = gr.Textbox(visible=False)
         actions = Actions(create, cancel, handover, example_buttons)
         page = _Page(work, visitors, examples, inputs, actions, outputs)

@@ -1,4 +1,4 @@
-"""The captures offered on the page, buttons that look like them, and a head that is there before anything was made."""
+"""The captures offered on the page, buttons that look like them, and heads that are there before anything was made."""
 
 import base64
 import io
@@ -12,23 +12,21 @@ THUMBNAIL_PX = 144
 class Examples:
     """Captures offered on the page; None where there is none.
 
-    good, weak: videos. people: photos of one person each. head: folder with what tools/make_example_head.py writes.
+    good, weak: videos. people: photos of one person each. heads: finished ones, a folder each, with what
+    tools/make_example_head.py writes.
     """
 
     good: Path | None = None
     weak: Path | None = None
     people: tuple[Path, ...] = ()
-    head: Path | None = None
+    heads: tuple[Path, ...] = ()
 
     @classmethod
     def in_folder(cls, folder: Path) -> "Examples":
-        """`selfie.mp4`, `weak_selfie.mp4`, `person_*.jpg` and `head/`, as far as they are there."""
+        """`selfie.mp4`, `weak_selfie.mp4`, `person_*.jpg` and `heads/*/`, as far as they are there."""
         found = (folder / "selfie.mp4", folder / "weak_selfie.mp4")
-        people = tuple(sorted(folder.glob("person_*.jpg")))
-        head = folder / "head"
-        return cls(
-            *(path if path.is_file() else None for path in found), people, head if head.is_dir() else None
-        )
+        people, heads = (tuple(sorted(folder.glob(name))) for name in ("person_*.jpg", "heads/*/"))
+        return cls(*(path if path.is_file() else None for path in found), people, heads)
 
     def named(self) -> dict[str, Path]:
         """Name → file of those that are there: "good", "person-1" and so on, "weak"."""
@@ -38,7 +36,7 @@ class Examples:
 
     def served(self) -> list[Path]:
         """Files and folders that the page fetches from where they are; they are no session's."""
-        return [*self.named().values(), *([self.head] if self.head else [])]
+        return [*self.named().values(), *self.heads]
 
 
 def thumbnail_css(examples: Examples) -> str:

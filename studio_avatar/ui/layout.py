@@ -1,5 +1,6 @@
 """The page's components, without what they do."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -176,11 +177,14 @@ def action_row() -> tuple[gr.Button, gr.Button]:
     return create, cancel
 
 
-def output_column(handover_code: gr.HTML, example_head: Path | None) -> Outputs:
-    """Status on top, below it what there is to see. handover_code: stands beside the form. example_head: see `Examples`."""
+def output_column(handover_code: gr.HTML, finished_heads: Sequence[Path]) -> Outputs:
+    """Status on top, below it what there is to see.
+
+    handover_code: stands beside the form. finished_heads: see `Examples`.
+    """
     status = gr.HTML(presentation.notice(READY), elem_id="status")
     previews = gr.HTML(elem_id="previews", visible=False)
-    welcome = gr.HTML(presentation.welcome(WELCOME_PICTURE, example_head), elem_id="welcome")
+    welcome = gr.HTML(presentation.welcome(WELCOME_PICTURE, finished_heads), elem_id="welcome")
     with gr.Column(visible=False, elem_id="ask-tone") as ask_tone:
         tone_question = gr.HTML()
         tone_answer = tone_choice("tone-answer", "Which is closest?")

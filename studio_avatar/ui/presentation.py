@@ -2,6 +2,7 @@
 
 import base64
 import html
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -47,7 +48,9 @@ from your own capture.</p></div>
 <div><h3>Yours to use</h3><p>A GLB with 52 ARKit expressions for Blender, Unity, Unreal and the browser.</p></div>
 </div>
 """
+FINISHED = "Finished heads of people who do not exist, to turn and light:"  # page.js opens them
 MOVE_IT = "Move this head with your own face"
+HEAD_FILES = ("avatar.glb", "phone.jpg", "seen.png")  # of a finished head, as `head_viewer` takes them
 TONE_TITLES = {"phone": "As filmed", "studio": "In the studio texture"}
 
 
@@ -56,22 +59,30 @@ def file_address(path: str | Path) -> str:
     return f"gradio_api/file={quote(str(path))}"
 
 
-def welcome(picture: Path, head: Path | None = None) -> str:
+def welcome(picture: Path, heads: Sequence[Path] = ()) -> str:
     """HTML of the page before there is a result; the picture, a JPEG, is part of it.
 
-    head: folder of the same head, see `Examples`; page.js puts it into the picture's place when it is asked for.
+    heads: folders of finished heads, see `Examples`, the picture's own first; page.js puts one into the picture's place
+    when its button is pressed.
     """
     data = base64.b64encode(picture.read_bytes()).decode()
-    files = [head / name for name in ("avatar.glb", "phone.jpg", "seen.png")] if head else []
-    trial = (
-        f'<button type="button">{MOVE_IT}</button><template>{head_viewer(*files)}</template>' if head else ""
+    return f"""<figure class="welcome"><img class="shown" src="data:image/jpeg;base64,{data}"
+alt="A head in the viewer, its left half with the phone texture, its right half with the studio texture, under one lamp">
+<figcaption>An avatar: as filmed left of the divider, in studio light right of it, both under a new lamp.</figcaption>
+{_gallery(heads)}</figure>{PROMISES}"""
+
+
+def _gallery(heads: Sequence[Path]) -> str:
+    """A button for each finished head, with the viewer that it opens, and one that asks for the camera."""
+    if not heads:
+        return ""
+    buttons = "".join(
+        f'<button type="button" class="finished" aria-label="Finished head {number}"><img src="'
+        f'{file_address(head / "picture.jpg")}" alt=""><template>'
+        f"{head_viewer(*(head / name for name in HEAD_FILES))}</template></button>"
+        for number, head in enumerate(heads, 1)
     )
-    return (
-        f'<figure class="welcome"><img src="data:image/jpeg;base64,{data}" alt="A head in the viewer, its left half with '
-        "the phone texture, its right half with the studio texture, under one lamp\"><figcaption>The example's avatar: as "
-        f"filmed left of the divider, in studio light right of it, both under a new lamp.</figcaption>{trial}"
-        f"</figure>{PROMISES}"
-    )
+    return f'<p class="gallery"><span>{FINISHED}</span>{buttons}<button type="button" class="move">{MOVE_IT}</button></p>'
 
 
 def notice(text: str, kind: str = "quiet", run: int | None = None, phase: str = "") -> str:

@@ -135,7 +135,7 @@ class StandIn:
 
 @contextmanager
 def stand_in_demo(folder: Path, most_queued: int | None = None, **limits) -> Iterator[StandIn]:
-    """The page on this machine, in this process, with both examples and the example's head.
+    """The page on this machine, in this process, with both examples and the finished heads.
 
     most_queued: calls that wait in gradio's own queue.
     """
@@ -150,7 +150,8 @@ def stand_in_demo(folder: Path, most_queued: int | None = None, **limits) -> Ite
     service = StandInService(sessions, made_files(folder / "made", head))
     service.head = head
     service.warm_up()
-    examples = Examples(GOOD_CAPTURE, WEAK_CAPTURE, head=ROOT / "examples" / "head")
+    heads = Examples.in_folder(ROOT / "examples").heads
+    examples = Examples(GOOD_CAPTURE, WEAK_CAPTURE, heads=heads)
     gr.set_static_paths(examples.served())
     demo = build_app(service, lambda function: function, examples, **limits)
     demo.blocks.queue(max_size=most_queued, default_concurrency_limit=1)

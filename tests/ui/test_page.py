@@ -255,6 +255,20 @@ def test_what_a_browser_lacks_is_a_sentence_and_no_dead_control(visit):
     assert page.locator("studio-compare .divider").is_visible()
 
 
+def test_finished_heads_open_at_once_in_the_place_of_the_picture(visit, stand_in):
+    page, opened = visit(), []
+    page.on("response", lambda answer: opened.append(answer.status) if "avatar.glb" in answer.url else None)
+    page.get_by_role("button", name="Finished head 1").click()
+    page.wait_for_selector(".welcome studio-head[data-drawn]")
+    assert opened == [200] and page.locator(".welcome img.shown").count() == 0
+    assert not page.locator(".welcome .consent").is_visible()
+    page.get_by_role("button", name="Move this head").click()
+    sync_api.expect(page.locator(".welcome .consent")).to_be_visible()
+    assert (
+        opened == [200] and stand_in.service.created == []
+    )  # the very head that stands there; nothing was made
+
+
 def test_the_camera_moves_the_head_before_anything_was_made_until_a_run_starts(visit, stand_in):
     page, asked = visit(), []
     page.on("request", lambda request: asked.append(request.url) if request.url.endswith("/mirror") else None)

@@ -75,15 +75,17 @@ if (film) {
 const onDesktop = matchMedia("(pointer: fine)").matches;  // and https, without which the phone's browser gives no camera
 if (onDesktop && location.protocol === "https:") document.documentElement.classList.add("may-hand-over");
 
-// ---- the example's head in the place of its picture, to be moved before anything was made
+// ---- finished heads in the place of the first picture, to be turned and moved before anything was made
 
 document.addEventListener("click", (event) => {
-  const figure = event.target.closest(".welcome button")?.closest("figure");
-  if (!figure) return;
-  const head = figure.querySelector("template").content.firstElementChild.cloneNode();
-  head.setAttribute("ask", "");
-  figure.querySelector("img").replaceWith(head);
-  event.target.remove();
+  const button = event.target.closest(".gallery button");
+  if (!button) return;
+  const figure = button.closest("figure"), moves = button.matches(".move"), standing = figure.querySelector("studio-head.shown");
+  if (moves && standing) return standing.mirror?.ask();
+  const head = (moves ? figure : button).querySelector("template").content.firstElementChild.cloneNode();
+  head.className = "shown";
+  head.toggleAttribute("ask", moves);
+  figure.querySelector(".shown").replaceWith(head);
 });
 
 // ---- no camera: browsers give one to this machine and to secure addresses only, and visitors may say no
