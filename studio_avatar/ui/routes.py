@@ -34,7 +34,7 @@ def _open(login: bool, methods: str, *paths: str) -> list[OpenRoute]:
 
 OPEN = (
     # The page, what it is drawn with, and the way in; nothing of any session.
-    *_open(False, "GET HEAD", "/", "/health"),
+    *_open(False, "GET HEAD", "/", "/health", "/three.js"),
     *_open(False, "POST", "/login", "/login/"),
     *_open(False, "GET", "/assets/{path:path}", "/static/{path:path}", "/favicon.ico", "/robots.txt", "/manifest.json"),
     *_open(False, "GET", "/theme.css", f"{API}/theme.css", f"{API}/startup-events"),

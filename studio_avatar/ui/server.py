@@ -17,7 +17,7 @@ from studio_avatar.weights.locate import find_weights
 from .zerogpu import on_gpu, prepare
 
 STATIC = Path(__file__).parent / "static"
-SCRIPTS = ("element.js", "glb.js", "scene.js", "mirror.js", "head_viewer.js", "texture_compare.js", "page.js")
+SCRIPTS = ("element.js", "scene.js", "mirror.js", "head_viewer.js", "texture_compare.js", "page.js")
 UPLOAD_SIZE = re.compile(r"\d+(b|kb|mb|gb)", re.IGNORECASE)
 LOGIN_VARIABLE = "STUDIO_AVATAR_LOGIN"
 CERTIFICATE_NOTE = (
@@ -162,7 +162,7 @@ def app_arguments(service, demo) -> dict:
     gate = Middleware(
         OnlyJudgedRoutes, has_room_for=service.sessions.has_room_for, shares=UploadShares(), listeners=demo.listeners
     )  # fmt: skip
-    own = [_health(service, demo), _goodbye(demo.visitors), mirror_route(demo.visitors, Mirrors())]
+    own = [_health(service, demo), _goodbye(demo.visitors), mirror_route(demo.visitors, Mirrors()), _three()]
     return {"routes": own, "middleware": [gate]}
 
 
@@ -209,6 +209,18 @@ def _health(service, demo):
         return JSONResponse({"status": service.state, "version": __version__, "waiting": waiting})
 
     return Route("/health", health)
+
+
+def _three():
+    """`/three.js`: the library that the viewer draws with, asked for when the first head is shown."""
+    from starlette.responses import FileResponse
+    from starlette.routing import Route
+
+    def three(request):
+        headers = {"Cache-Control": "max-age=86400"}
+        return FileResponse(STATIC / "three.min.js", media_type="text/javascript", headers=headers)
+
+    return Route("/three.js", three)
 
 
 def _warm_up(service) -> None:

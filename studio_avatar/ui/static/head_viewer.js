@@ -63,7 +63,7 @@ class StudioHead extends PageElement {
     this.find(".turning").checked = !this.resting;
     try {
       await this.load();
-      if (!this.isConnected) return;  // replaced meanwhile
+      if (!this.isConnected) return this.scene.end();  // replaced meanwhile
       this.find(".notice").remove();
       this.listen();
       this.mirror = new Mirror(this);
@@ -81,27 +81,14 @@ class StudioHead extends PageElement {
     cancelAnimationFrame(this.frame);
     if (this.sizes) this.sizes.disconnect();
     if (this.mirror) this.mirror.end();
-    if (this.scene) this.scene.gl.getExtension("WEBGL_lose_context")?.loseContext();  // browsers keep only a few
+    if (this.scene) this.scene.end();
   }
 
   async load() {
-    const glb = await readGlb(this.getAttribute("glb"));
-    const scene = new Scene(this.find("canvas"), readMesh(glb));
-    for (const part of scene.parts) {
-      const { pbrMetallicRoughness: surface, normalTexture } = part.part.material;
-      part.studio = scene.texture(await imageOf(glb, surface.baseColorTexture));
-      part.gloss = scene.texture(await imageOf(glb, surface.metallicRoughnessTexture), scene.gl.RGBA8);
-      part.relief = scene.texture(await imageOf(glb, normalTexture), scene.gl.RGBA8);
-    }
-    if (scene.hair) {
-      const { baseColorTexture } = scene.hair.part.material.pbrMetallicRoughness;
-      scene.hair.strands = scene.texture(await imageOf(glb, baseColorTexture));
-    }
-    scene.phone = scene.texture(await pictureAt(this.getAttribute("phone")));
-    scene.seen = scene.texture(await pictureAt(this.getAttribute("seen")), scene.gl.RGBA8);
-    this.scene = scene;
-    this.makeSliders(scene.mesh.names);
-    if (scene.mesh.filmed.length > 1) this.find(".face").insertAdjacentHTML("beforeend", options([YOURS]));
+    const [glb, phone, seen] = ["glb", "phone", "seen"].map((name) => this.getAttribute(name));
+    this.scene = await Scene.load(this.find("canvas"), { glb, phone, seen });
+    this.makeSliders(this.scene.names);
+    if (this.scene.filmed.length > 1) this.find(".face").insertAdjacentHTML("beforeend", options([YOURS]));
   }
 
   // One slider an expression; the faces to choose from set them, too.
@@ -258,8 +245,7 @@ class StudioHead extends PageElement {
 
   resize(least = 0) {
     const canvas = this.find("canvas"), scale = Math.max(Math.min(devicePixelRatio || 1, 2), least);
-    canvas.width = Math.max(1, Math.round(canvas.clientWidth * scale));
-    canvas.height = Math.max(1, Math.round(canvas.clientHeight * scale));
+    this.scene.resize(...[canvas.clientWidth, canvas.clientHeight].map((side) => Math.max(1, Math.round(side * scale))));
     this.drawn = null;
   }
 
@@ -295,7 +281,7 @@ class StudioHead extends PageElement {
   }
 
   playFilmed(seconds) {
-    const { filmed, names } = this.scene.mesh;
+    const { filmed, names } = this.scene;
     this.filmedAt = (this.filmedAt + seconds / FRAME_SECONDS) % filmed.length;
     const first = Math.floor(this.filmedAt), share = this.filmedAt - first, next = filmed[(first + 1) % filmed.length];
     this.pose(Object.fromEntries(
