@@ -15,6 +15,7 @@ from studio_avatar.data.adapters import convert
 from studio_avatar.data.adapters.mesh_files import read_textured_mesh
 from studio_avatar.data.adapters.placement import UP_AXES, similarity
 from studio_avatar.data.adapters.sources import ffhq_uv, multiface, plain_folder
+from studio_avatar.data.prepare import sets
 from studio_avatar.data.prepare.__main__ import main as prepare
 from studio_avatar.data.simulate.simulation import sample_identity, shaped_mesh
 from studio_avatar.data.studio_set import studio_subjects, studio_texture
@@ -35,11 +36,12 @@ def truth():
 
 @pytest.fixture
 def small(monkeypatch):
-    """Textures of SIZE texels, and views of VIEW_SIZE pixels, which still show more than they have."""
+    """Textures of SIZE texels, from the front and both sides in views of VIEW_SIZE pixels, which still show more."""
     monkeypatch.setattr(adapters, "SIZE", SIZE)
     monkeypatch.setattr(flat_views, "FOCAL_PX", flat_views.FOCAL_PX * VIEW_SIZE[0] / flat_views.VIEW_SIZE[0])
     for module in (flat_views, convert):
         monkeypatch.setattr(module, "VIEW_SIZE", VIEW_SIZE)
+        monkeypatch.setattr(module, "VIEWS", flat_views.VIEWS[:3])
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +188,9 @@ def test_the_similarity_is_found_again():
     np.testing.assert_allclose(shift, (1, 2, 3), atol=1e-9)
 
 
-def test_prepare_names_and_counts_what_it_skips(truth, tmp_path, capsys):
+def test_prepare_names_and_counts_what_it_skips(truth, tmp_path, capsys, monkeypatch):
+    for name in ("STUDIO_SIZE", "SMALL_SIZE"):
+        monkeypatch.setattr(sets, name, SIZE)
     data = tmp_path / "data" / "studio"
     (data / "makehuman").mkdir(parents=True)
     (data / "valid").mkdir()

@@ -2,6 +2,8 @@
 
 import json
 import math
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -201,11 +203,12 @@ def tiny_pipeline():
     return build_tiny_pipeline(head, resolution=32)
 
 
-@pytest.fixture
-def prepared(tmp_path, tiny_pipeline):
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory, tiny_pipeline):
     """Prepared sets with three training and two held-out items: flat faces, captured at half brightness."""
     from safetensors.numpy import save_file
 
+    folder = tmp_path_factory.mktemp("prepared")
     rng = np.random.default_rng(0)
     tones = np.array(
         [[200, 160, 140], [160, 120, 100], [120, 90, 70], [230, 190, 170], [90, 60, 50]], np.uint8
@@ -220,19 +223,25 @@ def prepared(tmp_path, tiny_pipeline):
         "captures_held_out": {"rgb": phone[3:], "seen": seen[3:], "target": studio[3:]},
     }
     for name, arrays in sets.items():
-        save_file(arrays, tmp_path / f"{name}.safetensors")
+        save_file(arrays, folder / f"{name}.safetensors")
         splits = ["train"] * (len(arrays["rgb"]) - 2) + ["held_out"] * 2
         items = [{"id": str(i), "subject": str(i), "split": split} for i, split in enumerate(splits)]
         index = {"head": head_mark(tiny_pipeline.head), "items": items, "skipped": {}}
-        (tmp_path / f"{name}.json").write_text(json.dumps(index))
-    return tmp_path
+        (folder / f"{name}.json").write_text(json.dumps(index))
+    return folder
 
 
-def test_evaluation_of_the_real_pipeline_on_known_sets(tiny_pipeline, prepared):
-    def embed(texture):
-        return texture.mean((0, 1))
+@pytest.fixture(scope="module")
+def evaluated(tiny_pipeline, prepared):
+    """All tables, those that compare studio generators last."""
+    generators = {"same": tiny_pipeline.phone_generator, "studio": tiny_pipeline.studio_generator}
+    return evaluate(
+        tiny_pipeline, prepared, embed=lambda texture: texture.mean((0, 1)), generators=generators
+    )
 
-    reconstruction, studio, by_tone, light, detail, ablation = evaluate(tiny_pipeline, prepared, embed=embed)
+
+def test_evaluation_of_the_real_pipeline_on_known_sets(evaluated):
+    reconstruction, studio, by_tone, light, detail, ablation, *_ = evaluated
     inverted = [
         reconstruction.means(f"ours: encoder{steps}")["psnr"] for steps in ("", " + 100 steps (best)")
     ]
@@ -263,12 +272,9 @@ def test_evaluation_of_the_real_pipeline_on_known_sets(tiny_pipeline, prepared):
     )
 
 
-def test_studio_generators_are_compared_on_real_people(tiny_pipeline, prepared):
-    def embed(texture):
-        return texture.mean((0, 1))
-
-    generators = {"same": tiny_pipeline.phone_generator, "studio": tiny_pipeline.studio_generator}
-    *_, known, real = evaluate(tiny_pipeline, prepared, embed=embed, generators=generators)
+def test_studio_generators_are_compared_on_real_people(evaluated):
+    assert len(evaluated) == 8
+    *_, known, real = evaluated
     assert list(known.rows) == ["same", "studio"] and list(real.rows) == ["phone generator", "same", "studio"]
     assert len(real.rows["studio"]["identity_distance"]) == 2
     assert real.means("same")["identity_distance"] == pytest.approx(0, abs=1e-6)
@@ -276,15 +282,22 @@ def test_studio_generators_are_compared_on_real_people(tiny_pipeline, prepared):
     assert real.means("same")["kid"] == pytest.approx(real.means("phone generator")["kid"])
 
 
-def test_command_prints_what_it_writes(tiny_pipeline, prepared, tmp_path, capsys):
+def test_command_prints_what_it_writes(tiny_pipeline, evaluated, prepared, tmp_path, capsys):
     tiny_pipeline.save_pretrained(tmp_path / "weights")
+    earlier = tmp_path / "earlier.json"
+    write_report(evaluated, {}, earlier, tmp_path / "earlier.md")
     folders = {"--data": prepared, "--prepared": prepared, "--weights": tmp_path / "weights"}
     names = {"--out": "e.json", "--markdown": "e.md", "--picture": "e.jpg"}
     files = {option: tmp_path / "docs" / name for option, name in names.items()}
-    arguments = [str(part) for pair in (folders | files).items() for part in pair]
+    given = folders | files | {"--reconstruction-from": earlier}
+    arguments = [str(part) for pair in given.items() for part in pair]
     assert main([*arguments, "--limit", "1", "--no-identity"]) == 0
     assert capsys.readouterr().out.strip() == files["--markdown"].read_text().strip()
     report = json.loads(files["--out"].read_text())
+    taken, known = (table["tables"][0]["rows"] for table in (report, json.loads(earlier.read_text())))
+    assert [(row["method"], row["items"]) for row in taken] == [
+        (row["method"], row["items"]) for row in known
+    ]
     with Image.open(files["--picture"]) as picture:  # one person; the truth below the methods
         assert picture.size == (TILE, (len(report["tables"][1]["rows"]) + 1) * (TILE + CAPTION_HEIGHT))
     assert report["facts"]["weights"].startswith("sha256:")
@@ -292,11 +305,12 @@ def test_command_prints_what_it_writes(tiny_pipeline, prepared, tmp_path, capsys
     assert len(ours["items"]["delta_e"]) == 1 and ours["mean"]["delta_e"] > 0
 
 
-def test_sets_for_another_head_are_refused(tiny_pipeline, prepared):
-    index = json.loads((prepared / "studio.json").read_text())
-    (prepared / "studio.json").write_text(json.dumps(index | {"head": "00000000"}))
+def test_sets_for_another_head_are_refused(tiny_pipeline, prepared, tmp_path):
+    folder = Path(shutil.copytree(prepared, tmp_path / "prepared"))
+    index = json.loads((folder / "studio.json").read_text())
+    (folder / "studio.json").write_text(json.dumps(index | {"head": "00000000"}))
     with pytest.raises(InvalidInputError, match=r"studio .* another head"):
-        evaluate(tiny_pipeline, prepared)
+        evaluate(tiny_pipeline, folder)
 
 
 def test_command_names_what_is_missing(tmp_path, capsys):

@@ -245,9 +245,9 @@ def test_no_triangle_is_flipped_or_empty(head):
 
 
 def test_no_overlap(head):
-    corners = head.uv.numpy()[head.uv_faces.numpy()] * 2048
-    first, _ = rasterise(corners, 2048, 2048)
-    last, weights = rasterise(corners[::-1], 2048, 2048)
+    corners = head.uv.numpy()[head.uv_faces.numpy()] * 1024
+    first, _ = rasterise(corners, 1024, 1024)
+    last, weights = rasterise(corners[::-1], 1024, 1024)
     last = np.where(last >= 0, len(corners) - 1 - last, -1)
     differ = first != last
     assert weights[differ].min(-1).max(initial=0) < 1e-5  # only where a pixel's centre is on a shared edge

@@ -14,7 +14,9 @@ from helpers.tiny_weights import WEIGHTS
 from studio_avatar.errors import WeightsError
 from studio_avatar.evaluation.report import Table
 from studio_avatar.hub.card import CARD_FILE, PLACEHOLDER, check_card, evaluation_section, refresh_card
+from studio_avatar.hub.door_check import texture_digest
 from studio_avatar.hub.publish import assemble
+from studio_avatar.pipeline.studio_texture_pipeline import StudioTexturePipeline
 from studio_avatar.weights.checksums import CHECKSUMS_FILE, read_checksums, repository_files, sha256
 from studio_avatar.weights.locate import DEFAULT_REPOSITORY, weights_revision
 
@@ -24,13 +26,6 @@ REPOSITORY = "org/studio-avatar"
 UNET = "unet/diffusion_pytorch_model.safetensors"
 ABSENT_AT_THE_REMOTE_DOOR = ("studio_avatar", "mediapipe", "av", "cv2", "gradio", "scipy", "accelerate")
 
-OWN_DOOR = f"""
-import sys
-sys.path.insert(0, {str(ROOT)!r})
-from studio_avatar.hub.door_check import texture_digest
-from studio_avatar.pipeline import StudioTexturePipeline
-print(texture_digest(StudioTexturePipeline.from_pretrained(sys.argv[1])))
-"""
 REMOTE_DOOR = f"""
 import sys
 sys.path.insert(0, {str(ROOT / "studio_avatar" / "hub")!r})
@@ -45,16 +40,17 @@ try:
 except ValueError as error:
     print(error)
 """
-# Without torch, hence fast: the folder that `--weights` and STUDIO_AVATAR_WEIGHTS resolve to.
+# Without torch, hence fast: the folder that each `--weights` and STUDIO_AVATAR_WEIGHTS resolve to.
 FIND = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
 from studio_avatar.errors import WeightsError
 from studio_avatar.weights.locate import find_weights
-try:
-    print(find_weights(*sys.argv[1:]))
-except WeightsError as error:
-    print(f"{{type(error).__name__}}: {{error}}")
+for given in sys.argv[1:] or [None]:
+    try:
+        print(find_weights(given))
+    except WeightsError as error:
+        print(f"{{type(error).__name__}}: {{error}}")
 """
 
 
@@ -126,11 +122,12 @@ def own_home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def own_door(hub, files, own_home):
-    """What the package's own door gives offline, from a cache that was cold: the digest, and how many requests it made."""
+    """The digest of what the package's own door makes of a cache that was cold; the door itself opens here, offline."""
     output(client(hub.url, own_home, FIND, REPOSITORY))
-    before = len(hub.requests)
-    (digest,) = output(client(hub.url, own_home, OWN_DOOR, REPOSITORY, HF_HUB_OFFLINE="1"))
-    return digest, len(hub.requests) - before
+    pipe = StudioTexturePipeline.from_pretrained(
+        REPOSITORY, cache_dir=own_home / "hub", local_files_only=True
+    )
+    return texture_digest(pipe)
 
 
 # ---------------------------------------------------------------------------------------- publishing
@@ -160,7 +157,7 @@ def test_the_published_repository_is_whole(files, tmp_path):
 
 def test_both_doors_load_and_give_the_same_bytes(hub, files, own_door, home):
     digest, sentence = output(client(hub.url, home, REMOTE_DOOR, REPOSITORY))
-    assert digest == own_door[0] and re.fullmatch("[0-9a-f]{64}", digest)
+    assert digest == own_door and re.fullmatch("[0-9a-f]{64}", digest)
     assert "needs the studio-avatar package" in sentence and "phone_texture" in sentence
 
 
@@ -170,8 +167,10 @@ def test_own_door_downloads_no_code_and_no_other_variant(own_door, own_home):
     assert not [name for name in names if name.endswith(".py") or "fp16" in name]
 
 
-def test_a_warm_cache_offline_needs_no_request(own_door):
-    assert own_door[1] == 0
+def test_a_warm_cache_offline_needs_no_request(hub, own_door, own_home):
+    before = len(hub.requests)
+    (folder,) = output(client(hub.url, own_home, FIND, REPOSITORY, HF_HUB_OFFLINE="1"))
+    assert (Path(folder) / UNET).is_file() and len(hub.requests) == before
 
 
 def test_a_dry_run_lists_and_uploads_nothing(hub, files, tiny_weights, capsys, monkeypatch):
@@ -272,11 +271,12 @@ def test_a_missing_file_is_named(hub, copy, home):
 
 
 def test_a_repository_that_is_not_there_is_a_sentence(hub, files, home):
-    nowhere, damaged = output(client(hub.url, home, FIND, "org/nowhere")), "not-a-folder"
-    assert "no repository 'org/nowhere'" in nowhere[0]
-    assert "no weights folder" in output(client(hub.url, home, FIND, damaged))[0]
     hub.commit("org/other-model", {"model_index.json": b"{}"})
-    assert CHECKSUMS_FILE in output(client(hub.url, home, FIND, "org/other-model"))[0]
+    asked = "org/nowhere", "not-a-folder", "org/other-model"
+    nowhere, no_folder, other = output(client(hub.url, home, FIND, *asked))
+    assert "no repository 'org/nowhere'" in nowhere
+    assert "no weights folder" in no_folder
+    assert CHECKSUMS_FILE in other
 
 
 def test_a_wrong_token_is_a_sentence(hub, copy, home):
@@ -286,14 +286,14 @@ def test_a_wrong_token_is_a_sentence(hub, copy, home):
 
 def test_a_hub_that_is_down_gives_way_to_the_embedded_weights(hub, copy, home):
     hub.faults[copy]["*"] = 503
-    done = client(hub.url, home, FIND, copy)
-    assert output(done) == [str(WEIGHTS)]
+    done = client(hub.url, home, FIND, copy, f"{copy}@main")
+    instead, pinned = output(done)
+    assert instead == str(WEIGHTS)
     assert (
         "503" in done.stderr
         and "embedded weights" in done.stderr
         and len(done.stderr.strip().splitlines()) == 1
     )
-    (pinned,) = output(client(hub.url, home, FIND, f"{copy}@main"))
     assert pinned.startswith("HubUnreachableError:") and "503" in pinned
     unreachable = client("http://127.0.0.1:1", home, FIND, copy)
     assert output(unreachable) == [str(WEIGHTS)] and "cannot be reached" in unreachable.stderr
@@ -301,7 +301,8 @@ def test_a_hub_that_is_down_gives_way_to_the_embedded_weights(hub, copy, home):
 
 def test_an_installation_without_weights_takes_the_published_ones(hub, files, home):
     bare = FIND.replace(
-        "try:", "from studio_avatar.weights import locate\nlocate.embedded_weights = lambda: None\ntry:"
+        "for given",
+        "from studio_avatar.weights import locate\nlocate.embedded_weights = lambda: None\nfor given",
     )
     (sentence,) = output(client(hub.url, home, bare))
     assert "has no weights" in sentence and "STUDIO_AVATAR_WEIGHTS" in sentence
@@ -323,11 +324,11 @@ def test_a_revision_is_pinned(hub, copy, home):
     sums = [f"{empty}  {line[66:]}" if "scheduler_config" in line else line for line in listed]
     hub.commit(copy, {**changed, CHECKSUMS_FILE: "\n".join(sums).encode()})
     hub.refs[copy]["v1"] = first
-    pinned = output(client(hub.url, home, FIND, f"{copy}@v1"))[0]
+    asked = (f"{copy}@{revision}" for revision in ("v1", first, "v9"))
+    pinned, same, unknown = output(client(hub.url, home, FIND, *asked))
     newest = output(client(hub.url, home, FIND, HF_HOME=str(home), STUDIO_AVATAR_WEIGHTS=copy))[0]
     assert weights_revision(pinned) == first != weights_revision(newest) == hub.refs[copy]["main"]
-    assert output(client(hub.url, home, FIND, f"{copy}@{first}"))[0] == pinned
-    assert "no revision 'v9'" in output(client(hub.url, home, FIND, f"{copy}@v9"))[0]
+    assert same == pinned and "no revision 'v9'" in unknown
 
 
 # ---------------------------------------------------------------------------------------- the embedded repository

@@ -1,6 +1,7 @@
 """The training kit on tiny networks and data: resuming, configuration, losses, divergence."""
 
 import json
+import pickle
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -158,6 +159,7 @@ def test_codes_are_refined_for_weights_without_residuals(data, tmp_path, monkeyp
     (run / RESIDUALS_FILE).rename(tmp_path / RESIDUALS_FILE)
     with pytest.raises(InvalidInputError, match="refine_codes"):
         load_residuals(run)
+    monkeypatch.setattr(refine_codes_module, "ProcessPoolExecutor", thread_pool)
     refine_codes(["--data", str(data), "--phone", str(run), "--pairs", "2", "--steps", "5", "--workers", "1"])
 
     textures = load_phone_set(data, 64, 2)
@@ -175,15 +177,19 @@ def test_codes_are_refined_for_weights_without_residuals(data, tmp_path, monkeyp
         errors.append(losses.masked_mse(picture, rgb, seen))
     assert errors[1] < 0.9 * errors[0]
 
-    # As a run leaves it that was killed after two codes: these are kept, the others made; here without another process.
-    monkeypatch.setattr(refine_codes_module, "ProcessPoolExecutor", thread_pool)
+    # As a run leaves it that was killed after two codes: these are kept, the others made.
     save_file({"codes": torch.full_like(residuals[:2], 7.0)}, run / f".partial_5_{len(textures)}.safetensors")
     resumed = refine_all(textures, run, num_steps=5, workers=1)
     assert (resumed[:2] == 7).all() and torch.equal(resumed[2:], residuals[2:])
 
 
 def thread_pool(workers, context, start, given):
-    """Does what `ProcessPoolExecutor` does without the seconds that a new process needs to import torch."""
+    """Does what `ProcessPoolExecutor` does without the seconds that a new process needs to import torch.
+
+    What goes to a new process is pickled, here as there, and the names of functions must lead to them.
+    """
+    assert context.get_start_method() == "spawn"
+    start, given = pickle.loads(pickle.dumps((start, given)))
     return ThreadPoolExecutor(workers, initializer=start, initargs=given)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from studio_avatar.results.settings import SETTINGS
-from studio_avatar.ui.listeners import GONE_SECONDS
+from studio_avatar.ui import listeners
 from studio_avatar.ui.service import AvatarService, CaptureCheck
 from studio_avatar.ui.sessions import LOCK_FILE, SessionFolders
 from studio_avatar.ui.worker import Done, StageProgress
@@ -141,7 +141,8 @@ def test_nothing_is_kept_of_who_left(served):
     assert left == [LOCK_FILE] and not (service.sessions.root / LOCK_FILE).read_bytes()
 
 
-def test_a_call_that_nobody_waits_for_stops(served, tmp_path):
+def test_a_call_that_nobody_waits_for_stops(served, monkeypatch):
+    monkeypatch.setattr(listeners, "GONE_SECONDS", 1.0)
     service, url = served
     uploaded = httpx.post(f"{url}/gradio_api/upload", files={"files": ("selfie.mp4", b"1")}).json()
     video = {"path": uploaded[0], "meta": {"_type": "gradio.FileData"}}
@@ -149,5 +150,5 @@ def test_a_call_that_nobody_waits_for_stops(served, tmp_path):
     called = httpx.post(f"{url}/gradio_api/call/create_avatar", json={"data": [video, *settings]})
     address = f"{url}/gradio_api/call/create_avatar/{called.json()['event_id']}"
     with httpx.stream("GET", address, timeout=30):
-        assert not service.stopped.wait(GONE_SECONDS + 2)
-    assert service.stopped.wait(GONE_SECONDS + 20)
+        assert not service.stopped.wait(2.5)
+    assert service.stopped.wait(20)

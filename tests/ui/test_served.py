@@ -60,7 +60,7 @@ def test_texture_goes_on_from_a_checked_capture(client, checked):
     from gradio_client import handle_file
 
     *_, phone_texture, seen = checked
-    arguments = [handle_file(phone_texture), handle_file(seen), 5, 1, 2, 0.5, 256]
+    arguments = [handle_file(phone_texture), handle_file(seen), 5, 1, 1, 0.5, 256]
     first, again, darker = (
         client.predict(*arguments, *tone, api_name="/texture") for tone in ((), (), (-50.0,))
     )
@@ -72,7 +72,7 @@ def test_texture_goes_on_from_a_checked_capture(client, checked):
 def test_an_avatar_is_made_and_its_progress_told(client, server, short_clip):
     from gradio_client import handle_file
 
-    running = client.submit(handle_file(short_clip), 3, 1, 10, 0.5, 512, api_name="/create_avatar")
+    running = client.submit(handle_file(short_clip), 3, 1, 2, 0.5, 256, api_name="/create_avatar")
     stages = set()
     while not running.done():
         stages |= {unit.desc for unit in running.status().progress_data or []}
@@ -83,7 +83,7 @@ def test_an_avatar_is_made_and_its_progress_told(client, server, short_clip):
 
 def check_result(result, server):
     texture, avatar, report, archive = result
-    assert Image.open(texture).size == (512, 512)
+    assert Image.open(texture).size == (256, 256)
     assert len(Glb(avatar).primitive["targets"]) == 52
     content = json.loads(Path(report).read_text())
     assert content["seed"] == 3 and set(content["skin_tone"]) == {"phone", "studio"}

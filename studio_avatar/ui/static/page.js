@@ -131,6 +131,7 @@ const LOST = `<p id="server-lost" role="alert" style="position: fixed; inset: au
   answer. This page comes back to your work as soon as it does.</p>`;
 let mayLeave = false, failures = 0, hiddenSince = null;
 function again() {
+  if (mayLeave) return;  // a slow server has not answered yet
   mayLeave = true;
   location.reload();
 }
