@@ -7,6 +7,7 @@ threads, and files of visitors; at the end, how memory grew a job after the firs
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
@@ -85,14 +86,23 @@ def _settings() -> list:
 def measured(pid: int, temporary: Path) -> dict[str, float]:
     """What a process and its temporary folder hold."""
     status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-    files = [path for path in temporary.rglob("*") if path.is_file()]
+    # Unlike pathlib, os.walk goes on where a folder is swept meanwhile.
+    files = [Path(folder, name) for folder, _, names in os.walk(temporary) for name in names]
     return {
         "memory [MB]": int(status["VmRSS"].split()[0]) / 1024,
         "descriptors": len(list(Path(f"/proc/{pid}/fd").iterdir())),
         "threads": int(status["Threads"]),
         "files": len(files),
-        "disk [MB]": sum(path.stat().st_size for path in files) / 1e6,
+        "disk [MB]": sum(_size(path) for path in files) / 1e6,
     }
+
+
+def _size(path: Path) -> int:
+    """In bytes; 0 for a file that is gone by now."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def main() -> None:
