@@ -222,18 +222,10 @@ def more_files_are_made(page, folder):
     assert any(name.endswith(".obj") for name in names)
 
 
-# Half a second of the turn between two pictures: without a graphics card each takes about as long to draw.
-FEWER_PICTURES = """() => {
-  const head = document.querySelector("studio-head"), turn = head.turnForClip;
-  head.turnForClip = () => turn.call(head, 0.5);
-}"""
-
-
 def test_the_turning_clip_is_a_film_of_the_whole_turn(visit, tmp_path):
     page = visit()
     press(page, "#example-good")
     page.wait_for_selector("studio-head[data-drawn]")
-    page.evaluate(FEWER_PICTURES)
     with page.expect_download(timeout=CLIP_MS) as download:
         page.locator("studio-head .clip").click()
     assert download.value.suggested_filename in ("selfie_turntable.webm", "selfie_turntable.mp4")
