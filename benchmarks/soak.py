@@ -7,7 +7,7 @@ threads, and files of visitors; at the end, how memory grew a job after the firs
 
 import argparse
 import json
-import os
+import stat
 import sys
 import tempfile
 import time
@@ -85,24 +85,17 @@ def _settings() -> list:
 
 def measured(pid: int, temporary: Path) -> dict[str, float]:
     """What a process and its temporary folder hold."""
+    from studio_avatar.imaging.files import entries_below
+
     status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-    # Unlike pathlib, os.walk goes on where a folder is swept meanwhile.
-    files = [Path(folder, name) for folder, _, names in os.walk(temporary) for name in names]
+    sizes = [known.st_size for _, known in entries_below(temporary) if stat.S_ISREG(known.st_mode)]
     return {
         "memory [MB]": int(status["VmRSS"].split()[0]) / 1024,
         "descriptors": len(list(Path(f"/proc/{pid}/fd").iterdir())),
         "threads": int(status["Threads"]),
-        "files": len(files),
-        "disk [MB]": sum(_size(path) for path in files) / 1e6,
+        "files": len(sizes),
+        "disk [MB]": sum(sizes) / 1e6,
     }
-
-
-def _size(path: Path) -> int:
-    """In bytes; 0 for a file that is gone by now."""
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
 
 
 def main() -> None:

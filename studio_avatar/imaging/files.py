@@ -1,4 +1,4 @@
-"""Writing files and folders so that a reader sees the whole thing or nothing."""
+"""Files and folders that others read and change meanwhile: written whole or not at all, and counted all the same."""
 
 import os
 import re
@@ -10,6 +10,20 @@ from pathlib import Path
 
 STAGING_DIGITS = 12  # of the random part of a temporary name
 LONGEST_NAME = 255  # bytes
+
+
+def entries_below(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """The files and folders anywhere below `folder`, with what is known of them; what has just gone is left out.
+
+    Unlike pathlib's rglob, os.walk goes on where a folder goes while it is read.
+    """
+    for parent, folders, files in os.walk(folder):
+        for path in (Path(parent, name) for name in (*folders, *files)):
+            try:
+                known = path.stat()
+            except FileNotFoundError:
+                continue
+            yield path, known
 
 
 def write_atomically(path: str | os.PathLike, data: bytes) -> Path:

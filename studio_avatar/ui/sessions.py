@@ -12,9 +12,10 @@ import threading
 import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import Generic, TypeVar
+
+from studio_avatar.imaging.files import entries_below
 
 try:
     import fcntl
@@ -165,11 +166,7 @@ class SessionFolders:
         return size <= free - FREE_BYTES and size <= MOST_BYTES - self._used_bytes()
 
     def _used_bytes(self) -> int:
-        total = 0
-        for path in self.root.rglob("*"):
-            with suppress(FileNotFoundError):  # its session has just ended
-                total += path.stat().st_size
-        return total
+        return sum(known.st_size for _, known in entries_below(self.root))  # sessions end meanwhile
 
     def _of(self, session: str) -> Path:
         # The browser chooses the session's name: hashed, it cannot name a path.

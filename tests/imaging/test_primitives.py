@@ -1,6 +1,7 @@
 """What many modules build on is there once."""
 
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from studio_avatar.head import model
 from studio_avatar.head.landmark_ids import FACE_OVAL, NUM_SURFACE_LANDMARKS
 from studio_avatar.imaging.color import luma
+from studio_avatar.imaging.files import entries_below
 from studio_avatar.imaging.native_logs import quiet_native_logs
 from studio_avatar.imaging.ramps import smoothstep
 from studio_avatar.rendering import face_normals, vertex_normals
@@ -47,3 +49,16 @@ def test_native_messages_are_dropped_and_later_ones_are_not(capfd):
         os.write(2, b"noise\n")
     os.write(2, b"news\n")
     assert capfd.readouterr().err == "news\n"
+
+
+def test_what_goes_while_it_is_counted_is_left_out(tmp_path):
+    for name in "abc":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_bytes(b"1234")
+    files = {}
+    for path, known in entries_below(tmp_path):
+        if path.name == "file":
+            files[path] = known.st_size
+            for other in set(tmp_path.iterdir()) - {path.parent}:
+                shutil.rmtree(other)  # listed by now, and not yet looked into
+    assert list(files.values()) == [4]

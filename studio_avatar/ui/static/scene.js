@@ -109,23 +109,21 @@ async function fetched(address) {
   return answer;
 }
 
-// three.js is fetched when the first head is shown.
-const threeJs = () => import(new URL("three.js", document.baseURI));
-
 class Scene {
   // addresses: `glb`, and the pictures `phone` and `seen` in the same texture layout.
   static async load(canvas, addresses) {
-    const three = await threeJs(), scene = new Scene(three, canvas);
-    const bytes = await (await fetched(addresses.glb)).arrayBuffer();
-    const gltf = await new three.GLTFLoader().parseAsync(bytes, "");
+    const three = await import(new URL("three.js", document.baseURI));  // not before a head is shown
+    const file = async (address) => new three.GLTFLoader().parseAsync(await (await fetched(address)).arrayBuffer(), "");
     const picture = async (address) => {
       const url = URL.createObjectURL(await (await fetched(address)).blob());
       const texture = await new three.TextureLoader().loadAsync(url);
       URL.revokeObjectURL(url);
       return Object.assign(texture, { flipY: false, anisotropy: SHARPNESS });
     };
-    const [phone, seen] = await Promise.all([picture(addresses.phone), picture(addresses.seen)]);
+    const [gltf, phone, seen] = await Promise.all(
+      [file(addresses.glb), picture(addresses.phone), picture(addresses.seen)]);
     phone.colorSpace = three.SRGBColorSpace;  // decoded by the sampler, so that filtering is right; masks are plain numbers
+    const scene = new Scene(three, canvas);  // when all is there: of its contexts a browser keeps only a few
     scene.wear(gltf, phone, seen);
     return scene;
   }
