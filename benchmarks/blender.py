@@ -26,7 +26,7 @@ def main():
     options = parser.parse_args()
     bpy.ops.wm.read_factory_settings(use_empty=True)
     bpy.ops.import_scene.gltf(filepath=str(options.glb.resolve()))
-    (head,) = (thing for thing in bpy.data.objects if thing.type == "MESH")
+    head = bpy.data.objects["head"]  # hair, and the shape that bones are drawn with, are meshes, too
     keys = head.data.shape_keys.key_blocks
     found = {
         "blender": bpy.app.version_string,

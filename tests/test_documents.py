@@ -20,6 +20,8 @@ FOREIGN = {
         "--cpu",
     },
     "torchrun": {"--nproc-per-node"},
+    "gltf-transform": {"--level", "--quality", "--quantize-normal"},
+    "blender": {"--background", "--python"},
 }  # fmt: skip
 COMMAND = re.compile(
     r"-m (?P<module>studio_avatar(?:\.\w+)*|tools\.[a-z]\w+)\b(?: (?P<stage>[a-z_]+))?(?P<rest>[^\n`]*)"

@@ -89,6 +89,10 @@ def test_a_style_follows_the_head_without_holes_and_stays_off_the_skin(head, sty
 def test_auto_finds_the_style_that_a_head_wears(head, styles, name):
     style, neutral = load_style(head, styles, name), person(head, 5)
     style, laid = style.cut(style.on(head, neutral), LONGEST)
+    assert np.array_equal(
+        np.unique(style.faces), np.arange(len(laid))
+    )  # files carry no vertex without a triangle
+    assert len(style.points(laid)) and len(style.on(head, neutral)) == len(laid)
     capture = capture_of(head, 5, style.points(laid))
     choice = choose(head, styles, neutral, head_views(head, capture, neutral))
     assert choice.style.name == name and choice.agreement > 0.9

@@ -1,4 +1,5 @@
-"""Tools from npm for tests and benchmarks: Khronos glTF validator, three.js and its reader of VRM, installed on demand."""
+"""Tools from npm for tests and benchmarks: Khronos glTF validator, three.js with its reader of VRM, and what docs/recipes.md
+uses; installed on demand."""
 
 import json
 import re
@@ -7,7 +8,14 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-PACKAGES = ("gltf-validator@2.0.0-dev.3.10", "three@0.180.0", "@pixiv/three-vrm@3.5.5")
+PACKAGES = (
+    "gltf-validator@2.0.0-dev.3.10",
+    "three@0.180.0",
+    "@pixiv/three-vrm@3.5.5",
+    "@met4citizen/talkinghead@1.7.0",
+    "@gltf-transform/cli@4.5.1",
+    "gltfpack@1.3.0",
+)
 VALIDATE = """
 const validator = require('gltf-validator');
 validator.validateBytes(new Uint8Array(require('fs').readFileSync(process.argv[1])))

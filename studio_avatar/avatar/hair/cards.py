@@ -86,13 +86,15 @@ class Style:
         kept = ~below[self.faces].all(1)
         number = np.cumsum(kept) - 1
         shown = kept[self.triangle]
+        used, faces = np.unique(self.faces[kept], return_inverse=True)
         shorter = replace(
             self,
-            faces=self.faces[kept],
+            faces=faces.reshape(-1, 3).astype(self.faces.dtype),
             triangle=number[self.triangle[shown]],
             barycentric=self.barycentric[shown],
+            **{name: getattr(self, name)[used] for name in ("rest", "uv", "anchors", "weights", "start")},
         )
-        cut = vertices.copy()
+        cut = vertices[used]
         cut[:, 1] = np.maximum(cut[:, 1], end)
         return shorter, cut
 

@@ -1,0 +1,188 @@
+"""The recipes of docs/recipes.md, run as they stand in the document on a head with hair, all shapes and bones."""
+
+import json
+import os
+import re
+import subprocess
+
+import numpy as np
+import pytest
+from helpers.node_tools import PACKAGES
+from helpers.recipes import SHAPES, blocks, commands, file_block, recipe_page
+from helpers.three_viewer import find_chromium
+from PIL import Image
+from scipy.spatial import cKDTree
+
+from studio_avatar.avatar import Avatar
+from studio_avatar.avatar.hair.cards import Hair
+from studio_avatar.avatar.hair.wear import Worn
+from studio_avatar.avatar.shapes.visemes import ARKIT_AND_OCULUS, VISEMES
+
+pytestmark = pytest.mark.network
+# A packed file as plain numbers: names as JSON, values as float32 behind one another.
+UNPACK = """
+import { NodeIO } from '@gltf-transform/core';
+import { ALL_EXTENSIONS } from '@gltf-transform/extensions';
+import { MeshoptDecoder } from 'meshoptimizer';
+import fs from 'fs';
+await MeshoptDecoder.ready;
+const io = new NodeIO().registerExtensions(ALL_EXTENSIONS).registerDependencies({ 'meshopt.decoder': MeshoptDecoder });
+const root = (await io.read(process.argv[2])).getRoot(), chunks = [];
+const put = (accessor) => {
+  const width = accessor.getElementSize(), values = new Float32Array(accessor.getCount() * width), row = [];
+  for (let i = 0; i < accessor.getCount(); i++) values.set(accessor.getElement(i, row).slice(0, width), i * width);
+  chunks.push(Buffer.from(values.buffer));
+  return [accessor.getCount(), width];
+};
+const names = (list) => list.map((thing) => thing.getName());
+const found = { nodes: names(root.listNodes()), materials: names(root.listMaterials()),
+  joints: names(root.listSkins()[0].listJoints()), meshes: root.listMeshes().map((mesh) => {
+    const [primitive] = mesh.listPrimitives();
+    return { shapes: mesh.getExtras().targetNames ?? [], triangles: primitive.getIndices().getCount() / 3,
+      place: put(primitive.getAttribute('POSITION')), uv: put(primitive.getAttribute('TEXCOORD_0')),
+      normals: [primitive, ...primitive.listTargets()].map((each) => put(each.getAttribute('NORMAL'))) };
+  }) };
+fs.writeFileSync(process.argv[3] + '.json', JSON.stringify(found));
+fs.writeFileSync(process.argv[3] + '.bin', Buffer.concat(chunks));
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(head, node_folder, tmp_path_factory):
+    """A folder as the document asks for, with avatar.glb; a strip stands for the hair."""
+    random = np.random.default_rng(4)
+    strip = np.float32([[x, y, -0.1] for y in (0.1, 0.0) for x in (-0.05, 0.05)])
+    hair = Hair(
+        "strip", strip, np.float32([[0, 0, -1]] * 4), np.array([[0, 1, 2], [2, 1, 3]]), np.float32(np.eye(4)[:, :2]),
+        np.ones((4, 3), np.float32), np.full((8, 8, 4), 255, np.uint8), strip,
+    )  # fmt: skip
+    worn = Worn(hair, "for the test", cover=np.zeros((64, 64), np.float32), color=np.float32([0.1, 0.1, 0.1]))
+    texture = random.integers(150, 200, (64, 64, 3), np.uint8)
+    avatar = Avatar(head, random.normal(size=100), texture, worn=worn, shapes=ARKIT_AND_OCULUS, rig="mixamo")
+    folder = tmp_path_factory.mktemp("recipes")
+    avatar.export(folder / "avatar.glb", "light")
+    (folder / "node_modules").symlink_to(node_folder / "node_modules")
+    return folder
+
+
+@pytest.fixture
+def browser():
+    pytest.importorskip("playwright", reason="playwright is in the extra [dev]")
+    if find_chromium() is None:
+        pytest.skip("Chromium is not installed")
+
+
+def test_the_packages_are_those_of_the_tests():
+    asked = {package for line in commands("npm install") for package in line.split()[2:]}
+    assert len(asked) == 4 and asked <= set(PACKAGES)
+
+
+@pytest.mark.browser
+def test_three_js_smiles_blinks_and_turns(folder, browser):
+    with recipe_page("head.html", folder) as page:
+        seen = []
+        for _ in range(8):
+            page.clock.fast_forward(400)
+            seen.append([page.evaluate(SHAPES), page.evaluate("bone.rotation.y")])
+    turns = np.array([turn for _, turn in seen])
+    assert np.ptp(turns) > 0.1 and np.abs(turns).max() <= 0.4 + 1e-6
+    for name in ("mouthSmileLeft", "mouthSmileRight", "eyeBlinkLeft", "eyeBlinkRight"):
+        assert np.ptp([shapes[name] for shapes, _ in seen]) > 0.1, name
+
+
+@pytest.mark.browser
+def test_talkinghead_says_a_sentence_with_our_visemes(folder, browser):
+    with recipe_page("talk.html", folder) as page:
+        page.wait_for_selector("#speak:enabled")
+
+        def listen():
+            page.clock.fast_forward(80)
+            return {name: value for name, value in page.evaluate(SHAPES).items() if name in VISEMES}
+
+        assert max(listen().values()) == 0
+        page.click("#speak")
+        heard = [listen() for _ in range(40)]
+    most = {name: max(moment[name] for moment in heard) for name in VISEMES}
+    assert {"viseme_PP", "viseme_FF", "viseme_O"} <= {name for name, value in most.items() if value > 0.3}, (
+        most
+    )
+    assert max(heard[-1].values()) < 0.05
+
+
+def unpacked(file, folder):
+    """What is in a GLB: names, counts, and for each mesh its places, texture coordinates and normals (1 + shapes, N, 3)."""
+    script = folder / "unpack.mjs"
+    script.write_text(UNPACK)
+    subprocess.run(
+        ["node", "--preserve-symlinks", "--preserve-symlinks-main", script, file, folder / "raw"], check=True
+    )
+    found, values = json.loads((folder / "raw.json").read_text()), np.fromfile(folder / "raw.bin", "<f4")
+
+    def take(shape):
+        nonlocal values
+        count = shape[0] * shape[1]
+        taken, values = values[:count].reshape(shape), values[count:]
+        return taken
+
+    for mesh in found["meshes"]:
+        mesh["place"], mesh["uv"] = take(mesh["place"]), take(mesh["uv"])
+        mesh["normals"] = np.stack([take(shape) for shape in mesh["normals"]])
+        mesh["normals"][1:] += mesh["normals"][0]
+    return found
+
+
+def vertex_keys(mesh):
+    """(N, 5) in [0, 1]: the same for a vertex however the file scales places and texture coordinates."""
+    both = np.concatenate([mesh["place"], mesh["uv"]], 1)
+    return (both - both.min(0)) / np.maximum(np.ptp(both, axis=0), 1e-9)
+
+
+def test_packed_files_keep_names_counts_and_normals(folder):
+    for line in commands("npx"):
+        subprocess.run(["bash", "-c", line], cwd=folder, check=True, capture_output=True)
+    plain = unpacked(folder / "avatar.glb", folder)
+    for name in ("web.glb", "small.glb", "packed.glb"):
+        packed = unpacked(folder / name, folder)
+        assert set(plain["nodes"]) <= set(packed["nodes"]) and packed["joints"] == plain["joints"]
+        assert packed["materials"] == plain["materials"]
+        for ours, theirs in zip(plain["meshes"], packed["meshes"], strict=True):
+            assert theirs["shapes"] == ours["shapes"] and theirs["triangles"] == ours["triangles"]
+            assert len(theirs["place"]) == pytest.approx(len(ours["place"]), rel=1e-3)
+            distance, same = cKDTree(vertex_keys(ours)).query(vertex_keys(theirs))
+            assert distance.max() < 1e-3
+            a, b = ours["normals"][:, same], theirs["normals"]
+            cosine = (a * b).sum(-1) / (np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1))
+            assert np.degrees(np.arccos(np.clip(cosine, -1, 1))).max() < 5
+    assert (folder / "small.glb").stat().st_size < 0.7 * (folder / "avatar.glb").stat().st_size
+
+
+@pytest.mark.browser
+def test_three_js_reads_a_packed_file_with_its_decoder(folder, browser):
+    (lines,) = (block.splitlines() for block in blocks() if "MeshoptDecoder" in block)
+    if not (folder / "packed.glb").is_file():
+        subprocess.run(
+            ["bash", "-c", commands("npx gltfpack")[0]], cwd=folder, check=True, capture_output=True
+        )
+    changes = (
+        ("import { GLTFLoader }", f"{lines[0]}\nimport {{ GLTFLoader }}"),
+        (
+            "const { scene: avatar } = await new GLTFLoader()",
+            f"{lines[1]}\nconst {{ scene: avatar }} = await loader",
+        ),
+        ("'avatar.glb'", "'packed.glb'"),
+    )
+    with recipe_page("head.html", folder, changes=changes) as page:
+        assert set(VISEMES) <= set(page.evaluate(SHAPES))
+
+
+@pytest.mark.skipif(
+    "STUDIO_AVATAR_BLENDER_PYTHON" not in os.environ,
+    reason="STUDIO_AVATAR_BLENDER_PYTHON names no Python that has bpy; see benchmarks/blender.py",
+)
+def test_blender_poses_saves_and_renders(folder):
+    script, samples = re.subn(r"samples = \"CYCLES\", 32", 'samples = "CYCLES", 2', file_block("smile.py"))
+    assert samples == 1
+    (folder / "smile.py").write_text(script)
+    subprocess.run([os.environ["STUDIO_AVATAR_BLENDER_PYTHON"], "smile.py"], cwd=folder, check=True)
+    assert (folder / "head.blend").stat().st_size > 1e5
+    assert np.asarray(Image.open(folder / "smile.png").convert("L")).std() > 5
