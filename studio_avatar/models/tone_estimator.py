@@ -15,14 +15,19 @@ from diffusers.configuration_utils import register_to_config
 from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import nn
 
+# Median luma, linear: a capture whose face and surroundings are both darker is lifted to it; by three stops at most.
+DIM, MAX_LIFT = 0.1, 8.0
+# Which numbers of the scene vector are colors or brightness: whites of the eyes, surroundings, teeth.
+COLORS = [index < 3 or 4 <= index < 10 or 12 <= index < 15 for index in range(20)]
+
 
 class ToneEstimator(ModelMixin, ConfigMixin):
     """Args:
     resolution: side of the input texture in texels, a multiple of 32.
     channels: feature maps after each of the five halvings.
     hidden: width of the layer before the answer.
-    scene_size: length of the scene vector; all zeros where nothing is known. It begins with the color of the whites of the
-        eyes and a 1 where that is known; its last two numbers are free, and taken for that color beside the skin's.
+    scene_size: length of the scene vector; all zeros where nothing is known. Its order is `SceneStatistics.vector`'s; its
+        last two numbers are free, and taken for the color of the whites of the eyes beside the skin's.
 
     Buffers: `lab_mean`, `lab_std` (3,), of the training set; `spread` (3,), by which the network's standard deviations are
     multiplied, because they are too small for people it has not seen; `tone_weight` (1, 1, R, R), where tone is measured:
@@ -108,12 +113,35 @@ class ToneEstimator(ModelMixin, ConfigMixin):
         bluer = torch.log(white[:, 2:] / white[:, :1]) - torch.log(skin[:, 2:] / skin[:, :1])
         return (0.5 * torch.cat([lighter, bluer], dim=1).clamp(-3.0, 3.0) * known).to(scene.dtype)
 
+    def _lift(self, rgb, seen, scene):
+        """(rgb, scene) as a longer exposure would have shown them, where face and surroundings are both darker than `DIM`.
+
+        Exposure says nothing of skin, but clips far under are rare in training, and taken for dark skin. A dark face in
+        surroundings of ordinary brightness is left as it is.
+        """
+        measured = seen.float() * self.region * self.tone_weight > 0.3
+        luma = _luma(_srgb_to_linear(rgb.float() * 0.5 + 0.5).movedim(1, -1))
+        brightness = (
+            torch.where(measured[:, 0], luma[..., 0], torch.nan).flatten(1).nanmedian(1, keepdim=True).values
+        )
+        brightness = brightness.nan_to_num(DIM)  # nothing seen
+        if scene is not None:
+            brightness = brightness.maximum(_srgb_to_linear(scene[:, 5:6].float()) * scene[:, 11:12])
+        factor = (DIM / brightness.clamp_min(1e-3)).clamp(1.0, MAX_LIFT)
+        rgb = (_expose(rgb.float() * 0.5 + 0.5, factor[:, :, None, None]) * 2.0 - 1.0).to(rgb.dtype)
+        if scene is not None:
+            colors = torch.tensor(COLORS, device=scene.device)
+            scene = torch.where(colors, _expose(scene.float(), factor).to(scene.dtype), scene)
+        return rgb, scene
+
     @apply_forward_hook  # CPU offloading watches `forward` only
     def estimate(self, rgb, seen, scene=None):
         """→ L*a*b* of the skin's mean colour and standard deviations, (B, 3) float32 each.
 
-        The mean over the texture and its mirror image, which is as good a capture of the same tone.
+        Dim captures are lifted first. The mean over the texture and its mirror image, which is as good a capture of the same
+        tone.
         """
+        rgb, scene = self._lift(rgb, seen, scene)
         both = torch.cat([rgb, rgb.flip(-1)]), torch.cat([seen, seen.flip(-1)])
         scenes = None if scene is None else torch.cat([scene, scene])
         mean, log_variance = (part.float().view(2, len(rgb), 3).mean(0) for part in self(*both, scenes))
@@ -125,5 +153,19 @@ def _linear(encoded):
     return encoded.clamp(0.01, 1.0) ** 2.2
 
 
+def _srgb_to_linear(x):
+    """[0, 1] sRGB-encoded → [0, 1] linear (IEC 61966-2-1)."""
+    return torch.where(x <= 0.04045, x / 12.92, ((x.clamp_min(0.04045) + 0.055) / 1.055) ** 2.4)
+
+
+def _expose(encoded, factor):
+    """sRGB-encoded values, [0, 1], with their light times `factor`; what becomes too bright is clipped."""
+    light = (_srgb_to_linear(encoded) * factor).clamp(0.0, 1.0)
+    return torch.where(
+        light <= 0.0031308, light * 12.92, 1.055 * light.clamp_min(0.0031308) ** (1 / 2.4) - 0.055
+    )
+
+
 def _luma(linear):
-    return (linear * linear.new_tensor((0.2126, 0.7152, 0.0722))).sum(1, keepdim=True)
+    """(..., 3) → (..., 1)."""
+    return (linear * linear.new_tensor((0.2126, 0.7152, 0.0722))).sum(-1, keepdim=True)

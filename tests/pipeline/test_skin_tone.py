@@ -110,6 +110,24 @@ def test_the_white_of_the_eyes_is_compared_with_the_skin_below_them():
     assert (beside[2:] == 0).all()
 
 
+def test_the_exposure_of_a_dim_clip_says_nothing_of_skin(pipe):
+    """One capture two and three stops under; in ordinary surroundings nothing is lifted; nothing seen is no NaN."""
+    texture, _ = faces(3)
+    light = srgb_to_linear(texture * 0.5 + 0.5)
+    shots = [linear_to_srgb(light * exposure) * 2 - 1 for exposure in (0.25, 0.125)]
+    scene = torch.zeros(3, 20)
+    scene[:, 11] = 1
+    seen = torch.ones_like(texture[:, :1])
+    seen[2] = 0
+    (lab, _), (under, _) = (pipe.tone_estimator.estimate(shot, seen, scene) for shot in shots)
+    torch.testing.assert_close(under, lab, atol=0.01, rtol=0)
+    assert torch.isfinite(lab).all()
+    scene[:, 4:10] = 0.6
+    lifted, unlifted = pipe.tone_estimator._lift(shots[0], seen, scene)
+    torch.testing.assert_close(lifted, shots[0])
+    torch.testing.assert_close(unlifted, scene)
+
+
 def test_estimator_ignores_what_was_not_seen(pipe):
     texture, _ = faces()
     seen = torch.zeros_like(texture[:, :1])
