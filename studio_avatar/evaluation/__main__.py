@@ -18,6 +18,7 @@ from studio_avatar.results.settings import PRESETS
 
 from . import held_out, methods, tables
 from .identity import DlibIdentity
+from .perceptual import NearLPIPS
 from .pictures import MethodGrid
 from .report import Table, to_markdown, write_report
 
@@ -57,6 +58,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         help="all methods on one capture a person",
     )
     add("--no-identity", action="store_true", help="leave out what needs dlib")
+    add("--no-perceptual", action="store_true", help="leave out near-LPIPS (evaluation/perceptual.py)")
     add("--plain-unet", type=Path, help="run folder of training.train_plain_unet: adds this baseline")
     add(
         "--studio",
@@ -100,6 +102,7 @@ def run(options: argparse.Namespace, observe=None) -> tuple[list[Table], dict]:
             ),
         }
         embed = None if options.no_identity else DlibIdentity(pipeline.head).embed
+        perceptual = None if options.no_perceptual else NearLPIPS()
         plain = (
             methods.plain_unet(options.plain_unet, pipeline.base_resolution) if options.plain_unet else None
         )
@@ -108,7 +111,7 @@ def run(options: argparse.Namespace, observe=None) -> tuple[list[Table], dict]:
         }
         return evaluate(
             pipeline, folder, options.limit, options.seed, embed, plain, generators, observe,
-            reconstruction=earlier_reconstruction(options.reconstruction_from),
+            reconstruction=earlier_reconstruction(options.reconstruction_from), perceptual=perceptual,
         ), facts  # fmt: skip
 
 
@@ -134,6 +137,7 @@ def evaluate(
     generators: dict | None = None,
     observe=None,
     reconstruction: Table | None = None,
+    perceptual=None,
 ) -> list[Table]:
     """The tables: reconstruction, studio texture, the same by skin tone, stages left out, studio generators compared
     (by the known textures, then on real people).
@@ -146,6 +150,7 @@ def evaluate(
         plain_unet: `StudioPair` → texture (H, W, 3), the baseline trained on the same pairs.
         generators: name → `StyleGAN2Generator`, studio generators trained under other settings.
         reconstruction: that table, where it is known already.
+        perceptual: (texture, truth, mask) → distance, for the detail table.
         observe: called with each `StudioPair`, row name and texture of the studio table, such as `MethodGrid.add`.
     """
     from studio_avatar.head.layout import region_mask
@@ -186,7 +191,7 @@ def evaluate(
     # 4. Detail, and skin tone by light.
     regions = [name for name in SURFACE_REGIONS if name in pipeline.head.config.region_names]
     surface = region_mask(pipeline.head, len(pairs[0].truth), *regions)
-    detail = tables.detail_table(pairs, surface, rows)
+    detail = tables.detail_table(pairs, surface, rows, perceptual)
     light = tables.light_table(pairs, partial(methods.estimated_tone, pipeline))
     results = [reconstruction, studio, tables.tone_table(studio, pairs, skin), light, detail, ablation]
     if generators:

@@ -279,13 +279,21 @@ def studio_scores(texture: np.ndarray, pair: StudioPair, skin: np.ndarray) -> di
     }
 
 
-def detail_table(pairs: list[StudioPair], surface: np.ndarray, methods: list[Callable]) -> Table:
+def detail_table(
+    pairs: list[StudioPair],
+    surface: np.ndarray,
+    methods: list[Callable],
+    perceptual: Callable[[np.ndarray, np.ndarray, np.ndarray], float] | None = None,
+) -> Table:
     """Detail against the true texture as the capture registers it: its own registration is the capture's affair.
 
-    surface: (H, W) bool, skin, brows and lips.
+    Args:
+        surface: (H, W) bool, skin, brows and lips.
+        perceptual: (texture, truth, mask) → distance, such as `NearLPIPS`; None leaves its column out.
     """
     pairs = [pair for pair in pairs if pair.registered is not None]
     columns = [
+        *([Column("near_lpips", "near-LPIPS", 3, "lower")] if perceptual else []),
         Column("ssim", "SSIM", 3, "higher"),
         Column("correlation", "gradient correlation", 3, "higher"),
         *(Column(f"octave_{n}", f"energy, {n}–{2 * n} texels") for n in metrics.OCTAVES),
@@ -295,7 +303,7 @@ def detail_table(pairs: list[StudioPair], surface: np.ndarray, methods: list[Cal
         "Detail, against the truth where the capture's registration puts it",
         f"{len(pairs)} captures, {len(surface)}² texels; seen skin, brows and lips. Energy: of the band of sizes over the "
         "truth's, 1 is right; two of the skins are smoother than any camera's noise and make the means. Correlation: of the "
-        "image gradients.",
+        "image gradients. near-LPIPS: by a VGG16 that learnt edges after ImageNet; figures for these methods only.",
         tuple(columns),
     )
     for pair in pairs:
@@ -306,6 +314,8 @@ def detail_table(pairs: list[StudioPair], surface: np.ndarray, methods: list[Cal
                     "ssim": metrics.ssim(texture, pair.registered, seen),
                     "correlation": metrics.gradient_correlation(texture, pair.registered, seen),
                 }
+                if perceptual:
+                    values["near_lpips"] = perceptual(texture, pair.registered, seen)
                 energies = metrics.octave_energy(texture, seen), metrics.octave_energy(pair.registered, seen)
                 for n, energy, truth in zip(metrics.OCTAVES, *energies, strict=True):
                     values |= {f"octave_{n}": energy / truth, f"octave_{n}_median": energy / truth}
