@@ -28,6 +28,8 @@ class ToneEstimator(ModelMixin, ConfigMixin):
     hidden: width of the layer before the answer.
     scene_size: length of the scene vector; all zeros where nothing is known. Its order is `SceneStatistics.vector`'s; its
         last two numbers are free, and taken for the color of the whites of the eyes beside the skin's.
+    unheard: places of the scene vector that `estimate` empties, because training showed the network other values there than
+        people have.
 
     Buffers: `lab_mean`, `lab_std` (3,), of the training set; `spread` (3,), by which the network's standard deviations are
     multiplied, because they are too small for people it has not seen; `tone_weight` (1, 1, R, R), where tone is measured:
@@ -44,6 +46,7 @@ class ToneEstimator(ModelMixin, ConfigMixin):
         channels: tuple[int, ...] = (48, 80, 128, 160, 192),
         hidden: int = 320,
         scene_size: int = 20,
+        unheard: tuple[int, ...] = (),
     ):
         super().__init__()
         layers, width = [], 4
@@ -141,6 +144,9 @@ class ToneEstimator(ModelMixin, ConfigMixin):
         Dim captures are lifted first. The mean over the texture and its mirror image, which is as good a capture of the same
         tone.
         """
+        if scene is not None:
+            heard = [index not in self.config.unheard for index in range(scene.shape[1])]
+            scene = scene * scene.new_tensor(heard)
         rgb, scene = self._lift(rgb, seen, scene)
         both = torch.cat([rgb, rgb.flip(-1)]), torch.cat([seen, seen.flip(-1)])
         scenes = None if scene is None else torch.cat([scene, scene])
