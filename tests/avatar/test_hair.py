@@ -13,10 +13,11 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from studio_avatar.avatar import Avatar, build_avatar
-from studio_avatar.avatar.hair.cards import heights, load_style
+from studio_avatar.avatar.hair.cards import load_style
 from studio_avatar.avatar.hair.choice import NOT_BY_ITSELF, choose
 from studio_avatar.avatar.hair.color import hair_color
 from studio_avatar.avatar.hair.outline import LONGEST
+from studio_avatar.avatar.hair.skin import Skin
 from studio_avatar.avatar.hair.views import head_views
 from studio_avatar.avatar.preview import Scene
 from studio_avatar.capture.hair import HairViews, find_hair
@@ -74,8 +75,9 @@ def test_a_style_follows_the_head_without_holes_and_stays_off_the_skin(head, sty
     at_rest = np.linalg.norm(style.rest[edges[:, 0]] - style.rest[edges[:, 1]], axis=1)
     for seed in range(3):
         neutral = person(head, seed)
-        laid = style.on(head, neutral)
-        height, _ = heights(laid, neutral, head)
+        skin = Skin(head, neutral)
+        laid = style.on(skin)
+        height, _ = skin.heights(laid)
         assert (
             np.quantile(height - style.start, 0.01) > -5e-4
         )  # what the style itself has in the skin may stay there
@@ -88,11 +90,11 @@ def test_a_style_follows_the_head_without_holes_and_stays_off_the_skin(head, sty
 @pytest.mark.parametrize("name", [name for name in STYLES if name not in NOT_BY_ITSELF])
 def test_auto_finds_the_style_that_a_head_wears(head, styles, name):
     style, neutral = load_style(head, styles, name), person(head, 5)
-    style, laid = style.cut(style.on(head, neutral), LONGEST)
+    style, laid = style.cut(style.on(Skin(head, neutral)), LONGEST)
     assert np.array_equal(
         np.unique(style.faces), np.arange(len(laid))
     )  # files carry no vertex without a triangle
-    assert len(style.points(laid)) and len(style.on(head, neutral)) == len(laid)
+    assert len(style.points(laid)) and len(style.on(Skin(head, neutral))) == len(laid)
     capture = capture_of(head, 5, style.points(laid))
     choice = choose(head, styles, neutral, head_views(head, capture, neutral))
     assert choice.style.name == name and choice.agreement > 0.9
@@ -108,7 +110,7 @@ def test_the_short_styles_are_as_they_are_grown(head, styles):
 
 def test_grown_hair_is_longest_on_top_and_fills_the_scalp(head):
     rest = groom(head, GROOMS["swept01"])["rest"].reshape(-1, ROWS, 2, 3).mean(2)  # the middles of the cards
-    high, _ = heights(rest[:, -1], geometry(head).neutral, head)
+    high, _ = Skin(head).heights(rest[:, -1])
     top, side = rest[:, 0, 1] > 0.1, (rest[:, 0, 1] < 0.05) & (rest[:, 0, 2] < 0)
     rise = GROOMS["swept01"].rise
     assert (
@@ -124,7 +126,7 @@ def test_a_bald_head_and_a_bare_crown_get_none_and_are_told_why(head, styles):
     bald = choose(head, styles, neutral, head_views(head, capture_of(head, 5), neutral))
     assert bald.style is None and "no hair" in bald.reason
     style = load_style(head, styles, "long01")
-    points = style.points(style.on(head, neutral))
+    points = style.points(style.on(Skin(head, neutral)))
     capped = capture_of(head, 5, points[points[:, 1] < 0.05])
     choice = choose(head, styles, neutral, head_views(head, capped, neutral))
     assert choice.style is None and "cap" in choice.reason
@@ -142,7 +144,7 @@ def test_hair_that_does_not_stand_off_the_head_is_left_to_the_texture(head, styl
 def test_the_outline_follows_the_person(head, styles):
     """Hair a tenth wider than the style: the style is drawn out to it."""
     style, neutral = load_style(head, styles, "afro01"), person(head, 5)
-    laid = style.on(head, neutral)
+    laid = style.on(Skin(head, neutral))
     wide = style.points(laid) * np.float32([1.15, 1.1, 1.0])
     views = head_views(head, capture_of(head, 5, wide), neutral)
     choice = choose(head, styles, neutral, views, "afro01")
@@ -151,14 +153,14 @@ def test_the_outline_follows_the_person(head, styles):
 
 def test_color_is_that_of_the_pictures_without_the_phones_light(head, styles):
     style, neutral = load_style(head, styles, "short03"), person(head, 5)
-    capture = capture_of(head, 5, style.points(style.on(head, neutral)))
+    capture = capture_of(head, 5, style.points(style.on(Skin(head, neutral))))
     _, colors = hair_color(head_views(head, capture, neutral), np.array([2.0, 1.0, 0.5]))
     np.testing.assert_allclose(colors, np.tile(BROWN * [2.0, 1.0, 0.5], (len(colors), 1)), rtol=0.1)
 
 
 def test_skin_that_is_taken_for_hair_does_not_color_it(head, styles):
     style, neutral = load_style(head, styles, "short03"), person(head, 5)
-    capture = capture_of(head, 5, style.points(style.on(head, neutral)))
+    capture = capture_of(head, 5, style.points(style.on(Skin(head, neutral))))
     face = head_views(head, capture, neutral)[0].region >= 0
     face &= capture.hair.hair[0] == 0
     capture.hair.rgb[0][face] = 190, 140, 115
@@ -179,7 +181,7 @@ def texture():
 def worn(head, styles, texture):
     """An avatar with the style that its capture shows."""
     style, neutral = load_style(head, styles, "bob01"), person(head, 5)
-    capture = capture_of(head, 5, style.points(style.on(head, neutral)))
+    capture = capture_of(head, 5, style.points(style.on(Skin(head, neutral))))
     capture.rgb, capture.seen = texture, np.ones(texture.shape[:2], np.float32)
     return build_avatar(head, capture, texture, styles, "auto")
 

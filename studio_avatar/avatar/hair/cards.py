@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from studio_avatar.head.geometry import geometry
 from studio_avatar.imaging.color import srgb_to_linear
 from studio_avatar.imaging.image_io import encode_png
 from studio_avatar.rendering.normals import vertex_normals
+
+from .skin import Skin
 
 if TYPE_CHECKING:
     from studio_avatar.head.hair_styles import HairStyles
     from studio_avatar.head.model import HeadModel
 
 CLEAR_M = 0.0015  # of skin, where a style does not start inside of it
-NEAR_M = 0.03  # hair further away cannot be under the skin
 POINTS = 24_000  # on the cards of a style: enough to fill its outline in a small picture
 OPAQUE = 0.5  # alpha
 ROUND = (
@@ -67,16 +67,15 @@ class Style:
     triangle: np.ndarray
     barycentric: np.ndarray
 
-    def on(self, head: HeadModel, neutral: np.ndarray) -> np.ndarray:
-        """(N, 3) float32 vertices on the head whose vertices are `neutral` (V, 3)."""
-        moved = neutral[: len(geometry(head).neutral)] - geometry(head).neutral
-        return self.clear(self.rest + (moved[self.anchors] * self.weights[..., None]).sum(1), neutral, head)
+    def on(self, skin: Skin) -> np.ndarray:
+        """(N, 3) float32 vertices on a person's head."""
+        return self.clear(self.rest + (skin.moved[self.anchors] * self.weights[..., None]).sum(1), skin)
 
-    def clear(self, vertices: np.ndarray, neutral: np.ndarray, head: HeadModel) -> np.ndarray:
+    def clear(self, vertices: np.ndarray, skin: Skin) -> np.ndarray:
         """`vertices` lifted off the skin where they came nearer to it than the style has them."""
         result = vertices.astype(np.float32)
         for _ in range(2):  # the nearest place changes while a vertex moves
-            height, normal = heights(result, neutral, head)
+            height, normal = skin.heights(result)
             result += normal * np.maximum(self.start - height, 0.0)[:, None]
         return result.astype(np.float32)
 
@@ -103,26 +102,6 @@ class Style:
         return (vertices[self.faces[self.triangle]] * self.barycentric[..., None]).sum(1)
 
 
-def heights(points: np.ndarray, neutral: np.ndarray, head: HeadModel) -> tuple[np.ndarray, np.ndarray]:
-    """How high points (N, 3) are above the skin of face, scalp and neck, (N,) metres, negative inside; infinite further than
-    `NEAR_M` away. And the skin's normals there, (N, 3)."""
-    from scipy.spatial import cKDTree
-
-    shape = geometry(head)
-    skin = _skin(head)
-    normals = vertex_normals(neutral[: len(shape.neutral)], shape.faces)[skin]
-    distance, near = cKDTree(neutral[skin]).query(points, distance_upper_bound=NEAR_M)
-    known = np.isfinite(distance)
-    near = np.where(known, near, 0)
-    height = ((points - neutral[skin][near]) * normals[near]).sum(1)
-    return np.where(known, height, np.inf).astype(np.float32), normals[near]
-
-
-def _skin(head: HeadModel) -> np.ndarray:
-    shape = geometry(head)
-    return np.unique(shape.faces[shape.in_regions("face", "scalp", "neck")])
-
-
 def load_style(head: HeadModel, styles: HairStyles, name: str) -> Style:
     """A style of the weights, read once.
 
@@ -133,7 +112,7 @@ def load_style(head: HeadModel, styles: HairStyles, name: str) -> Style:
     if name not in known:
         stored = styles.style(name)
         light, alpha = _strands(stored.pop("texture"))
-        height, _ = heights(stored["rest"], geometry(head).neutral, head)
+        height, _ = Skin(head).heights(stored["rest"])
         spread = _spread(stored["rest"], stored["uv"], stored["faces"], alpha)
         known[name] = Style(
             name, light=light, alpha=alpha, start=np.minimum(height, CLEAR_M), **stored,

@@ -13,6 +13,7 @@ import numpy as np
 
 from .cards import Style, load_style
 from .outline import LONGEST, crown_share, fitted_to_outline, length
+from .skin import Skin
 from .views import HeadView
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ def choose(
     if asked == "none":
         return Choice(None, None, "No hair was asked for.")
     if asked != "auto":
-        found = _fitted(head, *_laid(head, load_style(head, styles, asked), neutral, views), neutral, views)
+        skin = Skin(head, neutral)
+        found = _fitted(*_laid(load_style(head, styles, asked), skin, views), skin, views)
         return Choice(*found[:2], f"The style {asked} was asked for.", found[2])
     if not views:
         return Choice(None, None, "The capture has no pictures of hair.")
@@ -79,9 +81,10 @@ def choose(
     if why is not None:
         return Choice(None, None, why)
     names = [name for name in styles.config.names if name not in NOT_BY_ITSELF]
-    laid = [_laid(head, load_style(head, styles, name), neutral, views) for name in names]
+    skin = Skin(head, neutral)
+    laid = [_laid(load_style(head, styles, name), skin, views) for name in names]
     laid.sort(key=lambda pair: -agreement(views, pair[0].points(pair[1])))
-    found = [_fitted(head, style, vertices, neutral, views) for style, vertices in laid[:TRIED]]
+    found = [_fitted(style, vertices, skin, views) for style, vertices in laid[:TRIED]]
     # A style that agrees only after much stretching is another one.
     before = [agreement(views, style.points(vertices)) for style, vertices in laid[:TRIED]]
     best = max(range(len(found)), key=lambda k: before[k] + found[k][2])
@@ -110,16 +113,16 @@ def beside_share(view: HeadView) -> float:
     return float((hair & (view.region < 0)).sum() / max(hair.sum(), 1))
 
 
-def _laid(head, style: Style, neutral, views) -> tuple[Style, np.ndarray]:
+def _laid(style: Style, skin: Skin, views) -> tuple[Style, np.ndarray]:
     """The style on the head, in the person's length."""
-    return style.cut(style.on(head, neutral), length(views[0]) if views else LONGEST)
+    return style.cut(style.on(skin), length(views[0]) if views else LONGEST)
 
 
-def _fitted(head, style: Style, vertices, neutral, views) -> tuple[Style, np.ndarray, float]:
+def _fitted(style: Style, vertices, skin: Skin, views) -> tuple[Style, np.ndarray, float]:
     """The style with the person's outline, and how well it agrees; without views as it is."""
     share = agreement(views, style.points(vertices)) if views else 0.0
     for _ in range(STRETCHES if views else 0):
-        moved = style.clear(fitted_to_outline(style, vertices, views[0], neutral, head), neutral, head)
+        moved = style.clear(fitted_to_outline(style, vertices, views[0], skin), skin)
         score = agreement(views, style.points(moved))
         if score <= share:
             break

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from studio_avatar.imaging.ramps import smoothstep
 
-from .cards import MIDDLE, NEAR_M, Style, heights
+from .cards import MIDDLE, Style
+from .skin import NEAR_M, Skin
 from .views import HeadView
-
-if TYPE_CHECKING:
-    from studio_avatar.head.model import HeadModel
 
 BINS = 48  # directions around the head
 SMOOTH_BINS = 3
@@ -40,9 +36,7 @@ def crown_share(view: HeadView) -> float:
     return float(np.isfinite(reach[np.cos(DIRECTIONS) > UPWARD]).mean())
 
 
-def fitted_to_outline(
-    style: Style, vertices: np.ndarray, view: HeadView, neutral: np.ndarray, head: HeadModel
-) -> np.ndarray:
+def fitted_to_outline(style: Style, vertices: np.ndarray, view: HeadView, skin: Skin) -> np.ndarray:
     """`vertices` (N, 3) of a style, drawn in or out along each direction from the middle of the skull so that hairline and
     outline come to lie where the segmented hair has them; what lies on the skin stays on it.
 
@@ -62,9 +56,9 @@ def fitted_to_outline(
     upper = outer[np.cos(DIRECTIONS) > 0].mean()
     behind = smoothstep(MIDDLE[2] - vertices[:, 2], 0.0, 0.06)
     result[:, 2] = MIDDLE[2] + (vertices[:, 2] - MIDDLE[2]) * (1 + (upper - 1) * behind)
-    height = np.minimum(heights(vertices, neutral, head)[0], NEAR_M)
+    height = np.minimum(skin.heights(vertices)[0], NEAR_M)
     for _ in range(2):
-        here, normal = heights(result, neutral, head)
+        here, normal = skin.heights(result)
         low = smoothstep(height, 0.012, 0.004)  # only what lies on the skin
         result += (
             normal * np.where(np.isfinite(here), (height - np.minimum(here, NEAR_M)) * low, 0.0)[:, None]
