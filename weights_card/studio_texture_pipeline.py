@@ -332,7 +332,7 @@ class StudioTexturePipeline(DiffusionPipeline):
         num_inference_steps: int = 4,
         gradient_guidance_scale: float = 0.0,
         skin_tone: float | None = None,
-        hair: str = "none",
+        hair: str = "auto",
         shapes: str = SHAPES[0],
         rig: str = RIGS[0],
         output_size: int | None = None,

@@ -150,7 +150,7 @@ class CreationSettings:
     )
 
     hair: str = _declare(
-        "none",
+        "auto",
         argument="hair",
         label="Hair",
         help="auto takes the style most like the hair in the pictures, none leaves the head bare",

@@ -20,7 +20,7 @@ PUBLISHED = {
     "guidance": 0.0,
     "size": 1024,
     "skin_tone": None,
-    "hair": "none",
+    "hair": "auto",
     "shapes": "arkit",
     "rig": "none",
 }
