@@ -100,7 +100,9 @@ class Avatar:
 
     def under_hair(self, texture: np.ndarray) -> np.ndarray:
         """A texture (H, H, 3) uint8 with the scalp under the hair as dark as hair; as it is without hair."""
-        return texture if self.hair is None else shaded(texture, self.worn.cover, self.worn.color)
+        if self.worn is None or self.worn.cover is None:
+            return texture
+        return shaded(texture, self.worn.cover, self.worn.color)
 
     def mesh(self, expression: Mapping[str, float] | None = None) -> np.ndarray:
         """Vertices (V, 3) float32 in meters, +Y up, +Z out of the face, in the order of the head's own.

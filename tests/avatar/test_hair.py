@@ -25,6 +25,7 @@ from studio_avatar.errors import InvalidInputError
 from studio_avatar.head.geometry import geometry
 from studio_avatar.head.hair_styles import HairStyles
 from studio_avatar.head.landmark_ids import CHIN, FOREHEAD
+from studio_avatar.head.layout import region_mask
 from studio_avatar.imaging.color import linear_to_srgb
 from studio_avatar.rendering import Camera
 from tools.groom_hair import GROOMS, ROWS, groom
@@ -132,13 +133,31 @@ def test_a_bald_head_and_a_bare_crown_get_none_and_are_told_why(head, styles):
     assert choice.style is None and "cap" in choice.reason
 
 
-def test_hair_that_does_not_stand_off_the_head_is_left_to_the_texture(head, styles):
+def test_cropped_hair_is_painted_on_the_scalp_in_its_color(head, styles, texture):
     neutral, shape = person(head, 5), geometry(head)
     corners = neutral[shape.faces[shape.in_regions("scalp")]]
     shares = np.random.default_rng(0).dirichlet(np.ones(3), (len(corners), 12))
     points = (corners[:, None] * shares[..., None]).sum(2).reshape(-1, 3)
-    choice = choose(head, styles, neutral, head_views(head, capture_of(head, 5, points), neutral))
-    assert choice.style is None and "cropped" in choice.reason
+    capture = capture_of(head, 5, points, np.float32([0.1, 0.1, 0.1]))
+    capture.rgb, capture.seen = texture, np.zeros(texture.shape[:2], np.float32)
+    avatar = build_avatar(head, capture, texture, styles, "auto")
+    assert avatar.hair is None and "cropped" in avatar.worn.reason
+    scalp, face = (region_mask(head, len(texture), name) for name in ("scalp", "face"))
+    painted = avatar.worn.cover > 0.3
+    assert painted[scalp].mean() > 0.5 and painted[face].mean() < 0.01
+    skin, bare = avatar.under_hair(avatar.texture), replace(avatar, worn=None)
+    change = bare.under_hair(avatar.texture).astype(int).min(-1) - skin.max(-1)  # darker
+    assert change[painted].mean() > 20 and np.abs(change[face]).mean() < 1
+    capture.seen = np.ones(texture.shape[:2], np.float32)  # what the phone saw shows its hair itself
+    assert not build_avatar(head, capture, texture, styles, "auto").worn.cover.any()
+
+
+def test_a_scarf_is_no_hair_to_be_painted(head, styles):
+    """All that is not face is taken for hair: it hangs down to the shoulders and looks like no style."""
+    neutral = person(head, 5)
+    (view,) = head_views(head, capture_of(head, 5), neutral)
+    choice = choose(head, styles, neutral, [replace(view, hair=~view.face, sure=~view.face)])
+    assert choice.style is None and "No style" in choice.reason and not choice.painted
 
 
 def test_the_outline_follows_the_person(head, styles):
@@ -187,7 +206,6 @@ def worn(head, styles, texture):
 
 
 def test_the_scalp_under_hair_is_dark_and_the_face_is_not(worn, head):
-    from studio_avatar.head.layout import region_mask
 
     change = worn.texture.astype(int) - worn.under_hair(worn.texture)
     assert worn.hair.style == "bob01"

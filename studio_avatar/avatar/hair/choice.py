@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .cards import Style, load_style
-from .outline import LONGEST, crown_share, fitted_to_outline, length
+from .outline import LONGEST, crown_share, fitted_to_outline, length, lowest
 from .skin import Skin
 from .views import HeadView
 
@@ -34,18 +34,24 @@ CROPPED = (
 IN_THE_FACE = 4.0  # weight of hair over a face that is bare: it hides the person
 # Of the best style, below which none is better: at 0.51 cropped gray hair became a tall blond cut.
 AGREEMENT = 0.55
+HANGS_M = (
+    -0.05
+)  # height in head space: what reaches lower and looks like no style may be a scarf, and is not painted
+SHORT = "The hair is cropped so close that it does not stand off the head: it is painted on the scalp."
 
 
 @dataclass(frozen=True)
 class Choice:
     """style: `Style` in the person's length, or None. vertices: (N, 3) metres on the person, or None. reason: a sentence.
     agreement: intersection over union of the style's and the segmented hair, over all views; 0 without a style.
+    painted: there is hair, but too short or too different for any style: its color belongs on the scalp.
     """
 
     style: Style | None
     vertices: np.ndarray | None
     reason: str
     agreement: float = 0.0
+    painted: bool = False
 
 
 def agreement(views: list[HeadView], points: np.ndarray) -> float:
@@ -79,7 +85,7 @@ def choose(
         return Choice(None, None, "The capture has no pictures of hair.")
     why = why_none(views)
     if why is not None:
-        return Choice(None, None, why)
+        return Choice(None, None, why, painted=why == SHORT)
     names = [name for name in styles.config.names if name not in NOT_BY_ITSELF]
     skin = Skin(head, neutral)
     laid = [_laid(load_style(head, styles, name), skin, views) for name in names]
@@ -90,7 +96,10 @@ def choose(
     best = max(range(len(found)), key=lambda k: before[k] + found[k][2])
     style, vertices, share = found[best]
     if share < AGREEMENT:
-        return Choice(None, None, f"No style looks like this hair: {style.name} agrees to {share:.0%} only.")
+        why = f"No style looks like this hair: {style.name} agrees to {share:.0%} only."
+        if lowest(views[0]) < HANGS_M:
+            return Choice(None, None, why)
+        return Choice(None, None, f"{why} Its color is on the scalp.", painted=True)
     return Choice(style, vertices, f"{style.name} agrees best with the hair in the pictures.", share)
 
 
@@ -103,7 +112,7 @@ def why_none(views: list[HeadView]) -> str | None:
     if crown_share(views[0]) < BARE_CROWN:
         return "The crown of the head shows no hair: bald, shaved, or under a cap or scarf."
     if beside_share(views[0]) < CROPPED:
-        return "The hair is cropped so close that it does not stand off the head: the texture shows it."
+        return SHORT
     return None
 
 

@@ -77,11 +77,15 @@ def _smooth(vertices: np.ndarray, moves: np.ndarray) -> np.ndarray:
 
 def length(view: HeadView) -> float:
     """Height in head space at which the segmented hair ends, metres; not further down than the neck goes."""
+    return float(np.clip(lowest(view), LONGEST, SHORTEST))
+
+
+def lowest(view: HeadView) -> float:
+    """The same without limits; minus infinity without hair."""
     row, column = np.nonzero(view.hair & view.inside)
     if not len(row):
-        return LONGEST
-    seen = view.height(np.stack([column + 0.5, row + 0.5], 1))
-    return float(np.clip(np.quantile(seen, 0.01), LONGEST, SHORTEST))
+        return -np.inf
+    return float(np.quantile(view.height(np.stack([column + 0.5, row + 0.5], 1)), 0.01))
 
 
 def _ratio(view: HeadView, covered: np.ndarray, quantile: float) -> np.ndarray:

@@ -1,4 +1,5 @@
-"""The scalp under hair: as dark as the hair above it, or every parting would show that it is a wig."""
+"""The scalp under hair: as dark as the hair above it, or every parting would show that it is a wig. And hair without
+cards, such as is cropped: painted."""
 
 from __future__ import annotations
 
@@ -13,6 +14,8 @@ from studio_avatar.imaging.ramps import smoothstep
 if TYPE_CHECKING:
     from studio_avatar.head.model import HeadModel
 
+    from .views import HeadView
+
 SIZE = 256  # texels at which it is measured; it is smooth
 ABOVE_M, NEAR_POINTS = (
     0.04,
@@ -23,6 +26,11 @@ BESIDE_M = (
     0.004,
 )  # how far beside a point of skin the hair above it may be for it to be bare, and fully covered
 SHADE = 0.7  # of the hair's color
+CROP = "crop01"  # the style whose outline it has where no picture shows it
+SKIN_THROUGH = 0.2  # share of the skin that shines through it
+GRAIN = 0.3  # standard deviation of that share from texel to texel
+SOFT = 3.0  # texels of `SIZE` over which its outline fades
+FACING = 0.25  # cosine of the angle between skin and camera from which on a picture is believed
 
 
 def hair_cover(head: HeadModel, neutral: np.ndarray, points: np.ndarray, size: int) -> np.ndarray:
@@ -47,6 +55,42 @@ def hair_cover(head: HeadModel, neutral: np.ndarray, points: np.ndarray, size: i
     # Soft on both sides of the scalp's border, but nothing far down on the forehead.
     cover = np.maximum(gaussian_filter(cover, 2.0), cover * gaussian_filter(cover, 4.0))
     return resized(cover, size)
+
+
+def painted_cover(
+    head: HeadModel, neutral: np.ndarray, points: np.ndarray, views: list[HeadView], size: int
+) -> np.ndarray:
+    """(size, size) float32 in [0, 1]: how much of each texel of the scalp has hair, where that has no cards.
+
+    Where a picture looks at the scalp, as much as hair is segmented there; elsewhere the outline of a cropped style.
+
+    Args:
+        neutral: (V, 3) the person's head. points: (P, 3) on the cards of that style on it. views: the capture's pictures.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    scalp, texels = region_mask(head, SIZE, "scalp"), texel_map(head, SIZE)
+    skin = neutral[: len(head.neutral)]
+    places, normals = (of(texels, head, skin)[scalp] for of in (texel_positions, texel_normals))
+    known, hair = np.zeros((2, SIZE, SIZE), np.float32)
+    for view in views:
+        weight = view.facing(places, normals, FACING)
+        column, row = np.floor(view.see(places)[0][weight > 0]).astype(int).T
+        shown = np.zeros(len(places), np.float32)
+        shown[weight > 0] = view.hair[row, column]
+        known[scalp] += weight
+        hair[scalp] += weight * shown
+    known, hair = gaussian_filter(known, 3.0), gaussian_filter(hair, 3.0)
+    believed = np.minimum(known, 1.0)
+    share = believed * hair / np.maximum(known, 1e-4) + 1 - believed
+    outline = gaussian_filter(hair_cover(head, neutral, points, SIZE), SOFT) * scalp
+    return resized((outline * share).astype(np.float32), size)
+
+
+def stubble(cover: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """`cover` (H, H) as it is to be painted: skin between the hairs, and nothing where the phone saw hair, `seen` (H, H)."""
+    grain = np.random.default_rng(0).normal(1.0, GRAIN, cover.shape).astype(np.float32)
+    return (cover * (1 - SKIN_THROUGH) * grain).clip(0, 1) * (1 - np.asarray(seen, np.float32))
 
 
 def resized(cover: np.ndarray, size: int) -> np.ndarray:

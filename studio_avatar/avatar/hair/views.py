@@ -46,6 +46,18 @@ class HeadView:
         seen = points @ self.rotation.T + self.translation
         return self.focal * seen[:, :2] / seen[:, 2:] + self.principal, seen[:, 2]
 
+    def facing(self, places: np.ndarray, normals: np.ndarray, least: float) -> np.ndarray:
+        """(N,) cosine of the angle between the bare head's skin and the camera; 0 below `least` and where not seen."""
+        pixel, depth = self.see(places)
+        towards = -(places @ self.rotation.T + self.translation)
+        cosine = ((normals @ self.rotation.T) * towards).sum(1) / np.linalg.norm(towards, axis=1)
+        column, row = np.floor(pixel).astype(int).T
+        side = len(self.depth)
+        visible = (column >= 0) & (row >= 0) & (column < side) & (row < side) & (cosine > least)
+        column, row = column[visible], row[visible]
+        visible[visible] = self.inside[row, column] & (depth[visible] < self.depth[row, column] + IN_FRONT_M)
+        return np.where(visible, cosine, 0.0)
+
     def height(self, pixel: np.ndarray) -> np.ndarray:
         """(N,) metres in head space of pixels (N, 2), on the plane through the head's middle that faces the camera."""
         depth = self.translation[2]

@@ -9,10 +9,11 @@ import numpy as np
 
 from studio_avatar.errors import InvalidInputError
 
-from .cards import Hair, round_normals
+from .cards import Hair, load_style, round_normals
 from .choice import choose
 from .color import colored, hair_color, light_gain, tints
-from .scalp import hair_cover
+from .scalp import CROP, hair_cover, painted_cover, stubble
+from .skin import Skin
 from .views import head_views
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ class Worn:
     """What was decided about a person's hair.
 
     hair: `Hair`, or None. reason: a sentence. agreement: intersection over union with the segmented hair in [0, 1].
-    cover: (H, H) float32, how much of the skin's texture is under hair, or None. color: (3,) linear mean, or None.
+    cover: (H, H) float32, how much of the skin's texture is under hair or painted with it, or None. color: (3,) linear
+        mean, or None.
     """
 
     hair: Hair | None
@@ -64,6 +66,8 @@ def wear_hair(head: HeadModel, styles: HairStyles, capture, texture, neutral, as
         raise InvalidInputError(f"There is no hair '{asked}': use one of {', '.join(style_names(styles))}.")
     views = [] if capture.hair is None else head_views(head, capture, neutral)
     choice = choose(head, styles, neutral, views, asked)
+    if choice.painted:
+        return _painted(head, styles, capture, texture, neutral, views, choice.reason)
     if choice.style is None:
         return Worn(None, choice.reason)
     style, points = choice.style, choice.style.points(choice.vertices)
@@ -74,3 +78,12 @@ def wear_hair(head: HeadModel, styles: HairStyles, capture, texture, neutral, as
     hair = Hair(style.name, choice.vertices, normals, style.faces, style.uv, tint, cards, points)
     cover = hair_cover(head, neutral, points, len(texture))
     return Worn(hair, choice.reason, choice.agreement, cover, colors.mean(0))
+
+
+def _painted(head, styles, capture, texture, neutral, views, reason: str) -> Worn:
+    """Hair without cards: its color on the scalp."""
+    style = load_style(head, styles, CROP)
+    points = style.points(style.on(Skin(head, neutral)))
+    cover = painted_cover(head, neutral, points, views, len(texture))
+    _, colors = hair_color(views, light_gain(head, capture.rgb, capture.seen, texture))
+    return Worn(None, reason, cover=stubble(cover, capture.seen), color=colors.mean(0))
