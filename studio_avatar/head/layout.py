@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import weakref
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,10 +45,23 @@ class TexelMap:
     triangle: np.ndarray
     barycentric: np.ndarray
 
-    @property
+    @cached_property
     def covered(self) -> np.ndarray:
         """(H, W) bool, True where a chart covers the texel's center."""
         return self.triangle >= 0
+
+    @cached_property
+    def _gutters(self) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers of the texels that are not covered, and of the nearest covered one of each."""
+        numbers = np.arange(self.triangle.size).reshape(self.triangle.shape)
+        return np.flatnonzero(~self.covered), fill_gutters(numbers, self.covered)[~self.covered]
+
+    def filled(self, texture: np.ndarray) -> np.ndarray:
+        """A new array like `texture` (H, W, C), its gutters filled: `fill_gutters`, found once."""
+        texture = texture.copy()
+        flat, (gutters, nearest) = texture.reshape(-1, texture.shape[-1]), self._gutters
+        flat[gutters] = flat[nearest]
+        return texture
 
 
 def rasterise(corners: np.ndarray, height: int, width: int, depth: np.ndarray | None = None):
@@ -97,9 +111,17 @@ def texel_map(head: HeadModel, size: int) -> TexelMap:
     return maps[size]
 
 
-def texel_positions(texels: TexelMap, head: HeadModel, vertices: np.ndarray) -> np.ndarray:
-    """(H, W, 3) float32 point in meters that each texel shows on the head `vertices` (V, 3); 0 where none."""
-    return _interpolate(texels, head, np.asarray(vertices, np.float32))
+def texel_positions(
+    texels: TexelMap, head: HeadModel, vertices: np.ndarray, where: np.ndarray | None = None
+) -> np.ndarray:
+    """(H, W, 3) float32 point in meters that each texel shows on the head `vertices` (V, 3); 0 where none.
+
+    where: (H, W) bool, covered texels of which alone it is asked: then (N, 3).
+    """
+    vertices = np.asarray(vertices, np.float32)
+    if where is not None:
+        return _at(texels, head, vertices, np.flatnonzero(where))
+    return _interpolate(texels, head, vertices)
 
 
 def texel_normals(texels: TexelMap, head: HeadModel, vertices: np.ndarray) -> np.ndarray:
@@ -224,10 +246,14 @@ def _interpolate(texels, head: HeadModel, values):
     """(H, W, 3) vertex `values` (V, 3) at every texel."""
     result = np.zeros((*texels.triangle.shape, 3), np.float32)
     place = np.flatnonzero(texels.covered)
-    corners = np.take(values[geometry(head).faces], texels.triangle.ravel()[place], axis=0)  # (N, 3, 3)
-    shares = texels.barycentric.reshape(-1, 3)[place]
-    result.reshape(-1, 3)[place] = np.einsum("ncv,nc->nv", corners, shares)
+    result.reshape(-1, 3)[place] = _at(texels, head, values, place)
     return result
+
+
+def _at(texels, head: HeadModel, values, place):
+    """(N, 3) vertex `values` (V, 3) at the covered texels of numbers `place` (N,)."""
+    corners = np.take(values[geometry(head).faces], texels.triangle.ravel()[place], axis=0)  # (N, 3, 3)
+    return np.einsum("ncv,nc->nv", corners, texels.barycentric.reshape(-1, 3)[place])
 
 
 def _doubled_area(corners):

@@ -398,3 +398,13 @@ def test_baking_again_gives_the_same_bytes(tmp_path):
     ]  # `tools.wrap_scans` adds the others
     for name, buffer in shipped.items():
         assert torch.equal(again[name], buffer), name
+
+
+def test_a_map_fills_gutters_and_answers_for_some_texels_as_for_all(head):
+    texels = texel_map(head, 64)
+    texture = np.random.default_rng(0).random((64, 64, 3), np.float32)
+    np.testing.assert_array_equal(texels.filled(texture), fill_gutters(texture, texels.covered))
+    some, neutral = region_mask(head, 64, "lips"), geometry(head).neutral
+    np.testing.assert_array_equal(
+        texel_positions(texels, head, neutral, some), texel_positions(texels, head, neutral)[some]
+    )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from studio_avatar.head.geometry import geometry
-from studio_avatar.head.layout import fill_gutters, region_mask, texel_map, texel_positions
+from studio_avatar.head.layout import region_mask, texel_map, texel_positions
 from studio_avatar.imaging.ramps import smoothstep
 
 from .eyeball import ball_rays, openings, paint_eyeball
@@ -50,14 +50,13 @@ def paint_eyes_and_mouth(
     size = texture.shape[0]
     texels = texel_map(head, size)
     neutral = geometry(head).neutral
-    positions = texel_positions(texels, head, neutral)
     out = np.array(texture, np.float32)
     rng = np.random.default_rng(seed)
     for region, opening in zip(("eyeball_left", "eyeball_right"), openings(head), strict=True):
         mask = region_mask(head, size, region)
         if mask.any():
             out[mask] = paint_eyeball(
-                ball_rays(head, region, positions[mask]),
+                ball_rays(head, region, texel_positions(texels, head, neutral, mask)),
                 np.float32(iris_rgb),
                 opening if shaded else None,
                 rng,
@@ -70,8 +69,10 @@ def paint_eyes_and_mouth(
     for region, paint in painters.items():
         mask = region_mask(head, size, region)
         if mask.any():
-            out[mask] = paint(positions[mask], neutral[_region_vertices(head, region)])
-    return fill_gutters(np.clip(out, 0, 1), texels.triangle >= 0)
+            out[mask] = paint(
+                texel_positions(texels, head, neutral, mask), neutral[_region_vertices(head, region)]
+            )
+    return texels.filled(np.clip(out, 0, 1))
 
 
 def _region_vertices(head: HeadModel, region: str) -> np.ndarray:

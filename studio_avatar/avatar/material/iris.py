@@ -87,7 +87,7 @@ def _eye(head, capture, side: str) -> tuple[np.ndarray, np.ndarray]:
     nothing = np.empty((0, 3), np.float32)
     if mask.sum() < MIN_TEXELS:
         return nothing, nothing
-    ray = ball_rays(head, region, texel_positions(texel_map(head, size), head, geometry(head).neutral)[mask])
+    ray = ball_rays(head, region, texel_positions(texel_map(head, size), head, geometry(head).neutral, mask))
     ray /= np.linalg.norm(ray, axis=-1, keepdims=True)
     color = srgb_to_linear(capture.rgb[mask])
     bright = luma(color)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from studio_avatar.head.geometry import geometry
-from studio_avatar.head.layout import fill_gutters, texel_map
+from studio_avatar.head.layout import texel_map
 from studio_avatar.head.mesh_graph import edges_of
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def level_seams(texture: np.ndarray, head: HeadModel) -> np.ndarray:
     corners = np.take(change[geometry(head).uv_faces], texels.triangle.ravel()[place], axis=0)  # (N, 3, 3)
     out = np.array(texture, np.float32)
     out.reshape(-1, 3)[place] += np.einsum("ncv,nc->nv", corners, texels.barycentric.reshape(-1, 3)[place])
-    return fill_gutters(np.clip(out, 0, 1), texels.covered)
+    return texels.filled(np.clip(out, 0, 1))
 
 
 def _step(texture, head: HeadModel) -> dict[int, np.ndarray]:
@@ -61,7 +61,7 @@ def _step(texture, head: HeadModel) -> dict[int, np.ndarray]:
     shared = np.bincount(pairs[:, 0])[pairs[:, 0]] > 1
     pairs = pairs[shared]
     at = (shape.uv[pairs[:, 1]] * size - 0.5).T[::-1]
-    filled = fill_gutters(texture, texel_map(head, size).covered)
+    filled = texel_map(head, size).filled(texture)
     smooth = [gaussian_filter(filled[..., c], SMOOTHING * size) for c in range(3)]
     color = np.stack([map_coordinates(plane, at, order=1, mode="nearest") for plane in smooth], 1)
     total = np.stack([np.bincount(pairs[:, 0], color[:, c]) for c in range(3)], 1)
