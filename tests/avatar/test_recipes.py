@@ -1,6 +1,5 @@
 """The recipes of docs/recipes.md, run as they stand in the document on a head with hair, all shapes and bones."""
 
-import json
 import os
 import re
 import subprocess
@@ -8,10 +7,10 @@ import subprocess
 import numpy as np
 import pytest
 from helpers.node_tools import PACKAGES
+from helpers.packed import turned, unpacked
 from helpers.recipes import SHAPES, blocks, commands, file_block, recipe_page
 from helpers.three_viewer import find_chromium
 from PIL import Image
-from scipy.spatial import cKDTree
 
 from studio_avatar.avatar import Avatar
 from studio_avatar.avatar.hair.cards import Hair
@@ -19,32 +18,6 @@ from studio_avatar.avatar.hair.wear import Worn
 from studio_avatar.avatar.shapes.visemes import ARKIT_AND_OCULUS, VISEMES
 
 pytestmark = pytest.mark.network
-# A packed file as plain numbers: names as JSON, values as float32 behind one another.
-UNPACK = """
-import { NodeIO } from '@gltf-transform/core';
-import { ALL_EXTENSIONS } from '@gltf-transform/extensions';
-import { MeshoptDecoder } from 'meshoptimizer';
-import fs from 'fs';
-await MeshoptDecoder.ready;
-const io = new NodeIO().registerExtensions(ALL_EXTENSIONS).registerDependencies({ 'meshopt.decoder': MeshoptDecoder });
-const root = (await io.read(process.argv[2])).getRoot(), chunks = [];
-const put = (accessor) => {
-  const width = accessor.getElementSize(), values = new Float32Array(accessor.getCount() * width), row = [];
-  for (let i = 0; i < accessor.getCount(); i++) values.set(accessor.getElement(i, row).slice(0, width), i * width);
-  chunks.push(Buffer.from(values.buffer));
-  return [accessor.getCount(), width];
-};
-const names = (list) => list.map((thing) => thing.getName());
-const found = { nodes: names(root.listNodes()), materials: names(root.listMaterials()),
-  joints: names(root.listSkins()[0].listJoints()), meshes: root.listMeshes().map((mesh) => {
-    const [primitive] = mesh.listPrimitives();
-    return { shapes: mesh.getExtras().targetNames ?? [], triangles: primitive.getIndices().getCount() / 3,
-      place: put(primitive.getAttribute('POSITION')), uv: put(primitive.getAttribute('TEXCOORD_0')),
-      normals: [primitive, ...primitive.listTargets()].map((each) => put(each.getAttribute('NORMAL'))) };
-  }) };
-fs.writeFileSync(process.argv[3] + '.json', JSON.stringify(found));
-fs.writeFileSync(process.argv[3] + '.bin', Buffer.concat(chunks));
-"""
 
 
 @pytest.fixture(scope="module")
@@ -109,50 +82,12 @@ def test_talkinghead_says_a_sentence_with_our_visemes(folder, browser):
     assert max(heard[-1].values()) < 0.05
 
 
-def unpacked(file, folder):
-    """What is in a GLB: names, counts, and for each mesh its places, texture coordinates and normals (1 + shapes, N, 3)."""
-    script = folder / "unpack.mjs"
-    script.write_text(UNPACK)
-    subprocess.run(
-        ["node", "--preserve-symlinks", "--preserve-symlinks-main", script, file, folder / "raw"], check=True
-    )
-    found, values = json.loads((folder / "raw.json").read_text()), np.fromfile(folder / "raw.bin", "<f4")
-
-    def take(shape):
-        nonlocal values
-        count = shape[0] * shape[1]
-        taken, values = values[:count].reshape(shape), values[count:]
-        return taken
-
-    for mesh in found["meshes"]:
-        mesh["place"], mesh["uv"] = take(mesh["place"]), take(mesh["uv"])
-        mesh["normals"] = np.stack([take(shape) for shape in mesh["normals"]])
-        mesh["normals"][1:] += mesh["normals"][0]
-    return found
-
-
-def vertex_keys(mesh):
-    """(N, 5) in [0, 1]: the same for a vertex however the file scales places and texture coordinates."""
-    both = np.concatenate([mesh["place"], mesh["uv"]], 1)
-    return (both - both.min(0)) / np.maximum(np.ptp(both, axis=0), 1e-9)
-
-
 def test_packed_files_keep_names_counts_and_normals(folder):
     for line in commands("npx"):
         subprocess.run(["bash", "-c", line], cwd=folder, check=True, capture_output=True)
     plain = unpacked(folder / "avatar.glb", folder)
     for name in ("web.glb", "small.glb", "packed.glb"):
-        packed = unpacked(folder / name, folder)
-        assert set(plain["nodes"]) <= set(packed["nodes"]) and packed["joints"] == plain["joints"]
-        assert packed["materials"] == plain["materials"]
-        for ours, theirs in zip(plain["meshes"], packed["meshes"], strict=True):
-            assert theirs["shapes"] == ours["shapes"] and theirs["triangles"] == ours["triangles"]
-            assert len(theirs["place"]) == pytest.approx(len(ours["place"]), rel=1e-3)
-            distance, same = cKDTree(vertex_keys(ours)).query(vertex_keys(theirs))
-            assert distance.max() < 1e-3
-            a, b = ours["normals"][:, same], theirs["normals"]
-            cosine = (a * b).sum(-1) / (np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1))
-            assert np.degrees(np.arccos(np.clip(cosine, -1, 1))).max() < 5
+        assert turned(plain, unpacked(folder / name, folder)) < 5
     assert (folder / "small.glb").stat().st_size < 0.7 * (folder / "avatar.glb").stat().st_size
 
 
