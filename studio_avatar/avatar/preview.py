@@ -17,6 +17,7 @@ from studio_avatar.rendering import (
     Cards,
     Lamp,
     Light,
+    RenderOptions,
     Skin,
     TexturedMesh,
     ambient_occlusion,
@@ -129,8 +130,7 @@ class Scene:
             camera,
             lights,
             skin,
-            supersample=2,
-            shadow_samples=shadow_samples,
+            RenderOptions(supersample=2, shadow_samples=shadow_samples),
             background=np.broadcast_to(np.float32(BACKGROUND), (height, width, 3)),
             cards=self._cards,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from studio_avatar.rendering import FLAT, Camera, TexturedMesh, look_at, render
+from studio_avatar.rendering import FLAT, Camera, RenderOptions, TexturedMesh, look_at, render
 
 # Yaw and pitch of the views of a head [degrees].
 VIEWS = ((0, 0), (30, 0), (-30, 0), (60, 0), (-60, 0), (0, 25), (0, -22))
@@ -36,5 +36,5 @@ def view_camera(middle: np.ndarray, yaw: float, pitch: float) -> Camera:
 def flat_view(mesh: TexturedMesh, texture: np.ndarray, camera: Camera, device: str = "cpu") -> np.ndarray:
     """One picture without light, uint8 sRGB."""
     backdrop = np.full((camera.size[1], camera.size[0], 3), BACKDROP, np.float32)
-    picture = render(mesh, texture, camera, FLAT, background=backdrop, device=device)
+    picture = render(mesh, texture, camera, FLAT, options=RenderOptions(device=device), background=backdrop)
     return (picture.rgb * 255 + 0.5).astype(np.uint8)

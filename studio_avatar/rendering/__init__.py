@@ -1,25 +1,15 @@
 """Headless ray-cast renderer on the mesh queries of NVIDIA Warp; it knows meshes and light, not the head."""
 
-from .cards import Cards
+from .camera import Camera, look_at
+from .cards import Cards, with_cards
+from .light import FLAT, Lamp, Light
+from .mesh import Skin, TexturedMesh
 from .normals import face_normals, vertex_normals
-from .renderer import (
-    FLAT,
-    Camera,
-    Lamp,
-    Light,
-    Rendering,
-    Skin,
-    TexturedMesh,
-    ambient_occlusion,
-    load_kernels,
-    look_at,
-    nearest_on_surface,
-    open_directions,
-    render,
-    render_each,
-    render_texels,
-    with_cards,
-)
+from .options import RenderOptions
+from .picture import Rendering
+from .queries import ambient_occlusion, nearest_on_surface, open_directions
+from .renderer import render, render_each, render_texels
+from .runtime import load_kernels
 
 __all__ = [
     "FLAT",
@@ -27,6 +17,7 @@ __all__ = [
     "Cards",
     "Lamp",
     "Light",
+    "RenderOptions",
     "Rendering",
     "Skin",
     "TexturedMesh",

@@ -1,57 +1,68 @@
-"""Warp kernel of `cards.py`, in a module of its own: heads without hair need not compile it."""
+"""Warp kernel of `card_layers.py`, in a module of its own: heads without hair need not compile it."""
 
 import warp as wp
+
+from .structs import Hits, PrimaryRays
+
+
+@wp.struct
+class CardSurface:
+    """Hair cards as rays see them; visible: opacity above which a texel is there."""
+
+    shape: wp.uint64
+    uv: wp.array(dtype=wp.vec2)
+    faces: wp.array2d(dtype=wp.int32)
+    opacity: wp.array2d(dtype=wp.float32)
+    visible: float
+
+
+@wp.func
+def opacity_at(cards: CardSurface, face: int, b: wp.vec3):
+    """Of the texel at barycentric coordinates b of a triangle."""
+    uv = (
+        cards.uv[cards.faces[face, 0]] * b[0]
+        + cards.uv[cards.faces[face, 1]] * b[1]
+        + cards.uv[cards.faces[face, 2]] * b[2]
+    )
+    c = wp.clamp(int(uv[0] * float(cards.opacity.shape[1])), 0, cards.opacity.shape[1] - 1)
+    r = wp.clamp(int(uv[1] * float(cards.opacity.shape[0])), 0, cards.opacity.shape[0] - 1)
+    return cards.opacity[r, c]
 
 
 @wp.kernel
 def cast_through(
-    mesh: wp.uint64,
-    eye: wp.vec3,
-    to_head: wp.mat33,
-    focal_px: float,
-    origin: wp.vec2,
-    supersample: int,
-    uv: wp.array(dtype=wp.vec2),
-    uv_faces: wp.array2d(dtype=wp.int32),
-    opacity: wp.array2d(dtype=wp.float32),
-    visible: float,
+    cards: CardSurface,
+    rays: PrimaryRays,
     start: wp.array2d(dtype=wp.float32),
     end: wp.array2d(dtype=wp.float32),
-    triangle: wp.array2d(dtype=wp.int32),
-    barycentric: wp.array2d(dtype=wp.vec3),
-    distance: wp.array2d(dtype=wp.float32),
+    hits: Hits,
     alpha: wp.array2d(dtype=wp.float32),
 ):
-    """The nearest texel with an opacity above `visible` between `start` and `end` metres along each ray of `cast`."""
+    """The nearest texel that is there between `start` and `end` meters along each ray of `cast`; the depth of these hits
+    is meters along the ray, too."""
     row, col = wp.tid()
-    triangle[row, col] = -1
-    barycentric[row, col] = wp.vec3(0.0, 0.0, 0.0)
-    distance[row, col] = wp.inf
+    hits.triangle[row, col] = -1
+    hits.barycentric[row, col] = wp.vec3(0.0, 0.0, 0.0)
+    hits.depth[row, col] = wp.inf
     alpha[row, col] = 0.0
-    x = (float(col) + 0.5) / float(supersample) + origin[0]
-    y = (float(row) + 0.5) / float(supersample) + origin[1]
-    ray = wp.vec3(x / focal_px, y / focal_px, 1.0)
-    ray = to_head * (ray / wp.length(ray))
+    x = (float(col) + 0.5) / float(rays.supersample) + rays.origin[0]
+    y = (float(row) + 0.5) / float(rays.supersample) + rays.origin[1]
+    ray = wp.vec3(x / rays.focal_px, y / rays.focal_px, 1.0)
+    ray = rays.to_head * (ray / wp.length(ray))
     travelled = wp.float32(start[row, col])
     for _step in range(24):  # no style has more cards one behind another
         if travelled < end[row, col]:
             travelled += 1e-5  # off the card that was hit last
-            hit = wp.mesh_query_ray(mesh, eye + ray * travelled, ray, 100.0)
+            hit = wp.mesh_query_ray(cards.shape, rays.eye + ray * travelled, ray, 100.0)
             if not hit.result:
                 travelled = wp.inf
             else:
                 travelled += hit.t
-                w = 1.0 - hit.u - hit.v
-                t = (
-                    uv[uv_faces[hit.face, 0]] * hit.u
-                    + uv[uv_faces[hit.face, 1]] * hit.v
-                    + uv[uv_faces[hit.face, 2]] * w
-                )
-                c = wp.clamp(int(t[0] * float(opacity.shape[1])), 0, opacity.shape[1] - 1)
-                r = wp.clamp(int(t[1] * float(opacity.shape[0])), 0, opacity.shape[0] - 1)
-                if opacity[r, c] > visible and travelled < end[row, col]:
-                    triangle[row, col] = hit.face
-                    barycentric[row, col] = wp.vec3(hit.u, hit.v, w)
-                    distance[row, col] = travelled
-                    alpha[row, col] = opacity[r, c]
+                b = wp.vec3(hit.u, hit.v, 1.0 - hit.u - hit.v)
+                opacity = opacity_at(cards, hit.face, b)
+                if opacity > cards.visible and travelled < end[row, col]:
+                    hits.triangle[row, col] = hit.face
+                    hits.barycentric[row, col] = b
+                    hits.depth[row, col] = travelled
+                    alpha[row, col] = opacity
                     travelled = wp.inf

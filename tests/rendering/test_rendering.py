@@ -10,6 +10,7 @@ from studio_avatar.rendering import (
     Camera,
     Lamp,
     Light,
+    RenderOptions,
     Skin,
     TexturedMesh,
     ambient_occlusion,
@@ -19,6 +20,7 @@ from studio_avatar.rendering import (
 )
 
 MATT = Skin(specular=0.0, bleed=(0.0, 0.0, 0.0))
+DOUBLED = RenderOptions(supersample=2)
 
 
 def square(half=0.1, z=0.0, centre=(0.0, 0.0)):
@@ -63,10 +65,10 @@ def test_several_textures_and_lights_at_once_are_the_same_pictures():
     textures = rng.uniform(0, 1, (2, 8, 8, 3)).astype(np.float32)
     lights = [FLAT, Light(Light.even(0.4).environment, (Lamp((0.6, 0.0, 0.8)),))]
     scene, camera = join(square(), square(0.03, z=0.05)), look_at((0, 0, 1), size=(24, 32), focal_px=120.0)
-    rows = render_each(scene, textures, camera, lights, supersample=2)
+    rows = render_each(scene, textures, camera, lights, options=DOUBLED)
     for texture, row in zip(textures, rows, strict=True):
         for light, picture in zip(lights, row, strict=True):
-            alone = render(scene, texture, camera, light, supersample=2)
+            alone = render(scene, texture, camera, light, options=DOUBLED)
             assert alone.alpha.max() == 1 and all(
                 np.array_equal(*both) for both in zip(vars(alone).values(), vars(picture).values())
             )
@@ -141,7 +143,7 @@ def test_a_wide_lamp_has_a_soft_shadow():
 
     def partly_lit(spread):
         light = Light(lamps=(Lamp((0, 0, 1), spread=spread),))
-        picture = render(mesh, grey(1.0), camera, light, MATT, shadow_samples=16, srgb=False)
+        picture = render(mesh, grey(1.0), camera, light, MATT, RenderOptions(shadow_samples=16), srgb=False)
         return ((picture.rgb > 0.02) & (picture.rgb < 0.9)).mean()
 
     assert partly_lit(0.3) > 3 * partly_lit(0.0) + 0.01
@@ -182,7 +184,7 @@ def test_occlusion_is_open_sky_on_a_ball_and_half_at_a_wall():
 
 def test_supersampling_softens_the_silhouette():
     camera = look_at((0, 0, 0.6), focal_px=100, size=(48, 48))
-    hard, soft = (render(sphere(), grey(0.7), camera, supersample=n).alpha for n in (1, 3))
+    hard, soft = (render(sphere(), grey(0.7), camera, options=RenderOptions(n)).alpha for n in (1, 3))
     assert set(np.unique(hard)) == {0.0, 1.0}
     assert ((soft > 0.05) & (soft < 0.95)).any()
     assert soft.mean() == pytest.approx(np.pi * (100 * 0.1 / np.sqrt(0.6**2 - 0.1**2)) ** 2 / 48**2, rel=0.02)

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Everything that can be refused cheaply is refused before the networks are loaded."""
-    from studio_avatar.rendering.renderer import load_kernels
+    from studio_avatar.rendering import load_kernels
     from studio_avatar.results.folder import check_target, save_results
 
     capture_arguments(options.files)

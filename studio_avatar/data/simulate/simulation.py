@@ -22,7 +22,16 @@ import numpy as np
 from studio_avatar.capture.fitting.shape_prior import ShapePrior
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.imaging.color import srgb_to_linear
-from studio_avatar.rendering import Camera, Light, Skin, TexturedMesh, ambient_occlusion, look_at, render
+from studio_avatar.rendering import (
+    Camera,
+    Light,
+    RenderOptions,
+    Skin,
+    TexturedMesh,
+    ambient_occlusion,
+    look_at,
+    render,
+)
 
 from .occluders import (
     GLASSES_PROBABILITY,
@@ -239,8 +248,8 @@ def photograph(
     dressed, painted = attach(body, scene.texture, [cloth, *scene.occluders])
     light = light_of(scene.room, camera)
     picture = render(
-        dressed, painted, camera, light, scene.skin, supersample, SHADOW_SAMPLES, srgb=False, device=device,
-        background=background_of(scene.room, camera, scene.backdrop, scene.focus), seed=seed,
+        dressed, painted, camera, light, scene.skin, RenderOptions(supersample, SHADOW_SAMPLES, seed, device),
+        background_of(scene.room, camera, scene.backdrop, scene.focus), srgb=False,
     )  # fmt: skip
     linear = picture.rgb
     if scene.glasses is not None:

@@ -14,7 +14,7 @@ import numpy as np
 from studio_avatar.capture.texture.fusion import fuse
 from studio_avatar.capture.texture.unwrap import FACING_COSINE, GRAZING_COSINE, View, smoothstep
 from studio_avatar.head.layout import fill_gutters, texel_map, texel_positions
-from studio_avatar.rendering import FLAT, render, render_texels
+from studio_avatar.rendering import FLAT, RenderOptions, render, render_texels
 
 from .parts import attach
 from .phone_camera import expose, for_texels
@@ -83,14 +83,15 @@ def _light_on_texels(scene: Scene, expression, camera, seed: int, fooled: bool):
     body = shaped_mesh(scene.head, scene.identity, expression, scene.occlusion)
     dressed, painted = attach(body, scene.texture, scene.occluders)
     light = light_of(scene.room, camera)
-    linear, cosine = render_texels(dressed, texels, painted, camera, light, scene.skin, seed=seed)
+    options = RenderOptions(seed=seed)
+    linear, cosine = render_texels(dressed, texels, painted, camera, light, scene.skin, options)
     linear = fill_gutters(linear, texels.covered)
     pixel = camera.project(texel_positions(texels, scene.head, body.vertices)).astype(np.float32)
     if fooled:
         small = replace(
             camera, focal_px=camera.focal_px / COVER_SCALE, size=tuple(n // COVER_SCALE for n in camera.size)
         )
-        picture = render(dressed, painted, small, light, scene.skin, srgb=False, seed=seed)
+        picture = render(dressed, painted, small, light, scene.skin, options, srgb=False)
         _, bare = render_texels(body, texels, scene.texture, camera, FLAT, scene.skin)
         rows = np.nonzero((bare > 0) & (cosine == 0))
         at = tuple(np.clip(pixel[rows] // COVER_SCALE, 0, np.array(small.size) - 1).astype(int).T[::-1])
