@@ -39,7 +39,7 @@ from pathlib import Path
 import numpy as np
 
 from studio_avatar.capture import contact_sheet, observe
-from studio_avatar.capture.texture.unwrap import Camera, unwrap
+from studio_avatar.capture.texture.unwrap import FrameCamera, unwrap
 from studio_avatar.data.simulate.clip import simulate_clip
 from studio_avatar.data.simulate.simulation import EVERYBODY, MAKEHUMAN
 from studio_avatar.data.simulate.true_places import true_offsets
@@ -48,6 +48,7 @@ from studio_avatar.head.layout import region_mask, texel_map
 from studio_avatar.head.model import HeadModel
 from studio_avatar.imaging.image_io import encode_png
 from studio_avatar.models import Registrar
+from studio_avatar.rendering import Camera
 
 SIZE = 1024
 FACE = ("face", "lips", "brows", "eyelids")
@@ -192,7 +193,13 @@ def _true_views(head, truth: Truth, seen):
             head,
             texel_map(head, SIZE),
             shape,
-            Camera(truth.rotation[k], truth.translation[k], float(truth.focal_px), keyframe.face.height_px),
+            FrameCamera(
+                float(truth.focal_px),
+                truth.rotation[k],
+                truth.translation[k],
+                keyframe.frame.rgb.shape[1::-1],
+                keyframe.face.height_px,
+            ),
         )
         for keyframe, shape, k in zip(seen.keyframes, shapes, at)
     ]
@@ -239,13 +246,13 @@ def _geometry_errors(head, truth: Truth, seen, true_shapes: np.ndarray) -> tuple
     inner, outer = [], []
     for k, keyframe in enumerate(seen.keyframes):
         at = round(keyframe.frame.time * int(truth.frames_per_second))
-        own = Camera(fit.rotation[k], fit.translation[k], fit.focal_px, 1.0)
-        true = Camera(truth.rotation[at], truth.translation[at], float(truth.focal_px), 1.0)
+        own = Camera(fit.focal_px, fit.rotation[k], fit.translation[k], fit.image_size)
+        true = Camera(float(truth.focal_px), truth.rotation[at], truth.translation[at], fit.image_size)
         points = [
             np.concatenate([head.landmarks(shape).numpy(), shape[loose].numpy()])
             for shape in (shapes[k], true_shapes[k])
         ]
-        pixels = [camera.project(p, fit.image_size)[0] for camera, p in zip((own, true), points)]
+        pixels = [camera.project(p) for camera, p in zip((own, true), points)]
         distance = np.linalg.norm(pixels[0] - pixels[1], axis=1)
         height = np.linalg.norm(pixels[1][10] - pixels[1][152])
         marks = distance[:NUM_SURFACE_LANDMARKS] / height

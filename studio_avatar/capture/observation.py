@@ -27,7 +27,7 @@ from studio_avatar.capture.reporting.report import CaptureReport, Finding, make_
 from studio_avatar.capture.scene import SceneStatistics, measure_scene
 from studio_avatar.capture.texture.fusion import fuse
 from studio_avatar.capture.texture.skin import without_cover
-from studio_avatar.capture.texture.unwrap import Camera, View, unwrap
+from studio_avatar.capture.texture.unwrap import FrameCamera, View, unwrap
 from studio_avatar.errors import InvalidInputError
 
 from .phone_texture import PhoneTexture
@@ -244,7 +244,8 @@ def _views_of(keyframes: list[FaceFrame], head, fit: HeadFit, size: int, tell) -
 
     def view_of(k: int) -> View:
         keyframe = keyframes[k]
-        camera = Camera(fit.rotation[k], fit.translation[k], fit.focal_px, keyframe.face.height_px)
+        size, height = keyframe.frame.rgb.shape[1::-1], keyframe.face.height_px
+        camera = FrameCamera(fit.focal_px, fit.rotation[k], fit.translation[k], size, height)
         return without_cover(unwrap(keyframe.frame, head, texels, shapes[k], camera), head)
 
     views = []

@@ -18,7 +18,7 @@ from studio_avatar.capture.fitting.head_fit import fit_head
 from studio_avatar.capture.io.frame import Frame
 from studio_avatar.capture.io.lens import Lens
 from studio_avatar.capture.texture.fusion import fill_unseen, fuse
-from studio_avatar.capture.texture.unwrap import Camera, View, _nearest, unwrap
+from studio_avatar.capture.texture.unwrap import FrameCamera, View, _nearest, unwrap
 
 torch = pytest.importorskip("torch")
 cv2 = pytest.importorskip("cv2")
@@ -158,7 +158,7 @@ def unwrapped(head, texels, painting, rotation, **options) -> View:
         head,
         texels,
         vertices,
-        Camera(rotation, shift, FOCAL, float(np.linalg.norm(pixel[10] - pixel[152]))),
+        FrameCamera(FOCAL, rotation, shift, IMAGE, float(np.linalg.norm(pixel[10] - pixel[152]))),
     )
 
 
@@ -207,7 +207,7 @@ def test_outside_the_picture_is_not_seen(head, texels, painting):
     vertices, shift = head.neutral.numpy(), np.array([0.0, 0.03, 0.5])
     picture = render(head, painting, vertices, facing(0), shift)
     half = Frame(picture, 0.0, (0, 0, IMAGE[0] // 2, IMAGE[1]))
-    view = unwrap(half, head, texels, vertices, Camera(facing(0), shift, FOCAL, 200.0))
+    view = unwrap(half, head, texels, vertices, FrameCamera(FOCAL, facing(0), shift, IMAGE, 200.0))
     assert view.trust[:, : SIZE // 2].sum() > 0.8 * whole.trust[:, : SIZE // 2].sum()
     assert view.trust[:, SIZE // 2 + 8 :].max() == 0.0  # the person's left is on the right of the picture
 

@@ -12,7 +12,7 @@ from studio_avatar.capture import observe
 from studio_avatar.capture.fitting.head_fit import Tracks
 from studio_avatar.capture.fitting.registration import predicted_offsets, register_points
 from studio_avatar.capture.io.frame import Frame
-from studio_avatar.capture.texture.unwrap import Camera, unwrap
+from studio_avatar.capture.texture.unwrap import FrameCamera, unwrap
 from studio_avatar.data.simulate.simulation import simulate
 from studio_avatar.data.simulate.true_places import registered_texture, true_offsets, true_views
 from studio_avatar.head.layout import region_mask, texel_map
@@ -29,7 +29,7 @@ def frame(head):
 
 
 def view_of(head, frame, vertices):
-    camera = Camera(facing(), SHIFT, FOCAL, 250.0)
+    camera = FrameCamera(FOCAL, facing(), SHIFT, IMAGE, 250.0)
     return unwrap(frame, head, texel_map(head, SIZE), vertices, camera)
 
 

@@ -34,18 +34,20 @@ def _keyframe_tile(observation, head: HeadModel, k: int) -> np.ndarray:
     import cv2
     import torch
 
-    from studio_avatar.capture.texture.unwrap import Camera
+    from studio_avatar.capture.texture.unwrap import FrameCamera
 
     keyframe, fit = observation.keyframes[k], observation.texture.fit
     vertices = (
         head.vertices(torch.from_numpy(fit.identity), torch.from_numpy(fit.expression[k])).cpu().numpy()
     )
-    camera = Camera(fit.rotation[k], fit.translation[k], fit.focal_px, keyframe.face.height_px)
+    camera = FrameCamera(
+        fit.focal_px, fit.rotation[k], fit.translation[k], fit.image_size, keyframe.face.height_px
+    )
     picture = keyframe.frame.rgb
     scale = TILE_PX / picture.shape[0]
     size = (max(round(picture.shape[1] * scale), 8), TILE_PX)
     small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    corners = camera.project(vertices, fit.image_size)[0][geometry(head).faces] * scale  # (F, 3, 2)
+    corners = camera.in_picture(camera.see(vertices))[0][geometry(head).faces] * scale  # (F, 3, 2)
     a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     towards = corners[a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0] > 0.0]
     drawn = small.copy()

@@ -10,6 +10,7 @@ import numpy as np
 from studio_avatar.capture.io.frame import Frame
 from studio_avatar.head.geometry import geometry
 from studio_avatar.imaging.ramps import smoothstep
+from studio_avatar.rendering import Camera
 
 from .silhouette import person_mask
 
@@ -53,40 +54,31 @@ class View:
 
 
 @dataclass(frozen=True)
-class Camera:
-    """Where the head is in one frame; the conventions are those of `HeadFit`.
+class FrameCamera(Camera):
+    """The camera of one frame of a capture, whose place on the head is that of `HeadFit`.
 
-    rotation: (3, 3). translation: (3,) meters. focal_px: pixels.
     face_height_px: height of the face in the frame, pixels.
     """
 
-    rotation: np.ndarray
-    translation: np.ndarray
-    focal_px: float
     face_height_px: float
 
-    def project(self, points: np.ndarray, image_size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        """Head points (..., 3) meters to pixels (..., 2) and depths (...) meters."""
-        return self.in_picture(self.see(points), image_size)
-
     def see(self, points: np.ndarray) -> np.ndarray:
-        """Head points (..., 3) to camera points (..., 3), meters."""
+        """Head points (..., 3) float32 to camera points (..., 3) float32, meters."""
         return points @ self.rotation.T.astype(np.float32) + self.translation.astype(np.float32)
 
-    def in_picture(self, points: np.ndarray, image_size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    def in_picture(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Camera points (..., 3) meters to pixels (..., 2) and depths (...) meters."""
         depth = np.maximum(points[..., 2], 1e-3)
-        centre = 0.5 * np.asarray(image_size, np.float32)
-        return self.focal_px * points[..., :2] / depth[..., None] + centre, depth
+        center = 0.5 * np.asarray(self.size, np.float32)
+        return self.focal_px * points[..., :2] / depth[..., None] + center, depth
 
 
-def unwrap(frame: Frame, head: HeadModel, texels, vertices: np.ndarray, camera: Camera) -> View:
+def unwrap(frame: Frame, head: HeadModel, texels, vertices: np.ndarray, camera: FrameCamera) -> View:
     """Bring a frame into texture space.
 
     head: `HeadModel`; texels: its `TexelMap` of the wanted size; vertices: (V, 3) float32 meters, the fitted
         head with the expression of this frame.
     """
-    image_size = frame.rgb.shape[1::-1]
     vertices = np.ascontiguousarray(vertices, np.float32)
     cosine = _facing(head, vertices, camera)  # (V,)
     faces = geometry(head).faces
@@ -98,14 +90,14 @@ def unwrap(frame: Frame, head: HeadModel, texels, vertices: np.ndarray, camera: 
 
     # 2. Where they are in the frame, and whether the camera sees them there.
     values = _interpolate(np.c_[camera.see(vertices), cosine], faces, triangle, shares)  # (N, 4)
-    pixel, depth = camera.in_picture(values[:, :3], image_size)
+    pixel, depth = camera.in_picture(values[:, :3])
     trust = smoothstep(values[:, 3], GRAZING_COSINE, FACING_COSINE) * _inside(pixel, frame.picture)
     buffer_height = min(MAX_ZBUFFER_FACE_HEIGHT_PX, ZBUFFER_PX_PER_TEXEL * len(texels.triangle))
     scale = min(1.0, buffer_height / camera.face_height_px)
     trust *= _visible(head, vertices, camera, frame.rgb, scale, triangle, pixel, depth)
 
     # 3. What the frame shows there.
-    detail = _pixels_per_texel(head, vertices, camera, image_size, texels.triangle.shape[0])[triangle]
+    detail = _pixels_per_texel(head, vertices, camera, texels.triangle.shape[0])[triangle]
     view = View(
         *(np.zeros((*texels.triangle.shape, *channels), np.float32) for channels in ((3,), (), (2,), ()))
     )
@@ -123,12 +115,12 @@ def triangle_material(head: HeadModel) -> np.ndarray:
     return by_region[shape.face_region]
 
 
-def _facing(head: HeadModel, vertices: np.ndarray, camera: Camera) -> np.ndarray:
+def _facing(head: HeadModel, vertices: np.ndarray, camera: FrameCamera) -> np.ndarray:
     """(V,) float32: cosine of the angle between the surface's normal and the line of sight."""
     import torch
 
     normal = head.normals(torch.from_numpy(vertices)).cpu().numpy()
-    sight = (-camera.rotation.T @ camera.translation).astype(np.float32) - vertices  # towards the camera
+    sight = camera.centre.astype(np.float32) - vertices  # towards the camera
     return (normal * sight).sum(1) / np.linalg.norm(sight, axis=1)
 
 
@@ -149,7 +141,7 @@ def _inside(pixel: np.ndarray, picture: tuple[int, int, int, int]) -> np.ndarray
 
 
 def _visible(
-    head: HeadModel, vertices, camera: Camera, rgb, scale: float, triangle, pixel, depth
+    head: HeadModel, vertices, camera: FrameCamera, rgb, scale: float, triangle, pixel, depth
 ) -> np.ndarray:
     """(N,) trust by visibility: nothing in front of the texel, off the border of its material, on the person.
 
@@ -158,9 +150,7 @@ def _visible(
     import cv2
 
     unit = camera.face_height_px * scale
-    (left, top), (right, bottom), buffer, shown_triangle = _depth_buffer(
-        head, vertices, camera, rgb.shape[1::-1], scale
-    )
+    (left, top), (right, bottom), buffer, shown_triangle = _depth_buffer(head, vertices, camera, scale)
     at = (pixel - (left, top)) * scale - 0.5
     nearest = _lookup(cv2.erode(buffer, np.ones((3, 3))), at, cv2.INTER_NEAREST)
     trust = (depth <= nearest + OCCLUSION_BIAS_M).astype(np.float32)
@@ -182,16 +172,16 @@ def _visible(
     return trust
 
 
-def _depth_buffer(head: HeadModel, vertices, camera: Camera, image_size, scale: float):
+def _depth_buffer(head: HeadModel, vertices, camera: FrameCamera, scale: float):
     """What the camera sees first, in the part of the picture where the head is, at `scale` pixels per pixel.
 
     Returns the part's first and one-past-last corner (x, y) in pixels of the picture, depth (h, w) float32 meters,
     inf where nothing is, and triangle (h, w) int32, -1 there.
     """
-    pixel, depth = camera.project(vertices, image_size)
+    pixel, depth = camera.in_picture(camera.see(vertices))
     margin = BACKGROUND_MARGIN * camera.face_height_px
-    low = np.clip(np.floor(pixel.min(0) - margin), 0, np.array(image_size) - 8).astype(int)
-    high = np.clip(np.ceil(pixel.max(0) + margin), low + 8, image_size).astype(int)
+    low = np.clip(np.floor(pixel.min(0) - margin), 0, np.array(camera.size) - 8).astype(int)
+    high = np.clip(np.ceil(pixel.max(0) + margin), low + 8, camera.size).astype(int)
     size = np.ceil((high - low) * scale).astype(int)
     at = (pixel - low) * scale
     faces = geometry(head).faces
@@ -224,10 +214,10 @@ def _nearest(at: np.ndarray, depth: np.ndarray, faces: np.ndarray, size) -> tupl
     return np.where(number < 0, np.float32(np.inf), buffer), number
 
 
-def _pixels_per_texel(head: HeadModel, vertices, camera: Camera, image_size, size: int) -> np.ndarray:
+def _pixels_per_texel(head: HeadModel, vertices, camera: FrameCamera, size: int) -> np.ndarray:
     """(F,) float32: how many pixels of the frame fit along one texel of each triangle, from the two areas."""
     shape = geometry(head)
-    area_px = np.abs(_doubled_area(camera.project(vertices, image_size)[0][shape.faces]))
+    area_px = np.abs(_doubled_area(camera.in_picture(camera.see(vertices))[0][shape.faces]))
     area_texels = np.abs(_doubled_area(shape.uv[shape.uv_faces] * size))
     return np.sqrt(area_px / np.maximum(area_texels, 1e-6)).astype(np.float32)
 

@@ -12,7 +12,7 @@ import numpy as np
 from studio_avatar.capture.detection.landmarks import FaceLandmarker
 from studio_avatar.capture.fitting.head_fit import fit_head
 from studio_avatar.capture.io.frame import Frame
-from studio_avatar.capture.texture.unwrap import Camera, unwrap
+from studio_avatar.capture.texture.unwrap import FrameCamera, unwrap
 from studio_avatar.errors import NoFaceError
 from studio_avatar.head.layout import texel_map
 
@@ -58,8 +58,10 @@ def registration_views(
     texels, views = texel_map(head, SIZE), []
     for k, picture in enumerate(made.frames):
         frame = Frame(picture, float(k), (0, 0, *made.image_size))
-        fitted = Camera(fit.rotation[k], fit.translation[k], fit.focal_px, faces[k].height_px)
-        true = Camera(made.rotation[k], made.translation[k], made.focal_px, faces[k].height_px)
+        fitted, true = (
+            FrameCamera(at.focal_px, at.rotation[k], at.translation[k], made.image_size, faces[k].height_px)
+            for at in (fit, made)
+        )
         view = unwrap(frame, head, texels, shapes[k], fitted)
         offset, known = true_offsets(view, unwrap(frame, head, texels, made.vertices[k], true))
         views.append(_window(view, offset, known & texels.covered, config))

@@ -12,7 +12,7 @@ import numpy as np
 from studio_avatar.capture import Observation
 from studio_avatar.capture.texture.alignment import Average
 from studio_avatar.capture.texture.fusion import blend
-from studio_avatar.capture.texture.unwrap import Camera, View, unwrap
+from studio_avatar.capture.texture.unwrap import FrameCamera, View, unwrap
 from studio_avatar.head.layout import texel_map
 
 from .simulation import SimulatedCapture
@@ -59,7 +59,8 @@ def true_views(head, made: SimulatedCapture, seen: Observation) -> list[View]:
     texels, views = texel_map(head, len(seen.best_view)), []
     for keyframe in seen.keyframes:
         k = round(keyframe.frame.time)  # of pictures in a list: which
-        camera = Camera(made.rotation[k], made.translation[k], made.focal_px, keyframe.face.height_px)
+        size, height = keyframe.frame.rgb.shape[1::-1], keyframe.face.height_px
+        camera = FrameCamera(made.focal_px, made.rotation[k], made.translation[k], size, height)
         views.append(unwrap(keyframe.frame, head, texels, made.vertices[k], camera))
     return views
 
