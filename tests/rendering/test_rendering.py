@@ -1,5 +1,8 @@
 """The renderer against geometry and light that can be computed by hand."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -203,3 +206,9 @@ def test_wrong_shapes_are_explained():
         render(square(), np.zeros((8, 8)), camera)
     with pytest.raises(InvalidInputError, match="background"):
         render(square(), grey(0.5), camera, background=np.zeros((4, 4, 3), np.float32))
+
+
+def test_importing_the_package_does_not_wait_for_warp():
+    """Warp is imported, and its kernels are read, when something is drawn or `load_kernels` is called."""
+    code = "import sys, studio_avatar.rendering; sys.exit('warp' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
