@@ -92,7 +92,7 @@ def hub():
 
 @pytest.fixture(scope="module")
 def publishing(hub, tiny_weights):
-    """What `studio-avatar publish` of tiny weights prints: here, where torch is imported; its check starts a clean process."""
+    """What `studio-avatar publish` of tiny weights prints; here, where torch is imported. Its check starts a process."""
     printed = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
         patch.setenv("HF_TOKEN", TOKEN)

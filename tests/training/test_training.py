@@ -264,8 +264,11 @@ def test_one_process_and_two_learn_the_same(data, tmp_path, request):
     train_phone(list(map(str, given["one"])))
     environment = request.getfixturevalue("first_of_two")
     command = [sys.executable, "-m", "studio_avatar.training", "phone", *given["two"]]
-    with subprocess.Popen(command, env=environment) as second:
+    second = subprocess.Popen(command, env=environment)
+    try:
         train_phone(list(map(str, given["two"])))
         assert second.wait(timeout=60) == 0
+    finally:
+        second.kill()  # it would wait for this one, were that to fail
     one, two = (load_file(tmp_path / run / "checkpoint" / "autoencoder.safetensors") for run in given)
     torch.testing.assert_close(two, one, atol=1e-3, rtol=1e-3)
