@@ -1,5 +1,7 @@
 """Publishing and loading over real HTTP from a local Hub; every client is a fresh process with its own HF_HOME."""
 
+import contextlib
+import io
 import json
 import os
 import re
@@ -10,7 +12,9 @@ from pathlib import Path
 import pytest
 from helpers.hub_stub import TOKEN, card_faults, serve_hub
 from helpers.tiny_weights import WEIGHTS
+from huggingface_hub import constants
 
+from studio_avatar.cli.main import main
 from studio_avatar.errors import WeightsError
 from studio_avatar.evaluation.report import Table
 from studio_avatar.hub.card import CARD_FILE, PLACEHOLDER, check_card, evaluation_section, refresh_card
@@ -87,18 +91,15 @@ def hub():
 
 
 @pytest.fixture(scope="module")
-def publishing(hub, tiny_weights, tmp_path_factory):
-    """`studio-avatar publish` of tiny weights, in its own process, needing HF_TOKEN only."""
-    code = f"""
-import sys
-sys.path.insert(0, {str(ROOT)!r})
-from studio_avatar.cli.main import main
-sys.exit(main(sys.argv[1:]))
-"""
-    arguments = ["publish", REPOSITORY, "--weights", str(tiny_weights), "--private"]
-    done = client(hub.url, tmp_path_factory.mktemp("publisher"), code, *arguments, HF_TOKEN=TOKEN)
-    assert done.returncode == 0, done.stderr
-    return done
+def publishing(hub, tiny_weights):
+    """What `studio-avatar publish` of tiny weights prints; here, where torch is imported. Its check starts a process."""
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.setenv("HF_TOKEN", TOKEN)
+        patch.setattr(constants, "ENDPOINT", hub.url)
+        patch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        assert main(["publish", REPOSITORY, "--weights", str(tiny_weights), "--private"]) == 0
+    return printed.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +136,7 @@ def own_door(hub, files, own_home):
 
 def test_publishing_is_one_commit_of_a_private_repository(hub, publishing):
     assert len(hub.commits[REPOSITORY]) == 2  # the Hub's own first one, and ours
-    assert publishing.stdout.strip().endswith(f"/commit/{hub.refs[REPOSITORY]['main']}")
+    assert publishing.strip().endswith(f"/commit/{hub.refs[REPOSITORY]['main']}")
     posted = [path for method, path, _ in hub.requests if method == "POST" and "/commit/" in path]
     assert len(posted) == 1
 
@@ -174,7 +175,6 @@ def test_a_warm_cache_offline_needs_no_request(hub, own_door, own_home):
 
 
 def test_a_dry_run_lists_and_uploads_nothing(hub, files, tiny_weights, capsys, monkeypatch):
-    from studio_avatar.cli.main import main
     from studio_avatar.hub import publish
 
     monkeypatch.delenv("HF_TOKEN", raising=False)

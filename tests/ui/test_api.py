@@ -1,5 +1,6 @@
 """The endpoints as programs call them: names, queue, and the README's examples, on a stand-in for the networks."""
 
+import inspect
 import re
 import shutil
 import subprocess
@@ -7,9 +8,10 @@ import subprocess
 import httpx
 import pytest
 from helpers.demo_server import GOOD_CAPTURE, ROOT, wait_until
-from helpers.standin_demo import stand_in_demo
+from helpers.standin_demo import StandInService, stand_in_demo
 
 from studio_avatar.results.settings import SETTINGS
+from studio_avatar.ui.service import AvatarService
 
 gradio_client = pytest.importorskip("gradio_client")
 PATIENCE = 60  # seconds; a busy machine
@@ -35,6 +37,13 @@ def connect(stand_in, tmp_path):
     stand_in.service.held = False
     for client in clients:
         client.close()
+
+
+def test_the_stand_in_takes_what_the_service_takes():
+    """The page's tests make avatars with the service itself, by the very methods that the endpoints call."""
+    for name in ("check", "create"):
+        theirs, ours = (inspect.signature(getattr(kind, name)) for kind in (AvatarService, StandInService))
+        assert list(theirs.parameters) == list(ours.parameters)
 
 
 def test_the_endpoints_are_named_typed_and_described(connect, stand_in):

@@ -1,6 +1,7 @@
 """The demo as `make app` serves it, with its networks: each thing really done once, over the API and on the page.
 
-What needs no networks is looked at on a stand-in for them: the page in test_page.py, the endpoints in test_api.py.
+An avatar is made once, on the page. What needs no networks is looked at on a stand-in for them: the page in test_page.py,
+the endpoints, /create_avatar among them, in test_api.py.
 """
 
 import json
@@ -42,24 +43,29 @@ def client(server, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def checked(client, short_weak_clip):
-    """`/check_capture` of the weak example, small."""
+    """What `/check_capture` answers to the weak example, small, and the stages that it told of."""
     from gradio_client import handle_file
 
-    return client.predict(handle_file(short_weak_clip), 256, api_name="/check_capture")
+    running, stages = client.submit(handle_file(short_weak_clip), 256, api_name="/check_capture"), set()
+    while not running.done():
+        stages |= {unit.desc for unit in running.status().progress_data or []}
+        time.sleep(0.1)
+    return running.result(), stages
 
 
-def test_check_capture_gives_verdict_and_advice(checked):
-    report, sheet, phone_texture, seen = checked
+def test_check_capture_gives_verdict_and_advice_and_tells_its_progress(checked):
+    (report, sheet, phone_texture, seen), stages = checked
     assert report["verdict"] == "poor"
     assert sum(bool(finding["advice"]) for finding in report["findings"]) >= 3
     assert Image.open(phone_texture).size == Image.open(seen).size == (256, 256)
     assert min(Image.open(sheet).size) > 256
+    assert "Fitting the head" in stages
 
 
 def test_texture_goes_on_from_a_checked_capture(client, checked):
     from gradio_client import handle_file
 
-    *_, phone_texture, seen = checked
+    (*_, phone_texture, seen), _ = checked
     arguments = [handle_file(phone_texture), handle_file(seen), 5, 1, 1, 0.5, 256]
     first, again, darker = (
         client.predict(*arguments, *tone, api_name="/texture") for tone in ((), (), (-50.0,))
@@ -67,37 +73,6 @@ def test_texture_goes_on_from_a_checked_capture(client, checked):
     assert Image.open(first).size == (256, 256)
     assert Path(first).read_bytes() == Path(again).read_bytes()
     assert np.mean(Image.open(darker)) < np.mean(Image.open(first)) - 20
-
-
-def test_an_avatar_is_made_and_its_progress_told(client, server, short_clip):
-    from gradio_client import handle_file
-
-    running = client.submit(handle_file(short_clip), 3, 1, 2, 0.5, 256, api_name="/create_avatar")
-    stages = set()
-    while not running.done():
-        stages |= {unit.desc for unit in running.status().progress_data or []}
-        time.sleep(0.1)
-    check_result(running.result(), server)
-    assert "Fitting the head" in stages
-
-
-def check_result(result, server):
-    texture, avatar, report, archive = result
-    assert Image.open(texture).size == (256, 256)
-    assert len(Glb(avatar).primitive["targets"]) == 52
-    content = json.loads(Path(report).read_text())
-    assert content["seed"] == 3 and set(content["skin_tone"]) == {"phone", "studio"}
-    assert content["seen_by_region"]["face"] > content["seen_by_region"]["scalp"]
-    with zipfile.ZipFile(archive) as bundle:
-        assert set(bundle.namelist()) == {
-            f"selfie_{name}"
-            for name in ("texture.png", "phone_texture.png", "provenance.png", "avatar.glb", "report.json")
-        }
-        assert bundle.read("selfie_texture.png") == Path(texture).read_bytes()
-    kept = {path for path in server.temporary.rglob("*") if path.suffix in FACE_SUFFIXES}
-    assert kept and all(
-        path.relative_to(server.temporary).parts[0].startswith("studio-avatar-") for path in kept
-    )
 
 
 def refused(client, *arguments, api_name):
@@ -113,18 +88,15 @@ def refused(client, *arguments, api_name):
 def test_bad_files_are_one_readable_sentence(client, checked, tmp_path):
     from gradio_client import handle_file
 
+    (_, sheet, _, seen), _ = checked
     text = tmp_path / "text.mp4"
     text.write_text("hello, I am no video\n" * 100)
     for name in ("/create_avatar", "/check_capture"):
         message = refused(client, handle_file(text), api_name=name)
         assert "text.mp4" in message and str(tmp_path) not in message
     assert "Give one video" in refused(client, None, api_name="/create_avatar")
-    assert "no readable picture" in refused(
-        client, handle_file(text), handle_file(checked[-1]), api_name="/texture"
-    )
-    assert "must have shape" in refused(
-        client, handle_file(checked[1]), handle_file(checked[-1]), api_name="/texture"
-    )
+    assert "no readable picture" in refused(client, handle_file(text), handle_file(seen), api_name="/texture")
+    assert "must have shape" in refused(client, handle_file(sheet), handle_file(seen), api_name="/texture")
 
 
 def test_too_large_a_file_is_refused(client, tmp_path):
@@ -188,7 +160,7 @@ def test_a_weak_capture_gets_advice_and_becomes_an_avatar_all_the_same(
     page.wait_for_selector("#status:has-text('Done')")
     page.wait_for_selector("studio-head[data-drawn]")
     look_at_the_result(page)
-    download(page, tmp_path)
+    look_at_the_files(download(page, tmp_path), server)
     correct_the_tone(page)
 
 
@@ -215,20 +187,36 @@ def look_at_the_result(page):
     assert studio.std() > 20 and comes(page, lambda: np.abs(picture_of(canvas) - studio).mean() > 0.5)
 
 
-def download(page, folder):
-    saved = {}
-    for name in ("texture-file", "head-file", "archive-file"):
+def download(page, folder) -> list[Path]:
+    """Texture, head and archive."""
+    saved = []
+    for name in ("texture", "head", "archive"):
         with page.expect_download() as download:
-            page.locator(f"#{name}").click()
-        saved[name] = folder / download.value.suggested_filename
-        download.value.save_as(saved[name])
-    assert [path.name for path in saved.values()] == [
-        "selfie_texture.png",
-        "selfie_avatar.glb",
-        "selfie_all.zip",
-    ]
-    assert Image.open(saved["texture-file"]).convert("RGB").size == (512, 512)
-    assert len(Glb(saved["head-file"]).primitive["targets"]) == 52
+            page.locator(f"#{name}-file").click()
+        saved.append(folder / download.value.suggested_filename)
+        download.value.save_as(saved[-1])
+    assert [path.name for path in saved] == ["selfie_texture.png", "selfie_avatar.glb", "selfie_all.zip"]
+    return saved
+
+
+def look_at_the_files(files, server):
+    """They are what was asked for, of one run, and the server keeps its own in private folders alone."""
+    texture, avatar, archive = files
+    assert Image.open(texture).convert("RGB").size == (512, 512)
+    assert len(Glb(avatar).primitive["targets"]) == 52
+    with zipfile.ZipFile(archive) as bundle:
+        assert set(bundle.namelist()) == {
+            f"selfie_{name}"
+            for name in ("texture.png", "phone_texture.png", "provenance.png", "avatar.glb", "report.json")
+        }
+        assert bundle.read("selfie_texture.png") == texture.read_bytes()
+        report = json.loads(bundle.read("selfie_report.json"))
+    assert report["resolution"] == [512, 512] and set(report["skin_tone"]) == {"phone", "studio"}
+    assert report["seen_by_region"]["face"] > report["seen_by_region"]["scalp"]
+    kept = {path for path in server.temporary.rglob("*") if path.suffix in FACE_SUFFIXES}
+    assert kept and all(
+        path.relative_to(server.temporary).parts[0].startswith("studio-avatar-") for path in kept
+    )
 
 
 def correct_the_tone(page):
