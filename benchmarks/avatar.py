@@ -124,7 +124,11 @@ def pack(avatars, folder, node_folder) -> str:
             subprocess.run(["bash", "-c", line], cwd=folder, check=True, capture_output=True)
         for name, found in angles.items():
             found.append(turned(plain, unpacked(folder / name, folder)))
-    most = ", ".join(f"{name} {max(found):.1f}°" for name, found in angles.items())
+    angles = {name: np.concatenate(found) for name, found in angles.items()}
+    most = ", ".join(
+        f"{name} {found.max():.1f}° ({(found > 5).sum()} vertices of {len(found)} by more than 5°)"
+        for name, found in angles.items()
+    )
     return (
         f"Packed, {IDENTITIES} people: all names, bones and triangles kept; normals turn by at most: {most}."
     )

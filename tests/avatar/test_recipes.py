@@ -87,7 +87,7 @@ def test_packed_files_keep_names_counts_and_normals(folder):
         subprocess.run(["bash", "-c", line], cwd=folder, check=True, capture_output=True)
     plain = unpacked(folder / "avatar.glb", folder)
     for name in ("web.glb", "small.glb", "packed.glb"):
-        assert turned(plain, unpacked(folder / name, folder)) < 5
+        assert turned(plain, unpacked(folder / name, folder)).max() < 5
     assert (folder / "small.glb").stat().st_size < 0.7 * (folder / "avatar.glb").stat().st_size
 
 

@@ -64,24 +64,24 @@ def vertex_keys(mesh):
     return (both - both.min(0)) / np.maximum(np.ptp(both, axis=0), 1e-9)
 
 
-def turned(plain: dict, packed: dict) -> float:
-    """The largest angle in degrees between a normal of a plain file, at rest or in a shape, and of the same file packed.
+def turned(plain: dict, packed: dict) -> np.ndarray:
+    """(N,) degrees for each vertex of a packed file: the most that its normal, at rest or in a shape, turned by packing.
 
     AssertionError: a name, a bone or a triangle is missing.
     """
-    largest = 0.0
+    angles = []
     assert set(plain["nodes"]) <= set(packed["nodes"]) and packed["joints"] == plain["joints"]
     assert packed["materials"] == plain["materials"]
     for ours, theirs in zip(plain["meshes"], packed["meshes"], strict=True):
         assert theirs["shapes"] == ours["shapes"] and theirs["triangles"] == ours["triangles"]
         before, after = vertex_keys(ours), vertex_keys(theirs)
         assert cKDTree(after).query(before)[0].max() < 1e-3  # packers merge what is the same
-        # Vertices may differ in nothing but their normals: of those, the one that turns least.
-        distance, near = cKDTree(before).query(after, 3)
+        # Vertices of cards may differ in nothing but their normals: of those, the one that turns least.
+        distance, near = cKDTree(before).query(after, min(8, len(before)))
         assert distance[:, 0].max() < 1e-3
-        angles = np.stack([_angles(ours["normals"][:, same], theirs["normals"]) for same in near.T])
-        largest = max(largest, float(np.where(distance.T < 1e-3, angles, np.inf).min(0).max()))
-    return largest
+        turns = np.stack([_angles(ours["normals"][:, same], theirs["normals"]) for same in near.T])
+        angles.append(np.where(distance.T < 1e-3, turns, np.inf).min(0))
+    return np.concatenate(angles)
 
 
 def _angles(a, b):
