@@ -20,7 +20,7 @@ from studio_avatar.avatar.material.eyes import paint_eyes_and_mouth
 from studio_avatar.data.augment.augmentation import paint_brows, studio_masks, typology_angle
 from studio_avatar.data.augment.painting import membrane
 from studio_avatar.errors import InvalidInputError
-from studio_avatar.head.layout import fill_gutters, landmark_uv, region_mask, resample_chart, texel_map
+from studio_avatar.head.layout import landmark_uv, region_mask, resample_chart, texel_map
 from studio_avatar.rendering import TexturedMesh
 
 from .flat_views import VIEWS, flat_views
@@ -103,7 +103,7 @@ def studio_texture(subject: StudioSubject, head, size: int = 1024, brows: bool =
         return _resized(read_square(subject.path), size)  # the adapters have done the rest
     else:
         texture = valid_skin(subject.path, head, size, subject.path.parent.parent / "makehuman")
-    texture = fill_gutters(texture, texel_map(head, size).covered)
+    texture = texel_map(head, size).filled(texture)
     return paint_eyes_and_mouth(texture, head, sample_iris(rng, texture[masks.cheek]), seed, shaded=False)
 
 

@@ -57,9 +57,9 @@ class TexelMap:
         return np.flatnonzero(~self.covered), fill_gutters(numbers, self.covered)[~self.covered]
 
     def filled(self, texture: np.ndarray) -> np.ndarray:
-        """A new array like `texture` (H, W, C), its gutters filled: `fill_gutters`, found once."""
+        """A new array like `texture` (H, W) or (H, W, C), its gutters filled: `fill_gutters`, found once."""
         texture = texture.copy()
-        flat, (gutters, nearest) = texture.reshape(-1, texture.shape[-1]), self._gutters
+        flat, (gutters, nearest) = texture.reshape(self.triangle.size, *texture.shape[2:]), self._gutters
         flat[gutters] = flat[nearest]
         return texture
 
@@ -182,7 +182,7 @@ def resample_chart(image: np.ndarray, source_uv: np.ndarray, head: HeadModel, si
     for channel in range(source.shape[2]):
         plane = gaussian_filter(source[..., channel], blur) if blur > 0.2 else source[..., channel]
         result[texels.covered, channel] = map_coordinates(plane, at.T[::-1], order=1, mode="nearest")
-    return fill_gutters(result, texels.covered)
+    return texels.filled(result)
 
 
 def draw_layout(head: HeadModel, size: int = 1024) -> np.ndarray:

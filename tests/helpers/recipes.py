@@ -1,13 +1,10 @@
 """The blocks of docs/recipes.md as files, and its pages in headless Chromium."""
 
-import functools
 import re
-import threading
 from contextlib import contextmanager
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 
-from helpers.three_viewer import QuietHandler, find_chromium
+from helpers.three_viewer import browser_of
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "recipes.md"
 # three.js tells its developer tools of every scene; so a page needs nothing for us.
@@ -52,29 +49,17 @@ def recipe_page(
 
     changes: made in the page's text, (old, new).
     """
-    from playwright.sync_api import sync_playwright
-
     text = file_block(name)
     for old, new in changes:
         assert old in text
         text = text.replace(old, new)
     (folder / name).write_text(text)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(QuietHandler, directory=str(folder)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(
-                executable_path=find_chromium(),
-                args=["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader"],
-            )
-            page = browser.new_page(viewport={"width": size[0], "height": size[1]})
-            page.set_default_timeout(120_000)
-            page.add_init_script(LISTEN)
-            page.clock.install(time=0)
-            page.goto(f"http://127.0.0.1:{server.server_port}/{name}")
-            page.wait_for_function(FIND, polling=200)
-            page.clock.pause_at(60)  # seconds
-            yield page
-            browser.close()
-    finally:
-        server.shutdown()
+    with browser_of(folder) as (browser, address):
+        page = browser.new_page(viewport={"width": size[0], "height": size[1]})
+        page.set_default_timeout(120_000)
+        page.add_init_script(LISTEN)
+        page.clock.install(time=0)
+        page.goto(f"{address}/{name}")
+        page.wait_for_function(FIND, polling=200)
+        page.clock.pause_at(60)  # seconds
+        yield page

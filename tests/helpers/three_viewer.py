@@ -159,11 +159,21 @@ class Viewer:
 @contextmanager
 def three_viewer(glb: Path, node_folder: Path, folder: Path, page_text: str = PAGE):
     """Serve `glb` with three.js from `folder` on this machine and open it in headless Chromium; or with `VRM_PAGE`."""
-    from playwright.sync_api import sync_playwright
-
     (folder / "index.html").write_text(page_text.replace("SIZE", str(SIZE)))
     shutil.copy(glb, folder / "avatar.glb")
     (folder / "node_modules").symlink_to(node_folder / "node_modules")
+    with browser_of(folder) as (browser, address):
+        page = browser.new_page(viewport={"width": SIZE, "height": SIZE})
+        page.goto(f"{address}/index.html")
+        page.wait_for_function("window.answers !== undefined", timeout=60_000)
+        yield Viewer(page)
+
+
+@contextmanager
+def browser_of(folder: Path):
+    """Headless Chromium that draws without a graphics card, and the address at which it finds the files of a folder."""
+    from playwright.sync_api import sync_playwright
+
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(QuietHandler, directory=str(folder)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
@@ -172,10 +182,7 @@ def three_viewer(glb: Path, node_folder: Path, folder: Path, page_text: str = PA
                 executable_path=find_chromium(),
                 args=["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader"],
             )
-            page = browser.new_page(viewport={"width": SIZE, "height": SIZE})
-            page.goto(f"http://127.0.0.1:{server.server_port}/index.html")
-            page.wait_for_function("window.answers !== undefined", timeout=60_000)
-            yield Viewer(page)
+            yield browser, f"http://127.0.0.1:{server.server_port}"
             browser.close()
     finally:
         server.shutdown()

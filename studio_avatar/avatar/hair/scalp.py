@@ -41,9 +41,7 @@ def hair_cover(head: HeadModel, neutral: np.ndarray, points: np.ndarray, size: i
     from scipy.ndimage import gaussian_filter
     from scipy.spatial import cKDTree
 
-    scalp, texels = region_mask(head, SIZE, "scalp"), texel_map(head, SIZE)
-    skin = neutral[: len(head.neutral)]
-    places, normals = (of(texels, head, skin)[scalp] for of in (texel_positions, texel_normals))
+    scalp, places, normals = _scalp(head, neutral)
     distance, near = cKDTree(points).query(places, NEAR_POINTS, distance_upper_bound=ABOVE_M)
     known = np.isfinite(distance)
     offset = points[np.where(known, near, 0)] - places[:, None]
@@ -69,9 +67,7 @@ def painted_cover(
     """
     from scipy.ndimage import gaussian_filter
 
-    scalp, texels = region_mask(head, SIZE, "scalp"), texel_map(head, SIZE)
-    skin = neutral[: len(head.neutral)]
-    places, normals = (of(texels, head, skin)[scalp] for of in (texel_positions, texel_normals))
+    scalp, places, normals = _scalp(head, neutral)
     known, hair = np.zeros((2, SIZE, SIZE), np.float32)
     for view in views:
         weight = view.facing(places, normals, FACING)
@@ -85,6 +81,13 @@ def painted_cover(
     share = believed * hair / np.maximum(known, 1e-4) + 1 - believed
     outline = gaussian_filter(hair_cover(head, neutral, points, SIZE), SOFT) * scalp
     return resized((outline * share).astype(np.float32), size)
+
+
+def _scalp(head: HeadModel, neutral: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(SIZE, SIZE) bool, texels of the scalp; (N, 3) metres, where they are, and (N, 3) their normals."""
+    scalp, texels = region_mask(head, SIZE, "scalp"), texel_map(head, SIZE)
+    skin = neutral[: len(head.neutral)]
+    return scalp, *(of(texels, head, skin)[scalp] for of in (texel_positions, texel_normals))
 
 
 def stubble(cover: np.ndarray, seen: np.ndarray) -> np.ndarray:

@@ -57,12 +57,12 @@ def roughness_map(head: HeadModel, size: int) -> np.ndarray:
     rough = np.zeros((size, size), np.float32)
     for region, value in ROUGHNESS.items():
         rough[region_mask(head, size, region)] = value
-    covered = texel_map(head, size).covered
-    rough = fill_gutters(rough, covered)
+    texels = texel_map(head, size)
+    rough = texels.filled(rough)
     wet = region_mask(head, size, *WET)
-    return np.where(wet, rough, fill_gutters(gaussian_filter(rough, size / 128), covered & ~wet)).astype(
-        np.float32
-    )
+    return np.where(
+        wet, rough, fill_gutters(gaussian_filter(rough, size / 128), texels.covered & ~wet)
+    ).astype(np.float32)
 
 
 def shrunk(texture: np.ndarray, size: int) -> np.ndarray:

@@ -141,7 +141,7 @@ def _between_pixels(picture, pixel, row, column) -> np.ndarray:
 def finished(rgb: np.ndarray, trust: np.ndarray, head, completion: np.ndarray) -> np.ndarray:
     """What is trusted of a texture, completed elsewhere, with painted eyes and mouth."""
     whole = complete(rgb, trust.astype(np.float32), completion)
-    whole = fill_gutters(whole, texel_map(head, len(whole)).covered)
+    whole = texel_map(head, len(whole)).filled(whole)
     rng = np.random.default_rng(0)
     iris = sample_iris(rng, whole[studio_masks(head, len(whole)).cheek])
     return paint_eyes_and_mouth(whole, head, iris, shaded=False)

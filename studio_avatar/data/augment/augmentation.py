@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from studio_avatar.head.layout import fill_gutters, landmark_uv, region_mask, texel_map, texel_positions
+from studio_avatar.head.layout import landmark_uv, region_mask, texel_map, texel_positions
 from studio_avatar.imaging.color import srgb_to_linear
 from studio_avatar.pipeline import skin_tone
 
@@ -306,7 +306,7 @@ def _hairline(head, size: int) -> np.ndarray:
     ]
     line = place[..., 1] - np.interp(behind, knots, heights)
     ears = blur(region_mask(head, size, "ears").astype(np.float32), 0.006)
-    return blur(fill_gutters((line - 0.2 * ears).astype(np.float32), texels.covered), 0.004)
+    return blur(texels.filled((line - 0.2 * ears).astype(np.float32)), 0.004)
 
 
 def _cheek(landmarks, size) -> np.ndarray:

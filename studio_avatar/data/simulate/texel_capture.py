@@ -13,7 +13,7 @@ import numpy as np
 
 from studio_avatar.capture.texture.fusion import fuse
 from studio_avatar.capture.texture.unwrap import FACING_COSINE, GRAZING_COSINE, View, smoothstep
-from studio_avatar.head.layout import fill_gutters, texel_map, texel_positions
+from studio_avatar.head.layout import texel_map, texel_positions
 from studio_avatar.rendering import FLAT, RenderOptions, render, render_texels
 
 from .parts import attach
@@ -85,7 +85,7 @@ def _light_on_texels(scene: Scene, expression, camera, seed: int, fooled: bool):
     light = light_of(scene.room, camera)
     options = RenderOptions(seed=seed)
     linear, cosine = render_texels(dressed, texels, painted, camera, light, scene.skin, options)
-    linear = fill_gutters(linear, texels.covered)
+    linear = texels.filled(linear)
     pixel = camera.project(texel_positions(texels, scene.head, body.vertices)).astype(np.float32)
     if fooled:
         small = replace(
