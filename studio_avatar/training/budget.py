@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 from studio_avatar.data.simulate.draw import Draw
+from studio_avatar.data.simulate.precision import fast_dtype
 from studio_avatar.errors import InvalidInputError
 
 from .checkpoint import load_progress, save_checkpoint
@@ -55,8 +56,8 @@ def pick_device() -> torch.device:
 
 
 def mixed_precision(device):
-    """bfloat16 where it is faster: on CUDA."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda")
+    """bfloat16 where it is faster: on CUDA, and on CPUs that have it."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=fast_dtype(device) == torch.bfloat16)
 
 
 def batch_size(config, device) -> int:

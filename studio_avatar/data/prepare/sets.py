@@ -7,11 +7,11 @@ RUNS/data`.
                        └─ augment ─────────────────► studio_augmented.safetensors  rgb               512²
                              ├─ light texels ──────► texel_captures.safetensors    rgb, seen, target 128²
                              ├─ simulate, fit ─────► views.safetensors             rgb, trust, offset, known
-                             └─ simulate, capture ─► captures.safetensors          rgb, seen, target 512²
-                                (held-out people) ─► captures_held_out.safetensors the same, registered 1024²
+                             └─ simulate, capture ─► captures.safetensors          rgb, seen, target, registered, scene 512²
+                                (held-out people) ─► captures_held_out.safetensors the same          1024²
 
-The target of `captures` is the true texture. Captures of held-out people have it also as `registered`: through the
-capture's own registration (`true_places.py`).
+The target of `captures` is the true texture; `registered` is the same through the capture's own registration
+(`true_places.py`), `scene` what the capture measured of the scene.
 
 Each NAME.safetensors has arrays (uint8, offsets float16) with one row an item, and NAME.json lists the items: id, subject,
 split ("train", "validation" or "held_out"), and what was skipped and why. Finished items stay in `parts/`, so a stopped run
@@ -349,8 +349,7 @@ def _texel_capture(job: Job, head) -> dict:
 def _capture_small(job: Job, head) -> dict:
     """Training subjects as augmented textures, validation subjects as they are."""
     texture = augmented_texture(job, head) if job.split == "train" else _shrink(_studio_rgb(job), SMALL_SIZE)
-    phone, truth = _photographed(job, head, texture, TRAIN_VIEWS, TRAIN_FRAME)
-    return {**_phone_arrays(phone.texture, SMALL_SIZE), "target": _uint8(truth.texture)}
+    return _capture_arrays(*_photographed(job, head, texture, TRAIN_VIEWS, TRAIN_FRAME), head, SMALL_SIZE)
 
 
 def light_of_variant(variant: int) -> str:
@@ -363,17 +362,21 @@ def light_of_variant(variant: int) -> str:
 
 def _capture_held_out(job: Job, head) -> dict:
     from studio_avatar.data.simulate.simulation import Unseen
-    from studio_avatar.data.simulate.true_places import registered_texture
 
     light, texture = light_of_variant(job.variant), _studio_rgb(job)
     unseen = None if light == "rooms" else Unseen(stops=-2.0 if light == "two stops under" else 0.0)
-    phone, truth = _photographed(job, head, texture, HELD_OUT_VIEWS, HELD_OUT_FRAME, unseen)
-    arrays = _phone_arrays(phone.texture, STUDIO_SIZE)
-    registered = _uint8(registered_texture(head, truth, phone))
+    made = _photographed(job, head, texture, HELD_OUT_VIEWS, HELD_OUT_FRAME, unseen)
+    return _capture_arrays(*made, head, STUDIO_SIZE)
+
+
+def _capture_arrays(phone, truth, head, size: int) -> dict:
+    """What is kept of an `Observation` of a simulated capture and of the capture itself, at `size` texels."""
+    from studio_avatar.data.simulate.true_places import registered_texture
+
     return {
-        **arrays,
+        **_phone_arrays(phone.texture, size),
         "target": _uint8(truth.texture),
-        "registered": registered,
+        "registered": _uint8(registered_texture(head, truth, phone)),
         "scene": phone.texture.scene.vector,
     }
 
@@ -493,6 +496,6 @@ _COLUMNS = {
     "studio_augmented": ("rgb",),
     "views": ("rgb", "trust", "offset", "known"),
     "texel_captures": ("rgb", "seen", "target"),
-    "captures": ("rgb", "seen", "target"),
+    "captures": ("rgb", "seen", "target", "registered", "scene"),
     "captures_held_out": ("rgb", "seen", "target", "registered", "scene"),
 }

@@ -27,6 +27,7 @@ from studio_avatar.pipeline.skin_tone import (
 )
 
 from .draw import Draw, blur
+from .precision import fast_dtype
 from .sky import LUMA, TransferBank, sample_radiance
 from .texel_masks import TexelMasks
 from .texel_phone import degrade, sample_development
@@ -190,7 +191,7 @@ class TexelSimulator:
 
     def shade(self, radiance, draw: Draw) -> Shading:
         """Light of `radiance` (B, D, 3) on heads of the bank; `self.share` captures each are of one head."""
-        dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
+        dtype = fast_dtype(self.device)
         views = self._views(len(radiance), draw)
         groups = []
         for rows in torch.arange(len(radiance)).split(self.share):
