@@ -115,6 +115,9 @@ class ToneConfig(BudgetConfig):
     anchor_size: int = 16  # portraits a step
     channels: tuple[int, ...] = (48, 80, 128, 160, 192)
     hidden: int = 320
+    rendered_share: float = (
+        0.3  # share of the batch that are rendered captures, where the packed file has some
+    )
     scene_dropout: float = 0.2  # share of samples that know nothing of the scene
     l1_weight: float = 0.5  # beside the likelihood
     evaluation_batches: int = 4  # for each row of the table
@@ -145,6 +148,7 @@ class RelightConfig(BudgetConfig):
     channels: tuple[int, ...] = (64, 104, 168, 248, 312)
     start: str = ""  # folder of a trained network to go on from; empty: none
     portrait_share: float = 0.25  # share of the batch that are real portraits in another light
+    rendered_share: float = 0.35  # and that are rendered captures, where the packed file has some
     code_noise: float = 0.15  # most deviation added to the base's codes, in their standard deviations
     l1_weight: float = 1.0
     portrait_l1_weight: float = 0.7  # on what is finer than the portraits' evened light

@@ -50,7 +50,7 @@ def world(tmp_path_factory):
     write_pack(
         folder / "pack.safetensors", studio=skins, augmented=skins[::-1], portraits=skins[:2], seen=[seen, seen],
         scenes=np.full((2, 20), 0.5), light=light, transfer=texel_world.baked(), masks=texel_world.masks(),
-        networks=networks,
+        networks=networks, captures=[(skins[0], skins[1], seen, np.full(20, 0.5))] * 3,
     )  # fmt: skip
     weights = folder / "weights"
     generator = StyleGAN2Generator(

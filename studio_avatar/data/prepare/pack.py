@@ -1,7 +1,8 @@
 """One file with all that the stages tone, relight and upscaler learn from: small enough to travel to a borrowed GPU.
 
     studio textures 1024², augmented 512², people 512², relit 128² ─ JPEG ─┐
-    visibility of people 256², covers 512² ──────────────────────────  PNG ─┤
+    rendered captures 512² and their truth ─────────────────────────  JPEG ─┤
+    visibility of people and captures 256², covers 512² ─────────────  PNG ─┤
     panoramas, transfer bank, masks ────────────────────────────────────────┼─► pack.safetensors (at most 40 MB)
     MobileFaceNet, perceptual features ─────────────────────── as they are ─┘
 
@@ -25,6 +26,7 @@ from safetensors import safe_open
 from safetensors.numpy import save
 from safetensors.torch import load_file
 
+from studio_avatar.capture.scene import VECTOR_SIZE
 from studio_avatar.data.simulate.environments import paint_panorama, read_panoramas
 from studio_avatar.data.simulate.texel_masks import TexelMasks, texel_masks
 from studio_avatar.errors import InvalidInputError
@@ -36,7 +38,14 @@ from studio_avatar.weights.locate import find_weights
 from .relit import relit_textures
 
 MOST_BYTES = 40_000_000
-QUALITY = {"studio": 93, "augmented": 90, "portraits": 90, "relit": 95}  # of the JPEG files
+QUALITY = {
+    "studio": 93,
+    "augmented": 90,
+    "portraits": 90,
+    "relit": 95,
+    "captured": 92,
+    "truths": 92,
+}  # of the JPEG files
 SEEN_SIZE = 256
 MASK_SIZE = 512
 LEAST_SEEN = 0.12  # share of the texture that a portrait must show
@@ -108,12 +117,14 @@ def write_pack(
     masks,
     networks: dict,
     relit=(),
+    captures=(),
 ) -> int:
     """Write the file.
 
     Args:
         studio, augmented, portraits, relit: iterables of (H, H, 3) uint8 sRGB, one size each. seen: of the portraits, (S, S)
-        uint8. scenes: of the portraits, their `SceneStatistics.vector`.
+        uint8. scenes: of the portraits, their `SceneStatistics.vector`. captures: rows (phone texture, truth, visibility,
+        scene) of rendered captures of one size, truth through the capture's registration.
         light: {"photographed", "photographed_held_out", "painted"}: (N, H, 2H, 3) radiance.
         transfer: arrays of `tools/bake_transfer.py`. networks: {"identity", "features"}: state dicts.
 
@@ -124,6 +135,11 @@ def write_pack(
     pictures = {"studio": studio, "augmented": augmented, "portraits": portraits, "relit": relit}
     files = {name: [_jpeg(one, QUALITY[name]) for one in items] for name, items in pictures.items()}
     files |= {"seen": [_png(one) for one in seen], "covers": [_png(one) for one in transfer["covers"]]}
+    rows = [_packed_capture(*row) for row in captures]
+    files |= {
+        name: [row[i] for row in rows] for i, name in enumerate(("captured", "truths", "captured_seen"))
+    }
+    arrays["captured_scenes"] = np.array([row[3] for row in rows], np.float32).reshape(len(rows), VECTOR_SIZE)
     for name, items in files.items():
         facts[name] = len(items)
         arrays[name] = np.concatenate([*items, np.zeros(0, np.uint8)])
@@ -144,6 +160,15 @@ def write_pack(
     data = save(contiguous, metadata={"facts": json.dumps(facts)})
     write_atomically(path, data)
     return len(data)
+
+
+def _packed_capture(phone, truth, seen, scene):
+    files = _jpeg(phone, QUALITY["captured"]), _jpeg(truth, QUALITY["truths"]), _png(_small_mask(seen))
+    return *files, scene
+
+
+def _small_mask(seen: np.ndarray) -> np.ndarray:
+    return cv2.resize(seen, (SEEN_SIZE, SEEN_SIZE), interpolation=cv2.INTER_AREA)
 
 
 def _decoded(data: np.ndarray, size: int | None) -> torch.Tensor:
@@ -204,8 +229,18 @@ def read_people(path: Path, most: int):
     """Pictures, visibility and scenes of training people that show enough of their face, at most `most`."""
     people = list(training_rows(path, "rgb", "seen", "scene", most=most))
     people = [person for person in people if person[1].mean() >= 255 * LEAST_SEEN]
-    small = [cv2.resize(seen, (SEEN_SIZE, SEEN_SIZE), interpolation=cv2.INTER_AREA) for _, seen, _ in people]
-    return [rgb for rgb, _, _ in people], small, [scene for _, _, scene in people]
+    return (
+        [rgb for rgb, _, _ in people],
+        [_small_mask(seen) for _, seen, _ in people],
+        [scene for _, _, scene in people],
+    )
+
+
+def read_captures(path: Path, most: int):
+    """Rows (phone texture, truth, visibility, scene) of at most `most` rendered captures of training people, if there are
+    any that have all of it."""
+    if most and path.exists() and {"registered", "scene"} <= set(safe_open(str(path), "np").keys()):
+        yield from training_rows(path, "rgb", "registered", "seen", "scene", most=most)
 
 
 def main(arguments=None) -> None:
@@ -233,6 +268,10 @@ def main(arguments=None) -> None:
     parser.add_argument("--people", type=int, default=140, help="at most so many portraits")
     parser.add_argument("--relit", type=int, default=300, help="at most so many of them relit, for tone")
     parser.add_argument("--painted", type=int, default=240, help="painted panoramas")
+    parser.add_argument("--captures", type=int, default=60, help="at most so many rendered captures")
+    parser.add_argument(
+        "--most-mb", type=float, default=MOST_BYTES / 1e6, help="size of the file that is an error"
+    )
     options = parser.parse_args(arguments)
     prepared = options.prepared
     real = training_rows(prepared / "people.safetensors", "rgb", "seen", "scene", most=options.relit)
@@ -248,10 +287,12 @@ def main(arguments=None) -> None:
         transfer=dict(np.load(options.transfer)),
         masks=texel_masks(HeadModel.from_pretrained(options.head, subfolder="head"), MASK_SIZE),
         relit=relit_textures(real, StudioTexturePipeline.from_pretrained(find_weights(options.weights))),
+        captures=read_captures(prepared / "captures.safetensors", options.captures),
         networks={"identity": load_file(options.identity), "features": load_file(options.features)},
     )
     print(f"{options.out}: {size / 1e6:.1f} MB, {len(portraits)} portraits")
-    if size > MOST_BYTES:
+    if size > options.most_mb * 1e6:
         raise InvalidInputError(
-            f"{options.out} has {size / 1e6:.1f} MB: with smaller --people or --painted it gets under 40."
+            f"{options.out} has {size / 1e6:.1f} MB: with smaller --people, --captures or --painted it gets under "
+            f"{options.most_mb:.0f}; where it does not travel, --most-mb allows more."
         )

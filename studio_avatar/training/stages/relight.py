@@ -1,8 +1,9 @@
 """The relight network (`studio_avatar/pipeline/relight.py`): smooth gain, keep mask and repair.
 
-Simulated captures with the true tone (and a little off) given, so that it learns light and covers alone. Part of each batch
-are real portraits (`portraits.py`): evened and put into simulated light, where what is finer than their evened light
-counts; and as they are, where nobody knows the answer but that it is the same person with the same fine detail.
+Simulated captures with the true tone (and a little off) given, so that it learns light and covers alone; beside them
+rendered ones that went through the capture itself (`captured.py`). Part of each batch are real portraits
+(`portraits.py`): evened and put into simulated light, where what is finer than their evened light counts; and as they are,
+where nobody knows the answer but that it is the same person with the same fine detail.
 
     python -m studio_avatar.training relight --budget 4m --pack RUNS/pack.safetensors --run RUNS/relight
     python -m studio_avatar.training relight … --set start=RUNS/relight/relight_network learning_rate=4e-4 \
@@ -27,6 +28,7 @@ from studio_avatar.training.budget import (
     pick_device,
     train_within,
 )
+from studio_avatar.training.captured import RenderedCaptures, joined
 from studio_avatar.training.config import RelightConfig
 from studio_avatar.training.face_crop import FaceCrop
 from studio_avatar.training.loop import EMA, sheet
@@ -54,9 +56,13 @@ class RelightStage:
         crop = FaceCrop(HeadModel.from_pretrained(options.weights, subfolder="head"))
         self.judges = Judges(pack, crop, device)
         self.portraits = Portraits(pack, self.bases, self.simulator)
+        self.rendered = RenderedCaptures(pack, config.resolution, self.simulator.masks, device)
         batch = batch_size(config, device)
         self.real = max(int(batch * config.portrait_share), 1)
-        self.simulated = max(batch - self.real, 1)
+        self.num_rendered = round(batch * config.rendered_share) if len(self.rendered) else 0
+        self.known = max(
+            batch - self.real, self.num_rendered + 1
+        )  # simulated or rendered: with a true target
         torch.manual_seed(config.seed)
         self.net = _network(config).to(device, memory_format=torch.channels_last).train()
         self.critic = PatchDiscriminator().to(device)
@@ -89,16 +95,18 @@ class RelightStage:
         terms["keep"] = losses.weighted_l1(given_up, price)
         terms |= self.own_light_terms(draw)
         loss = sum(getattr(self.config, f"{name}_weight") * term for name, term in terms.items())
-        fooling = (relit.texture[: self.simulated].float(), visibility[: self.simulated])
+        fooling = (relit.texture[: self.known].float(), visibility[: self.known])
         loss = loss + self.adversarial(*fooling, progress)
         descend(self.optimizers["net"], loss)
-        self.train_critic(target[: self.simulated], *fooling, progress)
+        self.train_critic(target[: self.known], *fooling, progress)
         return {"loss": loss.detach(), **{name: term.detach() for name, term in terms.items()}}
 
     def batch(self, draw):
-        """Simulated captures, then portraits in simulated light: phone, visibility, target, cover, and trust (r, 1, R, R) of
-        the portraits' targets."""
-        made = self.simulator.sample(self.simulated, draw)
+        """Simulated captures, rendered ones, then portraits in simulated light: phone, visibility, target, cover, and trust
+        (r, 1, R, R) of the portraits' targets."""
+        made = self.simulator.sample(self.known - self.num_rendered, draw)
+        if self.num_rendered:
+            made = joined(made, self.rendered.sample(self.num_rendered, draw))
         texture, visibility, trust = self.portraits.pairs(self.real, draw)
         real = self.simulator.sample(self.real, draw, pairs=(texture, visibility))
         trust = torch.where(real.mirrored.view(-1, 1, 1, 1), trust.flip(-1), trust) * (1 - real.cover)
@@ -107,7 +115,7 @@ class RelightStage:
 
     def terms(self, texture, target, trust):
         """Distances of relit textures to their targets; portraits, the last, count by `trust`."""
-        n, size = self.simulated, self.config.resolution
+        n, size = self.known, self.config.resolution
         area = torch.cat([self.area.expand(n, -1, -1, -1), self.area * trust])
         difference = texture - target
         # The portraits' evened light is no studio light: what is as coarse as it does not count.

@@ -20,6 +20,7 @@ from studio_avatar.errors import InvalidInputError
 from studio_avatar.models import ToneEstimator
 from studio_avatar.training import losses
 from studio_avatar.training.budget import Clock, batch_size, descend, pick_device, train_within
+from studio_avatar.training.captured import RenderedCaptures, joined
 from studio_avatar.training.config import ToneConfig
 from studio_avatar.training.datasets import to_float, to_mask
 from studio_avatar.training.loop import EMA, sheet
@@ -43,6 +44,8 @@ class ToneStage:
         pack = Pack(options.pack)
         textures = studio_textures(pack, KINDS, config.resolution)
         self.simulator = make_simulator(pack, textures, config.resolution, bank_size, device, config.share)
+        self.rendered = RenderedCaptures(pack, config.resolution, self.simulator.masks, device)
+        self.num_rendered = round(self.batch * config.rendered_share) if len(self.rendered) else 0
         torch.manual_seed(config.seed)
         if config.start:
             net = ToneEstimator.from_pretrained(config.start).float().train()
@@ -71,7 +74,9 @@ class ToneStage:
         net.beside_eyes.copy_(masks.beside_eyes)
 
     def step(self, draw, progress):
-        made = self.simulator.sample(self.batch, draw, self.families)
+        made = self.simulator.sample(self.batch - self.num_rendered, draw, self.families)
+        if self.num_rendered:
+            made = joined(made, self.rendered.sample(self.num_rendered, draw))
         known = 1 - draw.chance(self.config.scene_dropout, self.batch, 1).float()
         truth = (made.lab - self.net.lab_mean) / self.net.lab_std
         mean, log_variance = self.net(made.phone, made.visibility, made.scene * known)

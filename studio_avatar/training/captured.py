@@ -1,0 +1,82 @@
+"""Captures that were rendered and went through the product's own capture: what texture space cannot make.
+
+Their shadows are those of meshes in frames, their texture is fused from views that lie some texels off, their scene is what
+`capture/scene.py` measured in the frames. There are few, so each comes flipped or not, in another exposure and white
+balance.
+"""
+
+import torch
+import torch.nn.functional as F
+
+from studio_avatar.data.prepare.pack import Pack
+from studio_avatar.data.simulate.draw import Draw
+from studio_avatar.data.simulate.texel_light import Captures, TexelMasks
+from studio_avatar.models.tone_estimator import COLORS
+from studio_avatar.pipeline.skin_tone import linear_to_srgb, measure_tone, srgb_to_linear
+
+from .datasets import to_float, to_mask
+
+STOPS = 0.5  # standard deviation of the change of exposure
+BALANCE = 0.04  # of the natural logarithm of the change of each color
+EXPOSED_ANEW = 0.6  # share of samples with either
+
+
+class RenderedCaptures:
+    """The pack's, kept as uint8 on a device; there may be none.
+
+    phone, truth: (N, 3, R, R) uint8. visibility: (N, 256, 256) uint8. scenes: (N, 20).
+    """
+
+    def __init__(self, pack: Pack, size: int, masks: TexelMasks, device):
+        self.size, self.device, self.masks = size, device, masks
+        if not pack.facts.get("captured"):
+            self.phone = self.truth = torch.zeros(0, 3, size, size, dtype=torch.uint8)
+            return
+        self.phone, self.truth = (pack.images(name, size).to(device) for name in ("captured", "truths"))
+        self.visibility = pack.images("captured_seen").to(device)
+        self.scenes = pack.tensor("captured_scenes").to(device)
+
+    def __len__(self):
+        return len(self.phone)
+
+    @torch.no_grad()
+    def sample(self, count: int, draw: Draw) -> Captures:
+        """`count` of them. What is worn is not known: `cover` is 0."""
+        rows = draw.rows(len(self), count).to(self.device)
+        phone, truth = to_float(self.phone[rows]), to_float(self.truth[rows])
+        visibility = to_mask(self.visibility[rows])[:, None]
+        visibility = F.interpolate(
+            visibility, size=(self.size, self.size), mode="bilinear", align_corners=False
+        )
+        phone, scene = exposed_anew(phone, self.scenes[rows], draw)
+        lab = measure_tone(truth, self.masks.tone_weight)
+        mirrored = draw.chance(0.5, count)
+        flipped = (
+            torch.where(mirrored.view(-1, 1, 1, 1), one.flip(-1), one) for one in (phone, visibility, truth)
+        )
+        phone, visibility, truth = flipped
+        return Captures(phone, visibility, truth, lab, scene, torch.zeros_like(visibility), mirrored)
+
+
+def exposed_anew(phone, scene, draw: Draw):
+    """(phone, scene) as with another exposure and white balance, some of them; what becomes too bright is clipped."""
+    count = len(phone)
+    factor = torch.exp(0.69 * STOPS * draw.normal(count, 1) + BALANCE * draw.normal(count, 3))
+    factor = torch.where(draw.chance(EXPOSED_ANEW, count, 1), factor, torch.ones_like(factor))
+
+    def exposed(srgb, by):
+        return linear_to_srgb((srgb_to_linear(srgb.clamp(0, 1)) * by).clamp(0, 1))
+
+    changed = exposed(phone * 0.5 + 0.5, factor[:, :, None, None]) * 2 - 1
+    colors = torch.tensor(COLORS, device=scene.device)
+    luma = factor.mean(1, keepdim=True)
+    by = torch.cat(
+        [factor, luma, luma.expand(-1, 3), factor, luma.expand(-1, 2), factor, luma.expand(-1, 5)], 1
+    )
+    return changed, torch.where(colors, exposed(scene, by), scene)
+
+
+def joined(*batches: Captures) -> Captures:
+    """One batch of several."""
+    fields = Captures.__dataclass_fields__
+    return Captures(**{name: torch.cat([getattr(batch, name) for batch in batches]) for name in fields})

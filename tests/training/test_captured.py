@@ -1,0 +1,58 @@
+"""Rendered captures as training sees them."""
+
+import numpy as np
+import pytest
+import torch
+from helpers import texel_world
+
+from studio_avatar.data.prepare.pack import Pack, read_captures, write_pack
+from studio_avatar.data.simulate.draw import Draw
+from studio_avatar.pipeline.skin_tone import measure_tone
+from studio_avatar.training import captured
+
+SIZE = 32
+
+
+@pytest.fixture(scope="module")
+def pack(tmp_path_factory):
+    """Two captures: half as much light as their truth, whose left half is lighter, seen but for a column."""
+    truth = np.full((64, 64, 3), (180, 140, 120), np.uint8)
+    truth[:, :32] += 40
+    seen = np.full((64, 64), 255, np.uint8)
+    seen[:, -12:] = 0
+    rows = [(truth // 2, truth, seen, np.full(20, 0.25 + 0.25 * i, np.float32)) for i in range(2)]
+    light = {name: texel_world.panoramas() for name in ("photographed", "photographed_held_out", "painted")}
+    path = tmp_path_factory.mktemp("captured") / "pack.safetensors"
+    write_pack(
+        path, studio=[], augmented=[], portraits=[], seen=[], scenes=[], light=light, captures=rows,
+        transfer=texel_world.baked(), masks=texel_world.masks(), networks={},
+    )  # fmt: skip
+    return Pack(path)
+
+
+def test_phone_truth_and_scene_stay_together_and_are_flipped_together(pack):
+    masks = texel_world.masks().resized(SIZE, "cpu")
+    rendered = captured.RenderedCaptures(pack, SIZE, masks, "cpu")
+    made = rendered.sample(24, Draw(3, "cpu"))
+    assert len(rendered) == 2 and made.phone.shape == made.target.shape == (24, 3, SIZE, SIZE)
+    lighter_left = made.target[..., :10].mean((1, 2, 3)) > made.target[..., -10:].mean((1, 2, 3))
+    assert torch.equal(lighter_left, ~made.mirrored) and 3 < int(made.mirrored.sum()) < 21
+    assert torch.equal(made.visibility[..., -1].amax((1, 2)) < 0.5, ~made.mirrored)
+    assert (made.lab - measure_tone(made.target, masks.tone_weight)).abs().max() < 3
+    assert (made.phone < made.target + 0.05).float().mean() > 0.9
+
+
+def test_another_exposure_changes_picture_and_scene_alike(monkeypatch):
+    monkeypatch.setattr(captured, "EXPOSED_ANEW", 1.0)
+    phone, scene = torch.full((16, 3, 4, 4), -0.2), torch.full((16, 20), 0.4)
+    changed, told = captured.exposed_anew(phone, scene, Draw(1, "cpu"))
+    assert changed[:, 0, 0, 0].std() > 0.05
+    assert torch.allclose(changed[:, :, 0, 0] * 0.5 + 0.5, told[:, :3], atol=1e-5)
+    assert torch.equal(told[:, [3, 10, 11, 15, 16, 17]], scene[:, [3, 10, 11, 15, 16, 17]])
+    monkeypatch.setattr(captured, "EXPOSED_ANEW", 0.0)
+    same, told = captured.exposed_anew(phone, scene, Draw(1, "cpu"))
+    assert torch.allclose(same, phone, atol=1e-5) and torch.allclose(told, scene, atol=1e-5)
+
+
+def test_sets_without_scene_or_registration_give_none(tmp_path):
+    assert not list(read_captures(tmp_path / "none.safetensors", 4))
