@@ -9,7 +9,7 @@ This file imports only single files beside it: it is also published on the Hub a
 import torch
 import torch.nn.functional as F
 
-from .inversion import shrink_observed
+from .inversion import largest_around, shrink_observed
 
 PATCH = 2  # texels of the network's picture that become one pixel's channels
 ROWS, COLUMNS = (
@@ -56,7 +56,7 @@ def find_cover(phone, visibility, network):
     band(cover).copy_(found)
     cover = F.interpolate(cover, size=(size, size), mode="bilinear", align_corners=False)
     reach = 2 * round(BORDER * size) + 1
-    cover = F.max_pool2d(cover, reach, stride=1, padding=reach // 2)
+    cover = largest_around(cover, reach)
     low, high = SURE
     share = ((cover - low) / (high - low)).clamp(0, 1)
     return share * share * (3 - 2 * share)
@@ -65,5 +65,5 @@ def find_cover(phone, visibility, network):
 def wide(cover):
     """The part of a cover (B, 1, H, H) in [0, 1] that is at least `WIDE`, the same size: an opening (erosion, dilation)."""
     reach = 2 * round(0.5 * WIDE * cover.shape[-1]) + 1
-    kept = -F.max_pool2d(-cover, reach, stride=1, padding=reach // 2)
-    return torch.minimum(F.max_pool2d(kept, reach, stride=1, padding=reach // 2), cover)
+    kept = -largest_around(-cover, reach)
+    return torch.minimum(largest_around(kept, reach), cover)

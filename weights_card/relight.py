@@ -17,7 +17,7 @@ import dataclasses
 import torch
 import torch.nn.functional as F
 
-from .inversion import shrink_observed
+from .inversion import largest_around, shrink_observed
 from .skin_tone import SRGB_TO_XYZ, apply_gain, linear_to_srgb, set_tone, srgb_to_linear, tone_gain
 
 EPSILON = 0.01  # added to linear colours before the logarithm, so that black has one
@@ -112,7 +112,7 @@ def beside_skin(gain, keep, repair, visibility, wet, skin):
     shaded = linear_to_srgb(srgb_to_linear(repair * 0.5 + 0.5) * SHADE_OF_LIPS) * 2 - 1
     repair = torch.lerp(shaded, repair, skin)
     reach = 2 * round(visibility.shape[-1] * CONTINUED / 2) + 1
-    around = F.max_pool2d(visibility * (1 - skin), reach, stride=1, padding=reach // 2)
+    around = largest_around(visibility * (1 - skin), reach)
     blend = torch.lerp(wet.expand_as(gain), gain, skin), torch.lerp(torch.ones_like(keep), keep, skin)
     return *blend, repair, torch.maximum(visibility, around * (1 - skin))
 

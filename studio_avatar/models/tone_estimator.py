@@ -116,7 +116,7 @@ class ToneEstimator(ModelMixin, ConfigMixin):
         bluer = torch.log(white[:, 2:] / white[:, :1]) - torch.log(skin[:, 2:] / skin[:, :1])
         return (0.5 * torch.cat([lighter, bluer], dim=1).clamp(-3.0, 3.0) * known).to(scene.dtype)
 
-    def _lift(self, rgb, seen, scene):
+    def lifted(self, rgb, seen, scene):
         """(rgb, scene) as a longer exposure would have shown them, where face and surroundings are both darker than `DIM`.
 
         Exposure says nothing of skin, but clips far under are rare in training, and taken for dark skin. A dark face in
@@ -137,6 +137,10 @@ class ToneEstimator(ModelMixin, ConfigMixin):
             scene = torch.where(colors, _expose(scene.float(), factor).to(scene.dtype), scene)
         return rgb, scene
 
+    def heard(self, scene):
+        """Scene vectors (B, S) without what this network was shown wrongly in training."""
+        return scene * scene.new_tensor([index not in self.config.unheard for index in range(scene.shape[1])])
+
     @apply_forward_hook  # CPU offloading watches `forward` only
     def estimate(self, rgb, seen, scene=None):
         """→ L*a*b* of the skin's mean colour and standard deviations, (B, 3) float32 each.
@@ -144,10 +148,7 @@ class ToneEstimator(ModelMixin, ConfigMixin):
         Dim captures are lifted first. The mean over the texture and its mirror image, which is as good a capture of the same
         tone.
         """
-        if scene is not None:
-            heard = [index not in self.config.unheard for index in range(scene.shape[1])]
-            scene = scene * scene.new_tensor(heard)
-        rgb, scene = self._lift(rgb, seen, scene)
+        rgb, scene = self.lifted(rgb, seen, None if scene is None else self.heard(scene))
         both = torch.cat([rgb, rgb.flip(-1)]), torch.cat([seen, seen.flip(-1)])
         scenes = None if scene is None else torch.cat([scene, scene])
         mean, log_variance = (part.float().view(2, len(rgb), 3).mean(0) for part in self(*both, scenes))

@@ -41,6 +41,12 @@ def shrink_observed(rgb, seen, resolution):
     return torch.where(weight > 1e-3, observed, F.adaptive_avg_pool2d(rgb, resolution)), weight
 
 
+def largest_around(values, reach):
+    """Largest of `values` (B, C, H, W) in the `reach` × `reach` texels around each, an odd number: first along rows."""
+    across = F.max_pool2d(values, (1, reach), stride=1, padding=(0, reach // 2))
+    return F.max_pool2d(across, (reach, 1), stride=1, padding=(reach // 2, 0))
+
+
 def reconstruction_loss(picture, rgb, seen):
     """Squared error in [-1, 1] units, a mean over the seen texels and all channels. All (1, C, R, R)."""
     return ((picture - rgb).square() * seen).sum() / (seen.sum() * rgb.shape[1]).clamp_min(1.0)

@@ -123,7 +123,7 @@ def test_the_exposure_of_a_dim_clip_says_nothing_of_skin(pipe):
     torch.testing.assert_close(under, lab, atol=0.01, rtol=0)
     assert torch.isfinite(lab).all()
     scene[:, 4:10] = 0.6
-    lifted, unlifted = pipe.tone_estimator._lift(shots[0], seen, scene)
+    lifted, unlifted = pipe.tone_estimator.lifted(shots[0], seen, scene)
     torch.testing.assert_close(lifted, shots[0])
     torch.testing.assert_close(unlifted, scene)
 

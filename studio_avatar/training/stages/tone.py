@@ -53,6 +53,7 @@ class ToneStage:
             net = ToneEstimator(config.resolution, config.channels, config.hidden)
         self.net = net.to(device, memory_format=torch.channels_last)
         self.anchor = Anchor(pack, self.net) if config.start else None
+        self.net.register_to_config(unheard=())  # what it was shown wrongly, it learns now
         if not config.start:
             self._fill_buffers()
         optimizer = torch.optim.AdamW(
@@ -79,7 +80,8 @@ class ToneStage:
             made = joined(made, self.rendered.sample(self.num_rendered, draw))
         known = 1 - draw.chance(self.config.scene_dropout, self.batch, 1).float()
         truth = (made.lab - self.net.lab_mean) / self.net.lab_std
-        mean, log_variance = self.net(made.phone, made.visibility, made.scene * known)
+        phone, scene = self.net.lifted(made.phone, made.visibility, made.scene * known)
+        mean, log_variance = self.net(phone, made.visibility, scene)
         error = mean - truth
         loss = losses.gaussian_nll(mean, log_variance, truth) + self.config.l1_weight * error.abs().mean()
         measured = {"error": (error.detach() * self.net.lab_std).norm(dim=1).mean()}
@@ -133,12 +135,15 @@ class Anchor:
         self.phone = pack.images("portraits", side).to(device)
         self.visibility = pack.images("seen", side)[:, None].to(device)
         self.scene = pack.tensor("scenes").to(device)
+        heard = net.heard(self.scene)
         if not len(self.phone) == len(self.scene) > 0:
             raise InvalidInputError(
                 "The packed file has no scenes of portraits: pack it again, or leave out start."
             )
-        rows = zip(self.phone.split(32), self.visibility.split(32), self.scene.split(32), strict=True)
-        self.said = torch.cat([net(to_float(phone), to_mask(seen), scene)[0] for phone, seen, scene in rows])
+        rows = zip(self.phone.split(32), self.visibility.split(32), heard.split(32), strict=True)
+        self.said = torch.cat(
+            [_answer(net, to_float(phone), to_mask(seen), scene) for phone, seen, scene in rows]
+        )
 
     def distance(self, net, count: int, draw: Draw):
         """Mean square of how far `net` is from it on `count` random portraits, each flipped or not."""
@@ -146,7 +151,13 @@ class Anchor:
         flipped = draw.chance(0.5, count).view(-1, 1, 1, 1)
         phone, visibility = to_float(self.phone[rows]), to_mask(self.visibility[rows])
         phone, visibility = (torch.where(flipped, m.flip(-1), m) for m in (phone, visibility))
-        return F.mse_loss(net(phone, visibility, self.scene[rows])[0], self.said[rows])
+        return F.mse_loss(_answer(net, phone, visibility, self.scene[rows]), self.said[rows])
+
+
+def _answer(net, phone, visibility, scene):
+    """Normalized mean (B, 3) that the network says of captures, lifted as `ToneEstimator.estimate` does."""
+    phone, scene = net.lifted(phone, visibility, scene)
+    return net(phone, visibility, scene)[0]
 
 
 @torch.no_grad()
