@@ -44,8 +44,15 @@ def add_setting(parser: argparse.ArgumentParser, name: str) -> None:
 
 
 def settings(options: argparse.Namespace) -> CreationSettings:
-    """What the user chose with the options of `add_settings`."""
-    return CreationSettings.chosen(vars(options))
+    """What the user chose with the options of `add_settings`.
+
+    Raises:
+        InvalidInputError: a value that no weights can work with.
+    """
+    chosen = CreationSettings.chosen(vars(options))
+    for name, setting in SETTINGS.items():
+        setting.check(getattr(chosen, name))
+    return chosen
 
 
 def add_exports(parser: argparse.ArgumentParser) -> None:

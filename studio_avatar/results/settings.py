@@ -53,6 +53,7 @@ class Setting:
         label: what the page calls it.
         help: half a sentence that follows the option in `--help`; the page shows it as a sentence.
         limits: (lowest, highest) that the API takes, None where the pipeline's own check says more.
+        possible: (lowest, highest, multiple) that any weights can work with, so that others are refused before they load.
         slider: (lowest, highest, step) of the page's slider.
         choices: values that the page offers instead of a slider; of texts, there are no others.
         metavar: what the value is, for `--help`.
@@ -67,6 +68,7 @@ class Setting:
     label: str
     help: str
     limits: tuple[float | None, float | None] = (None, None)
+    possible: tuple[float | None, float | None, int | None] = (None, None, None)
     slider: tuple[float, float, float] | None = None
     choices: tuple[int | str, ...] = ()
     metavar: str | None = None
@@ -85,6 +87,16 @@ class Setting:
     def read(self, value: object) -> float | str | None:
         """A value from outside, such as a slider's 4.0, as the field's type; None is the default."""
         return self.default if value is None else self.type(value)
+
+    def check(self, value: float | str | None) -> None:
+        """Raises `InvalidInputError` where no weights can work with a value, in the words of the command line."""
+        lowest, highest, multiple = self.possible
+        if lowest is not None and value < lowest:
+            raise InvalidInputError(f"{self.option} must be at least {lowest}, not {value}.")
+        if highest is not None and value > highest:
+            raise InvalidInputError(f"{self.option} must be at most {highest}, not {value}.")
+        if multiple is not None and value % multiple:
+            raise InvalidInputError(f"{self.option} must be a multiple of {multiple}, not {value}.")
 
 
 def _declare(default: float | str | None, **said) -> float | str:
@@ -105,6 +117,7 @@ class CreationSettings:
         label="Upscaler steps",
         help="steps of the upscaler, which adds the fine detail",
         limits=(1, 8),
+        possible=(1, None, None),
         slider=(1, 8, 1),
         in_presets=True,
     )
@@ -114,6 +127,7 @@ class CreationSettings:
         label="Inversion steps",
         help="steps that fit the networks to this face; more keeps it closer",
         limits=(0, 300),
+        possible=(0, None, None),
         slider=(0, 300, 5),
         in_presets=True,
     )
@@ -123,6 +137,7 @@ class CreationSettings:
         label="Guidance scale",
         help="pulls harder than the network does towards the capture's own pores and hairs, and its noise, 0 to 1",
         limits=(0, 1),
+        possible=(0, 1, None),
         slider=(0, 1, 0.05),
         in_presets=True,
     )
@@ -132,6 +147,7 @@ class CreationSettings:
         label="Output size",
         help="width and height of the texture in texels; 2048 takes four times as long",
         limits=(128, 2048),
+        possible=(64, None, 64),
         choices=(512, 1024, 2048),
     )
     skin_tone: float | None = _declare(

@@ -156,10 +156,14 @@ def test_a_bad_input_is_one_sentence_and_leaves_nothing(bad_files, names, tmp_pa
 @pytest.mark.parametrize(
     "options", [["--size", "1000"], ["--steps", "0"], ["--guidance", "3"], ["--weights", "./nowhere"]]
 )
-def test_a_setting_that_cannot_work_is_refused(options, short_clip, tiny_weights, tmp_path, capsys):
+def test_a_setting_that_cannot_work_is_refused_before_the_networks_load(
+    options, short_clip, tiny_weights, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(settings, "load_pipeline", lambda weights: pytest.fail("loaded"))
     given = [str(short_clip), "-o", str(tmp_path / "out"), "--quiet", "--weights", str(tiny_weights)]
     assert main([*given, *options]) == 2
-    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    error = capsys.readouterr().err
+    assert len(error.strip().splitlines()) == 1 and options[0] in error + "--weights"
     assert list(tmp_path.iterdir()) == []
 
 

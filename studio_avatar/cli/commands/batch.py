@@ -46,6 +46,7 @@ def run(options: argparse.Namespace) -> int:
 
     if options.threads < 1:
         raise InvalidInputError(f"--threads must be at least 1, not {options.threads}.")
+    settings = shared.settings(options)
     jobs = find_jobs(options.folder, options.output)
     left_out = find_left_out(options.folder) if is_main_process() else []
     for report in left_out if not options.quiet else ():
@@ -55,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     with _threads(options.threads):
         reports = run_batch(
             jobs,
-            shared.settings(options),
+            settings,
             weights_revision(weights),
             lambda: load_pipeline(weights),
             lambda report: None if options.quiet else print(report.to_json(), flush=True),

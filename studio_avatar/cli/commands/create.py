@@ -29,11 +29,11 @@ def run(options: argparse.Namespace) -> int:
     from studio_avatar.rendering import load_kernels
     from studio_avatar.results.folder import check_target, save_results
 
+    settings, exports = shared.settings(options), shared.exports(options)
     capture_arguments(options.files)
     target = options.output / Path(options.files[0]).stem
     check_target(target)
     weights = find_weights(options.weights)
-    settings, exports = shared.settings(options), shared.exports(options)
     with StageBar(hidden=options.quiet) as bar, ThreadPoolExecutor(1) as background:
         pipeline, found = load_and_find(weights, options.files, bar)
         if exports.draws:  # what goes wrong with it is told when the pictures are drawn
