@@ -2,7 +2,7 @@
 
 import warp as wp
 
-from .structs import Hits, PrimaryRays
+from .structs import Hits, PrimaryRays, camera_ray, empty
 
 
 @wp.struct
@@ -41,14 +41,9 @@ def cast_through(
     """The nearest texel that is there between `start` and `end` meters along each ray of `cast`; the depth of these hits
     is meters along the ray, too."""
     row, col = wp.tid()
-    hits.triangle[row, col] = -1
-    hits.barycentric[row, col] = wp.vec3(0.0, 0.0, 0.0)
-    hits.depth[row, col] = wp.inf
+    empty(hits, row, col)
     alpha[row, col] = 0.0
-    x = (float(col) + 0.5) / float(rays.supersample) + rays.origin[0]
-    y = (float(row) + 0.5) / float(rays.supersample) + rays.origin[1]
-    ray = wp.vec3(x / rays.focal_px, y / rays.focal_px, 1.0)
-    ray = rays.to_head * (ray / wp.length(ray))
+    ray = rays.to_head * wp.normalize(camera_ray(rays, row, col))
     travelled = wp.float32(start[row, col])
     for _step in range(24):  # no style has more cards one behind another
         if travelled < end[row, col]:

@@ -6,21 +6,17 @@ Imported inside functions only, after `runtime.start_warp`.
 import warp as wp
 
 from .reflectance import around, of_environment, sample_texture, surface_point, with_lamps
-from .structs import Hits, Light, Material, Mesh, PrimaryRays
+from .structs import Hits, Light, Material, Mesh, PrimaryRays, camera_ray, empty
 
 
 @wp.kernel
 def cast(shape: wp.uint64, rays: PrimaryRays, hits: Hits):
     """Primary rays."""
     row, col = wp.tid()
-    x = (float(col) + 0.5) / float(rays.supersample) + rays.origin[0]
-    y = (float(row) + 0.5) / float(rays.supersample) + rays.origin[1]
-    ray = wp.vec3(x / rays.focal_px, y / rays.focal_px, 1.0)
+    ray = camera_ray(rays, row, col)
     length = wp.length(ray)
     hit = wp.mesh_query_ray(shape, rays.eye, rays.to_head * (ray / length), 100.0)
-    hits.triangle[row, col] = -1
-    hits.barycentric[row, col] = wp.vec3(0.0, 0.0, 0.0)
-    hits.depth[row, col] = wp.inf
+    empty(hits, row, col)
     if hit.result:
         hits.triangle[row, col] = hit.face
         hits.barycentric[row, col] = wp.vec3(hit.u, hit.v, 1.0 - hit.u - hit.v)

@@ -14,6 +14,14 @@ class PrimaryRays:
     supersample: int
 
 
+@wp.func
+def camera_ray(rays: PrimaryRays, row: int, col: int):
+    """Of a sample of the picture, in camera axes; 1 along the optical axis."""
+    x = (float(col) + 0.5) / float(rays.supersample) + rays.origin[0]
+    y = (float(row) + 0.5) / float(rays.supersample) + rays.origin[1]
+    return wp.vec3(x / rays.focal_px, y / rays.focal_px, 1.0)
+
+
 @wp.struct
 class Hits:
     """Where rays meet a mesh; triangle: -1 where they meet none; depth: along the optical axis, infinite there."""
@@ -21,6 +29,14 @@ class Hits:
     triangle: wp.array2d(dtype=wp.int32)
     barycentric: wp.array2d(dtype=wp.vec3)
     depth: wp.array2d(dtype=wp.float32)
+
+
+@wp.func
+def empty(hits: Hits, row: int, col: int):
+    """Nothing was met there."""
+    hits.triangle[row, col] = -1
+    hits.barycentric[row, col] = wp.vec3(0.0, 0.0, 0.0)
+    hits.depth[row, col] = wp.inf
 
 
 @wp.struct
