@@ -2,7 +2,7 @@
 
 Their shadows are those of meshes in frames, their texture is fused from views that lie some texels off, their scene is what
 `capture/scene.py` measured in the frames. There are few, so each comes flipped or not, in another exposure and white
-balance.
+balance and, for tone, with another share of melanin: a factor that reflectance and what the phone saw of it have in common.
 """
 
 import torch
@@ -10,14 +10,22 @@ import torch.nn.functional as F
 
 from studio_avatar.data.prepare.pack import Pack
 from studio_avatar.data.simulate.draw import Draw
-from studio_avatar.data.simulate.texel_light import Captures, TexelMasks
+from studio_avatar.data.simulate.texel_light import ITA_RANGE, Captures, pigment_factor, typology_angle
+from studio_avatar.data.simulate.texel_masks import TexelMasks
 from studio_avatar.models.tone_estimator import COLORS
-from studio_avatar.pipeline.skin_tone import linear_to_srgb, measure_tone, srgb_to_linear
+from studio_avatar.pipeline.skin_tone import (
+    apply_gain,
+    linear_to_srgb,
+    mean_linear,
+    measure_tone,
+    srgb_to_linear,
+)
 
 from .datasets import to_float, to_mask
 
 STOPS = 0.5  # standard deviation of the change of exposure
 BALANCE = 0.04  # of the natural logarithm of the change of each color
+OTHER_TONE = 18.0  # degrees, standard deviation of the change of the typology angle
 EXPOSED_ANEW = 0.6  # share of samples with either
 
 
@@ -40,14 +48,16 @@ class RenderedCaptures:
         return len(self.phone)
 
     @torch.no_grad()
-    def sample(self, count: int, draw: Draw) -> Captures:
-        """`count` of them. What is worn is not known: `cover` is 0."""
+    def sample(self, count: int, draw: Draw, other_tones: bool = False) -> Captures:
+        """`count` of them, with other tones or as they were. What is worn is not known: `cover` is 0."""
         rows = draw.rows(len(self), count).to(self.device)
         phone, truth = to_float(self.phone[rows]), to_float(self.truth[rows])
         visibility = to_mask(self.visibility[rows])[:, None]
         visibility = F.interpolate(
             visibility, size=(self.size, self.size), mode="bilinear", align_corners=False
         )
+        if other_tones:
+            phone, truth = self._with_other_tones(phone, truth, draw)
         phone, scene = exposed_anew(phone, self.scenes[rows], draw)
         lab = measure_tone(truth, self.masks.tone_weight)
         mirrored = draw.chance(0.5, count)
@@ -56,6 +66,13 @@ class RenderedCaptures:
         )
         phone, visibility, truth = flipped
         return Captures(phone, visibility, truth, lab, scene, torch.zeros_like(visibility), mirrored)
+
+    def _with_other_tones(self, phone, truth, draw: Draw):
+        """(phone, truth): skin of another typology angle, within what people have, under the same light and exposure."""
+        lab = measure_tone(truth, self.masks.tone_weight)
+        ita = (typology_angle(lab) + OTHER_TONE * draw.normal(len(lab))).clamp(*ITA_RANGE)
+        factor = pigment_factor(mean_linear(truth, self.masks.tone_weight), ita, draw)
+        return tuple(torch.lerp(one, apply_gain(one, factor), self.masks.skin) for one in (phone, truth))
 
 
 def exposed_anew(phone, scene, draw: Draw):

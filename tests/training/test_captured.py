@@ -7,8 +7,10 @@ from helpers import texel_world
 
 from studio_avatar.data.prepare.pack import Pack, read_captures, write_pack
 from studio_avatar.data.simulate.draw import Draw
-from studio_avatar.pipeline.skin_tone import measure_tone
+from studio_avatar.data.simulate.texel_light import typology_angle
+from studio_avatar.pipeline.skin_tone import measure_tone, srgb_to_linear
 from studio_avatar.training import captured
+from studio_avatar.training.datasets import to_float
 
 SIZE = 32
 
@@ -56,3 +58,19 @@ def test_another_exposure_changes_picture_and_scene_alike(monkeypatch):
 
 def test_sets_without_scene_or_registration_give_none(tmp_path):
     assert not list(read_captures(tmp_path / "none.safetensors", 4))
+
+
+def test_other_tones_change_skin_and_what_the_phone_saw_of_it_alike(pack):
+    masks = texel_world.masks().resized(SIZE, "cpu")
+    rendered = captured.RenderedCaptures(pack, SIZE, masks, "cpu")
+    phone, truth = to_float(rendered.phone), to_float(rendered.truth)
+    changed_phone, changed = rendered._with_other_tones(phone, truth, Draw(2, "cpu"))
+    angles = [typology_angle(measure_tone(one, masks.tone_weight)) for one in (truth, changed)]
+    assert (angles[0] - angles[1]).abs().min() > 1
+    skin = masks.skin[0, 0] > 0.99
+    ratios = [
+        srgb_to_linear(after * 0.5 + 0.5)[..., skin] / srgb_to_linear(before * 0.5 + 0.5)[..., skin]
+        for before, after in ((truth, changed), (phone, changed_phone))
+    ]
+    within = (changed < 0.99).all(1)[:, skin].all(0)  # lighter ones may be clipped
+    assert within.any() and torch.allclose(ratios[0][..., within], ratios[1][..., within], rtol=0.02)

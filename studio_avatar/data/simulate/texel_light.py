@@ -164,17 +164,7 @@ class TexelSimulator:
     def with_tone(self, texture, ita, draw: Draw) -> torch.Tensor:
         """Melanin (and a little blood) until the typology angle is `ita` (B,); eyes, teeth and mouth keep their color."""
         linear = srgb_to_linear(texture * 0.5 + 0.5)
-        skin = weighted_mean(linear, self.masks.tone_weight).clamp_min(1e-3)
-        blood = 0.12 * draw.normal(len(texture), 1) * torch.tensor(BLOOD, device=self.device)
-        melanin = torch.tensor(MELANIN, device=self.device)
-        low = torch.full((len(texture), 1), -2.5, device=self.device)
-        high = -low + 1.0
-        for _ in range(24):
-            dose = (low + high) / 2
-            lab = linear_to_lab((skin * torch.exp(-melanin * dose - blood)).clamp_max(1.0))
-            too_light = (typology_angle(lab) > ita)[:, None]
-            low, high = torch.where(too_light, dose, low), torch.where(too_light, high, dose)
-        factor = torch.exp(-melanin * dose.clamp(*MELANIN_DOSES) - blood)[:, :, None, None]
+        factor = pigment_factor(weighted_mean(linear, self.masks.tone_weight), ita, draw)[:, :, None, None]
         changed = linear_to_srgb((linear * factor).clamp(0, 1)) * 2 - 1
         return torch.lerp(texture, changed, self.masks.skin)
 
@@ -343,6 +333,22 @@ class TexelSimulator:
         luma = (samples * torch.tensor(LUMA, device=self.device).view(1, 3, 1)).sum(1)
         levels = torch.quantile(luma, torch.tensor([0.1, 0.5, 0.9], device=self.device), dim=1).T
         return levels, samples.mean(2), (luma > 0.97).float().mean(1, keepdim=True)
+
+
+def pigment_factor(skin, ita, draw: Draw) -> torch.Tensor:
+    """Factor (B, 3) of linear reflectance by which melanin, and a little blood, give skin of mean reflectance `skin` (B, 3)
+    the typology angle `ita` (B,)."""
+    skin = skin.clamp_min(1e-3)
+    blood = 0.12 * draw.normal(len(skin), 1) * torch.tensor(BLOOD, device=skin.device)
+    melanin = torch.tensor(MELANIN, device=skin.device)
+    low = torch.full((len(skin), 1), -2.5, device=skin.device)
+    high = -low + 1.0
+    for _ in range(24):
+        dose = (low + high) / 2
+        lab = linear_to_lab((skin * torch.exp(-melanin * dose - blood)).clamp_max(1.0))
+        too_light = (typology_angle(lab) > ita)[:, None]
+        low, high = torch.where(too_light, dose, low), torch.where(too_light, high, dose)
+    return torch.exp(-melanin * dose.clamp(*MELANIN_DOSES) - blood)
 
 
 def _is_white(color, skin) -> torch.Tensor:

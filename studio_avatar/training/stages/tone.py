@@ -77,7 +77,7 @@ class ToneStage:
     def step(self, draw, progress):
         made = self.simulator.sample(self.batch - self.num_rendered, draw, self.families)
         if self.num_rendered:
-            made = joined(made, self.rendered.sample(self.num_rendered, draw))
+            made = joined(made, self.rendered.sample(self.num_rendered, draw, other_tones=True))
         known = 1 - draw.chance(self.config.scene_dropout, self.batch, 1).float()
         truth = (made.lab - self.net.lab_mean) / self.net.lab_std
         phone, scene = self.net.lifted(made.phone, made.visibility, made.scene * known)
