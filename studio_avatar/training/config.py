@@ -151,6 +151,7 @@ class RelightConfig(BudgetConfig):
     rendered_share: float = 0.35  # and that are rendered captures, where the packed file has some
     code_noise: float = 0.15  # most deviation added to the base's codes, in their standard deviations
     l1_weight: float = 1.0
+    light_weight: float = 2.0  # on what is coarser than detail, where something was seen
     portrait_l1_weight: float = 0.7  # on what is finer than the portraits' evened light
     gradient_weight: float = 2.0
     perceptual_weight: float = 0.1

@@ -89,7 +89,7 @@ class RelightStage:
         target = set_tone(target, self.simulator.masks.tone_weight, lab, self.simulator.masks.skin)
         base = self.bases(phone, visibility, draw, self.config.code_noise)
         relit = self.relit(phone, visibility, base, lab)
-        terms = self.terms(relit.texture.float(), target, trust)
+        terms = self.terms(relit.texture.float(), target, visibility, trust)
         given_up = 1 - relit.keep / visibility.clamp_min(1e-3)
         price = visibility * (1 - cover) * self.simulator.masks.covered
         terms["keep"] = losses.weighted_l1(given_up, price)
@@ -113,19 +113,22 @@ class RelightStage:
         names = ("phone", "visibility", "target", "cover")
         return *(torch.cat([getattr(made, n), getattr(real, n)]) for n in names), trust
 
-    def terms(self, texture, target, trust):
+    def terms(self, texture, target, visibility, trust):
         """Distances of relit textures to their targets; portraits, the last, count by `trust`."""
         n, size = self.known, self.config.resolution
         area = torch.cat([self.area.expand(n, -1, -1, -1), self.area * trust])
         difference = texture - target
         # The portraits' evened light is no studio light: what is as coarse as it does not count.
         off = difference[n:]
-        coarse = blur(off * trust, LIGHT_OVER * size) / blur(trust, LIGHT_OVER * size).clamp_min(0.05)
+        coarse = _mean_around(off, trust, LIGHT_OVER * size)
+        seen = area[:n] * visibility[:n]
         judged = torch.cat([texture[:n], torch.lerp(target[n:], texture[n:], (trust > 0.3).float())])
         top, left, side = (int(size * share) for share in FACE)
         face = (..., slice(top, top + side), slice(left, left + side))
         return {
             "l1": losses.weighted_l1(difference[:n], area[:n]),
+            # Light that is left is little beside the detail that is off, and would be lost in its signs.
+            "light": losses.weighted_l1(_mean_around(difference[:n], seen, LIGHT_OVER * size), seen),
             "portrait_l1": losses.weighted_l1(off - coarse, area[n:]),
             "gradient": losses.weighted_gradient_l1(difference, area),
             "perceptual": self.judges.perceptual(judged[face], target[face]),
@@ -176,6 +179,11 @@ class RelightStage:
         )
         base = resized(base, self.config.resolution)
         return sheet(made.phone, made.visibility, base, floor.texture, relit.texture, relit.keep, made.target)
+
+
+def _mean_around(values, weight, sigma):
+    """Gaussian mean of `values` (B, C, H, W) by `weight` (B, 1, H, W), fading where there is next to none."""
+    return blur(values * weight, sigma) / blur(weight, sigma).clamp_min(0.05)
 
 
 def _network(config: RelightConfig) -> RelightNetwork:
