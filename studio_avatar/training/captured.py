@@ -24,6 +24,7 @@ from studio_avatar.pipeline.skin_tone import (
 from .datasets import to_float, to_mask
 
 STOPS = 0.5  # standard deviation of the change of exposure
+UNDER, UNDER_STOPS = 0.15, (-2.5, -1.0)  # share of samples that are far under, and by how much
 BALANCE = 0.04  # of the natural logarithm of the change of each color
 OTHER_TONE = 18.0  # degrees, standard deviation of the change of the typology angle
 EXPOSED_ANEW = 0.6  # share of samples with either
@@ -80,6 +81,8 @@ def exposed_anew(phone, scene, draw: Draw):
     count = len(phone)
     factor = torch.exp(0.69 * STOPS * draw.normal(count, 1) + BALANCE * draw.normal(count, 3))
     factor = torch.where(draw.chance(EXPOSED_ANEW, count, 1), factor, torch.ones_like(factor))
+    under = 2.0 ** draw.uniform(count, 1, low=UNDER_STOPS[0], high=UNDER_STOPS[1])
+    factor = torch.where(draw.chance(UNDER, count, 1), factor * under, factor)
 
     def exposed(srgb, by):
         return linear_to_srgb((srgb_to_linear(srgb.clamp(0, 1)) * by).clamp(0, 1))

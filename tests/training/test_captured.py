@@ -52,6 +52,7 @@ def test_another_exposure_changes_picture_and_scene_alike(monkeypatch):
     assert torch.allclose(changed[:, :, 0, 0] * 0.5 + 0.5, told[:, :3], atol=1e-5)
     assert torch.equal(told[:, [3, 10, 11, 15, 16, 17]], scene[:, [3, 10, 11, 15, 16, 17]])
     monkeypatch.setattr(captured, "EXPOSED_ANEW", 0.0)
+    monkeypatch.setattr(captured, "UNDER", 0.0)
     same, told = captured.exposed_anew(phone, scene, Draw(1, "cpu"))
     assert torch.allclose(same, phone, atol=1e-5) and torch.allclose(told, scene, atol=1e-5)
 
