@@ -26,6 +26,8 @@ from .datasets import to_float, to_mask
 STOPS = 0.5  # standard deviation of the change of exposure
 UNDER, UNDER_STOPS = 0.15, (-2.5, -1.0)  # share of samples that are far under, and by how much
 BALANCE = 0.04  # of the natural logarithm of the change of each color
+CAPPED = 0.4  # share of samples whose head is covered, as a cap that was found leaves it
+CAP_EDGES = (0.2, 0.42)  # of the texture's height, where such covers end
 OTHER_TONE = 18.0  # degrees, standard deviation of the change of the typology angle
 EXPOSED_ANEW = 0.6  # share of samples with either
 
@@ -94,6 +96,17 @@ def exposed_anew(phone, scene, draw: Draw):
         [factor, luma, luma.expand(-1, 3), factor, luma.expand(-1, 2), factor, luma.expand(-1, 5)], 1
     )
     return changed, torch.where(colors, exposed(scene, by), scene)
+
+
+def under_caps(visibility, draw: Draw):
+    """Visibility (B, 1, R, R) without what is above the edge of a cap, for some of the captures: rendered ones show all
+    foreheads, and tone must not depend on seeing one."""
+    count, side = len(visibility), visibility.shape[-1]
+    edge = draw.uniform(count, 1, 1, 1, low=CAP_EDGES[0], high=CAP_EDGES[1]) * draw.chance(
+        CAPPED, count, 1, 1, 1
+    )
+    rows = torch.linspace(0, 1, side, device=visibility.device).view(1, 1, -1, 1)
+    return visibility * ((rows - edge) * side / 4 + 0.5).clamp(0, 1).where(edge > 0, torch.ones_like(edge))
 
 
 def joined(*batches: Captures) -> Captures:

@@ -57,6 +57,15 @@ def test_another_exposure_changes_picture_and_scene_alike(monkeypatch):
     assert torch.allclose(same, phone, atol=1e-5) and torch.allclose(told, scene, atol=1e-5)
 
 
+def test_caps_hide_what_is_above_their_edge_of_some_captures():
+    visibility = captured.under_caps(torch.ones(64, 1, SIZE, SIZE), Draw(5, "cpu"))
+    hidden = (visibility[:, 0, :, 3] < 0.5).sum(1) / SIZE
+    low, high = captured.CAP_EDGES
+    capped = hidden > 0
+    assert 10 < int(capped.sum()) < 45 and hidden[capped].min() > low - 0.05 and hidden.max() < high + 0.05
+    assert visibility[:, :, -SIZE // 2 :].min() == 1 and visibility[~capped].min() == 1
+
+
 def test_sets_without_scene_or_registration_give_none(tmp_path):
     assert not list(read_captures(tmp_path / "none.safetensors", 4))
 

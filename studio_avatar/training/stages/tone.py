@@ -8,6 +8,7 @@ light, curve, and band of tone; it is printed as JSON and lies in RUN/table.json
     python -m studio_avatar.training tone --families painted …    (leave one family out)
 """
 
+import dataclasses
 import json
 
 import torch
@@ -20,7 +21,7 @@ from studio_avatar.errors import InvalidInputError
 from studio_avatar.models import ToneEstimator
 from studio_avatar.training import losses
 from studio_avatar.training.budget import Clock, batch_size, descend, pick_device, train_within
-from studio_avatar.training.captured import RenderedCaptures, joined
+from studio_avatar.training.captured import RenderedCaptures, joined, under_caps
 from studio_avatar.training.config import ToneConfig
 from studio_avatar.training.datasets import to_float, to_mask
 from studio_avatar.training.loop import EMA, sheet
@@ -77,7 +78,9 @@ class ToneStage:
     def step(self, draw, progress):
         made = self.simulator.sample(self.batch - self.num_rendered, draw, self.families)
         if self.num_rendered:
-            made = joined(made, self.rendered.sample(self.num_rendered, draw, other_tones=True))
+            rendered = self.rendered.sample(self.num_rendered, draw, other_tones=True)
+            rendered = dataclasses.replace(rendered, visibility=under_caps(rendered.visibility, draw))
+            made = joined(made, rendered)
         known = 1 - draw.chance(self.config.scene_dropout, self.batch, 1).float()
         truth = (made.lab - self.net.lab_mean) / self.net.lab_std
         phone, scene = self.net.lifted(made.phone, made.visibility, made.scene * known)
@@ -151,6 +154,7 @@ class Anchor:
         flipped = draw.chance(0.5, count).view(-1, 1, 1, 1)
         phone, visibility = to_float(self.phone[rows]), to_mask(self.visibility[rows])
         phone, visibility = (torch.where(flipped, m.flip(-1), m) for m in (phone, visibility))
+        visibility = under_caps(visibility, draw)
         return F.mse_loss(_answer(net, phone, visibility, self.scene[rows]), self.said[rows])
 
 
