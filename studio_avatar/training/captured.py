@@ -23,13 +23,13 @@ from studio_avatar.pipeline.skin_tone import (
 
 from .datasets import to_float, to_mask
 
+EXPOSED_ANEW = 0.6  # share of samples in another exposure and balance
 STOPS = 0.5  # standard deviation of the change of exposure
-UNDER, UNDER_STOPS = 0.15, (-2.5, -1.0)  # share of samples that are far under, and by how much
 BALANCE = 0.04  # of the natural logarithm of the change of each color
+UNDER, UNDER_STOPS = 0.15, (-2.5, -1.0)  # share of samples that are far under, and by how much
 CAPPED = 0.4  # share of samples whose head is covered, as a cap that was found leaves it
 CAP_EDGES = (0.2, 0.42)  # of the texture's height, where such covers end
 OTHER_TONE = 18.0  # degrees, standard deviation of the change of the typology angle
-EXPOSED_ANEW = 0.6  # share of samples with either
 
 
 class RenderedCaptures:
@@ -85,17 +85,13 @@ def exposed_anew(phone, scene, draw: Draw):
     factor = torch.where(draw.chance(EXPOSED_ANEW, count, 1), factor, torch.ones_like(factor))
     under = 2.0 ** draw.uniform(count, 1, low=UNDER_STOPS[0], high=UNDER_STOPS[1])
     factor = torch.where(draw.chance(UNDER, count, 1), factor * under, factor)
-
-    def exposed(srgb, by):
-        return linear_to_srgb((srgb_to_linear(srgb.clamp(0, 1)) * by).clamp(0, 1))
-
-    changed = exposed(phone * 0.5 + 0.5, factor[:, :, None, None]) * 2 - 1
     colors = torch.tensor(COLORS, device=scene.device)
     luma = factor.mean(1, keepdim=True)
     by = torch.cat(
         [factor, luma, luma.expand(-1, 3), factor, luma.expand(-1, 2), factor, luma.expand(-1, 5)], 1
     )
-    return changed, torch.where(colors, exposed(scene, by), scene)
+    exposed = linear_to_srgb((srgb_to_linear(scene.clamp(0, 1)) * by).clamp(0, 1))
+    return apply_gain(phone, factor), torch.where(colors, exposed, scene)
 
 
 def under_caps(visibility, draw: Draw):
