@@ -56,7 +56,7 @@ def code_html(address: str) -> str:
 
     picture = io.BytesIO()
     segno.make(address, error="m", micro=False).save(
-        picture, kind="svg", scale=5, border=3, light="#fff", dark="#111", xmldecl=False, svgns=True
+        picture, kind="svg", scale=5, border=4, light="#fff", dark="#111", xmldecl=False, svgns=True
     )
     return (
         f'<figure class="handover" role="img" aria-label="QR code of this page for a phone">{picture.getvalue().decode()}'

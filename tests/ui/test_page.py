@@ -467,7 +467,8 @@ def test_a_phone_films_for_the_page_on_the_desktop(visit, stand_in, monkeypatch)
 
     def is_read():
         nonlocal address
-        address, *_ = cv2.QRCodeDetector().detectAndDecode(picture_of(code).astype(np.uint8))
+        # the plain QRCodeDetector cannot read 3 to 10 in 100 codes, at any size, and this one is new each time
+        address, *_ = cv2.QRCodeDetectorAruco().detectAndDecode(picture_of(code).astype(np.uint8))
         return address
 
     assert comes(desktop, is_read)  # the page may still be moving
