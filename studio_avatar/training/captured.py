@@ -27,7 +27,7 @@ EXPOSED_ANEW = 0.6  # share of samples in another exposure and balance
 STOPS = 0.5  # standard deviation of the change of exposure
 BALANCE = 0.04  # of the natural logarithm of the change of each color
 UNDER, UNDER_STOPS = 0.15, (-2.5, -1.0)  # share of samples that are far under, and by how much
-CAPPED = 0.4  # share of samples whose head is covered, as a cap that was found leaves it
+CAPPED = 0.4  # share of samples whose head is covered
 CAP_EDGES = (0.2, 0.42)  # of the texture's height, where such covers end
 OTHER_TONE = 18.0  # degrees, standard deviation of the change of the typology angle
 
@@ -94,15 +94,26 @@ def exposed_anew(phone, scene, draw: Draw):
     return apply_gain(phone, factor), torch.where(colors, exposed, scene)
 
 
-def under_caps(visibility, draw: Draw):
-    """Visibility (B, 1, R, R) without what is above the edge of a cap, for some of the captures: rendered ones show all
-    foreheads, and tone must not depend on seeing one."""
-    count, side = len(visibility), visibility.shape[-1]
-    edge = draw.uniform(count, 1, 1, 1, low=CAP_EDGES[0], high=CAP_EDGES[1]) * draw.chance(
-        CAPPED, count, 1, 1, 1
-    )
-    rows = torch.linspace(0, 1, side, device=visibility.device).view(1, 1, -1, 1)
-    return visibility * ((rows - edge) * side / 4 + 0.5).clamp(0, 1).where(edge > 0, torch.ones_like(edge))
+def under_caps(phone, visibility, draw: Draw):
+    """(phone, visibility), some of them under a cap: rendered captures show all foreheads, and tone must not lean on them.
+
+    phone: (B, 3, R, R) sRGB in [-1, 1]. visibility: (B, 1, R, R). Cloth of one color, with half the shading of what it
+    covers, hidden as the cover network finds it: whole, in patches, or hardly.
+    """
+    count, side = len(phone), phone.shape[-1]
+    edge = draw.uniform(count, 1, 1, 1, low=CAP_EDGES[0], high=CAP_EDGES[1])
+    edge = torch.where(draw.chance(CAPPED, count, 1, 1, 1), edge, -torch.ones_like(edge))
+    rows = torch.linspace(0, 1, side, device=phone.device).view(1, 1, -1, 1)
+    cap = ((edge - rows) * side / 4 + 0.5).clamp(0, 1)
+    luma = (phone * 0.5 + 0.5).mean(1, keepdim=True)
+    shade = (luma * cap).sum((2, 3), keepdim=True) / cap.sum((2, 3), keepdim=True).clamp_min(1e-3)
+    gray, hue = draw.uniform(count, 1, 1, 1, low=0.04), draw.uniform(count, 3, 1, 1, low=0.04)
+    color = torch.where(draw.chance(0.5, count, 1, 1, 1), gray, hue)
+    cloth = (
+        color * (0.5 + 0.5 * luma / shade.clamp_min(0.02)) * draw.uniform(count, 1, 1, 1, low=0.6)
+    ).clamp(0, 1)
+    found = ((draw.smooth(count, side, 7) + draw.uniform(count, 1, 1, 1, low=-1, high=3)) * 4).clamp(0, 1)
+    return torch.lerp(phone, cloth * 2 - 1, cap), visibility * (1 - cap * found)
 
 
 def joined(*batches: Captures) -> Captures:

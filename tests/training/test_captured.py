@@ -57,13 +57,17 @@ def test_another_exposure_changes_picture_and_scene_alike(monkeypatch):
     assert torch.allclose(same, phone, atol=1e-5) and torch.allclose(told, scene, atol=1e-5)
 
 
-def test_caps_hide_what_is_above_their_edge_of_some_captures():
-    visibility = captured.under_caps(torch.ones(64, 1, SIZE, SIZE), Draw(5, "cpu"))
-    hidden = (visibility[:, 0, :, 3] < 0.5).sum(1) / SIZE
+def test_caps_cover_what_is_above_their_edge_of_some_captures_and_are_found_more_or_less():
+    phone, seen = torch.full((64, 3, SIZE, SIZE), 0.2), torch.ones(64, 1, SIZE, SIZE)
+    capped, visibility = captured.under_caps(phone, seen, Draw(5, "cpu"))
+    covered = ((capped - phone).abs().amax(1) > 0.01)[:, :, 3].sum(1) / SIZE
     low, high = captured.CAP_EDGES
-    capped = hidden > 0
-    assert 10 < int(capped.sum()) < 45 and hidden[capped].min() > low - 0.05 and hidden.max() < high + 0.05
-    assert visibility[:, :, -SIZE // 2 :].min() == 1 and visibility[~capped].min() == 1
+    under = covered > 0
+    assert 10 < int(under.sum()) < 45 and covered[under].min() > low - 0.05 and covered.max() < high + 0.05
+    assert torch.equal(capped[:, :, -SIZE // 2 :], phone[:, :, -SIZE // 2 :]) and capped.abs().max() <= 1
+    assert visibility[:, :, -SIZE // 2 :].min() == 1 and visibility[~under].min() == 1
+    found = 1 - visibility[under][:, :, 0].mean((1, 2))
+    assert found.min() < 0.5 and found.max() > 0.95
 
 
 def test_sets_without_scene_or_registration_give_none(tmp_path):

@@ -79,8 +79,8 @@ class ToneStage:
         made = self.simulator.sample(self.batch - self.num_rendered, draw, self.families)
         if self.num_rendered:
             rendered = self.rendered.sample(self.num_rendered, draw, other_tones=True)
-            rendered = dataclasses.replace(rendered, visibility=under_caps(rendered.visibility, draw))
-            made = joined(made, rendered)
+            phone, visibility = under_caps(rendered.phone, rendered.visibility, draw)
+            made = joined(made, dataclasses.replace(rendered, phone=phone, visibility=visibility))
         known = 1 - draw.chance(self.config.scene_dropout, self.batch, 1).float()
         truth = (made.lab - self.net.lab_mean) / self.net.lab_std
         phone, scene = self.net.lifted(made.phone, made.visibility, made.scene * known)
@@ -154,7 +154,7 @@ class Anchor:
         flipped = draw.chance(0.5, count).view(-1, 1, 1, 1)
         phone, visibility = to_float(self.phone[rows]), to_mask(self.visibility[rows])
         phone, visibility = (torch.where(flipped, m.flip(-1), m) for m in (phone, visibility))
-        visibility = under_caps(visibility, draw)
+        phone, visibility = under_caps(phone, visibility, draw)
         return F.mse_loss(_answer(net, phone, visibility, self.scene[rows]), self.said[rows])
 
 
