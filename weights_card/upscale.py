@@ -4,6 +4,8 @@ Flow matching between the up-sampled base plus noise (time 1) and the sharp text
 along a straight line (flow matching: Lipman et al. 2023; shifting the low-resolution residual: Yue et al., ResShift 2023).
 The network is conditioned on the image gradients of the phone texture where it was seen; the same gradients can pull on
 the predicted clean texture at sampling (the paper's guidance, Athar et al. 2024, §3.3).
+Where the detail is the phone's own, what is coarser than some texels stays what was put in (back projection: Irani and
+Peleg 1991).
 This file imports nothing of the package: it is also published on the Hub as remote code.
 
     base ─ bicubic ─► x₁ = base + κ ε ─┐
@@ -23,6 +25,9 @@ NOISE_SCALE = 0.25  # κ: standard deviation of the noise added to the base, in 
 MAX_GRADIENT = 0.35  # per texel, in [-1, 1] units; larger conditions are soft-limited
 LIGHT_EDGE = 0.25  # change of log light over one base texel from which on detail is not trusted
 TILE, OVERLAP = 576, 64  # texels; what the network sees at a time at most, and what neighbouring tiles share
+CONSISTENT_CELLS = (
+    256  # a side: what is coarser than these is what was put in, where the detail is the phone's own
+)
 PATCH = 4  # space-to-depth factor before the UNet
 # Straight paths without fresh noise on the way; FlowMatchLCMScheduler's would not be this path's.
 FLOW_SCHEDULERS = ("FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler")
@@ -161,6 +166,17 @@ def guide(clean, gradients, trust, scale, iterations=8):
     return clean
 
 
+def consistent(clean, base, kept):
+    """`clean` (B, 3, H, W) without its coarse differences from `base` where that was `kept` (B, 1, H, W) in [0, 1].
+
+    Relit texture is the person there, down to a few texels. The network sharpens it, but shifts the tones of lips, lids and
+    brows as well, by which a face is told from another.
+    """
+    cell = max(base.shape[-1] // CONSISTENT_CELLS, 4)
+    coarse = F.avg_pool2d(clean - base, cell, ceil_mode=True)
+    return clean - kept * F.interpolate(coarse, base.shape[-2:], mode="bilinear", align_corners=False)
+
+
 def is_flow_matching(scheduler):
     """Whether a diffusers scheduler walks the straight path from noise to picture that the network was trained on."""
     config = scheduler.config
@@ -214,4 +230,4 @@ def upscale(
         x = scheduler.step((x - clean) / sigma, timestep, x).prev_sample
         if callback is not None:
             x = callback(step + 1, len(scheduler.timesteps), x)
-    return x.clamp(-1, 1)
+    return consistent(x, base, seen).clamp(-1, 1)

@@ -49,8 +49,16 @@ def test_tables_name_every_measure():
     rows = [
         ("generated", "f000", 20.0, distances | caps | {"rims": 0.08}),
         ("generated", "f001", 30.0, distances | caps | {"rims": 0.2}),
+        (
+            "portraits",
+            people.WEAR_GLASSES[0],
+            40.0,
+            {m: 2 * d for m, d in distances.items()} | caps | {"rims": 0.14},
+        ),
     ]
     text = people.to_markdown(rows, {})
     assert "| generated (2) | studio texture | 0.240 | +0.040 ± 0.000 |" in text
+    assert "| portraits (1) | studio texture | 0.480 | +0.080 ± 0.000 |" in text
+    assert "| all without glasses (2) | studio texture | 0.240 | +0.040 ± 0.000 |" in text
     assert "| generated | 2 | 25 |" in text and "| black | 2.0 | 2.0 |" in text
     assert "median 14 %, worst 20 %" in text

@@ -138,6 +138,17 @@ def test_sampler_reaches_the_target_of_a_perfect_network(steps):
     torch.testing.assert_close(result, target, atol=1e-4, rtol=0)
 
 
+def test_where_kept_only_fine_detail_is_added():
+    base, fine = torch.zeros(1, 3, 64, 64), torch.zeros(1, 3, 64, 64)
+    fine[..., ::2, ::2] = fine[..., 1::2, 1::2] = 0.05
+    fine = fine - fine.mean()
+    clean = fine + torch.linspace(0.1, 0.3, 64)
+    kept = (torch.arange(64) < 32).float().expand(1, 1, 64, 64)
+    made = up.consistent(clean, base, kept)
+    torch.testing.assert_close(made[..., 4:28], fine[..., 4:28], atol=1e-3, rtol=0)
+    assert torch.equal(made[..., 32:], clean[..., 32:])
+
+
 def test_seed_fixes_the_texture_and_callback_sees_every_step():
     unet = build_unet((16, 32), inputs=9, patch=up.PATCH).eval()
     torch.nn.init.normal_(unet.conv_out.weight, std=0.1)  # untrained, it would answer zero whatever the noise
