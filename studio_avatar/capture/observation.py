@@ -20,6 +20,7 @@ from studio_avatar.capture.fitting.head_fit import HeadFit, Tracks, fit_head
 from studio_avatar.capture.fitting.registration import register_points
 from studio_avatar.capture.fitting.tracking import track_points
 from studio_avatar.capture.hair import HairViews, find_hair
+from studio_avatar.capture.io.ahead import one_ahead
 from studio_avatar.capture.io.lens import common_lens
 from studio_avatar.capture.io.video import MAX_SAMPLES, read_frames
 from studio_avatar.capture.reporting.contact_sheet import contact_sheet
@@ -163,7 +164,7 @@ def find_person(
     with FaceLandmarker() as landmarker:
         # 1. Follow the person through the sampled frames.
         sighting = follow_person(
-            read_frames(source, mirrored),
+            one_ahead(read_frames(source, mirrored)),
             landmarker,
             lambda count: tell("landmarks", min(count / MAX_SAMPLES, 1.0)),
         )
