@@ -339,7 +339,9 @@ class FitProblem:
             flat = rows.reshape(-1, rows.shape[-1])
             hessian[np.ix_(where, where)] += flat.T @ flat
             gradient[where] += flat.T @ residual.reshape(-1)
-            coupling[np.ix_(seen, (0, 1), among)] += by_slide.swapaxes(1, 2) @ rows
+            products = by_slide.swapaxes(1, 2) @ rows
+            coupling[seen, :, : i + 1] += products[..., : i + 1]
+            coupling[seen, :, begin : begin + e + 6] = products[..., i + 1 :]
             curvature[seen] += by_slide.swapaxes(1, 2) @ by_slide
             slope[seen] += np.einsum("nia,ni->na", by_slide, residual)
         # C⁻¹ = R Rᵀ: the product of a matrix with its own transpose takes BLAS half of the work.
