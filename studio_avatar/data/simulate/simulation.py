@@ -126,13 +126,6 @@ EVERYBODY = Population(scans=0.5, focal=(0.72, 1.4))
 
 
 @dataclass(frozen=True)
-class Unseen:
-    """Conditions that no training has: photographed light only and another tone curve. stops: further exposure."""
-
-    stops: float = 0.0
-
-
-@dataclass(frozen=True)
 class SimulatedCapture:
     """Frames and the truth behind them.
 
@@ -179,7 +172,8 @@ def simulate(
     supersample: int = 1,
     device: str = "cpu",
     panoramas: Sequence[np.ndarray] | None = None,
-    unseen: Unseen | None = None,
+    unseen: bool = False,
+    stops: float = 0.0,
     population: Population = MAKEHUMAN,
 ) -> SimulatedCapture:
     """Photograph `texture` (H, W, 3) float32 sRGB on a random head, in a random place, with a random phone.
@@ -188,7 +182,9 @@ def simulate(
         num_views: how many of `POSES` to take, 1 to 7, each with a hand's tremble.
         size: (width, height) of the frames in pixels.
         panoramas: light from files, see `environments.read_panoramas`.
-        unseen: light from the files alone, and a camera of its own; for captures that measure generalization.
+        unseen: light from the files alone, and another tone curve, which no training has: for captures that measure
+            generalization.
+        stops: further exposure.
         population: whose heads and lenses.
 
     Raises:
@@ -198,11 +194,10 @@ def simulate(
         raise InvalidInputError(f"num_views must be 1 to {len(POSES)}, not {num_views}.")
     names = head.config.expression_names
     expression = np.stack([sample_expression(rng, names) for _ in range(num_views)])
-    scene = sample_scene(head, texture, rng, expression[0], size, panoramas, unseen is not None, population)
+    scene = sample_scene(head, texture, rng, expression[0], size, panoramas, unseen, population)
     cameras = sample_cameras(rng, num_views, size, population)
     phone = phone_for(scene, rng, min(size))
-    if unseen is not None:
-        phone = replace(phone, filmic=True, exposure=phone.exposure * 2.0**unseen.stops)
+    phone = replace(phone, filmic=phone.filmic or unseen, exposure=phone.exposure * 2.0**stops)
     seeds = rng.integers(2**31, size=num_views)
     shots = [
         photograph(scene, coefficients, camera, int(seed), supersample, device)
