@@ -23,6 +23,7 @@ from studio_avatar.data.augment.augmentation import (
 )
 from studio_avatar.data.augment.makeup import paint_makeup
 from studio_avatar.data.augment.painting import membrane
+from studio_avatar.data.prepare import sets
 from studio_avatar.data.prepare.sets import Job, pack
 from studio_avatar.data.simulate.clip import (
     camera_path,
@@ -94,6 +95,30 @@ def test_a_seed_gives_the_same_bytes_again(head, skin, shot):
     other = simulate(head, skin, np.random.default_rng(4), num_views=1, size=(180, 240))
     assert all(np.array_equal(a, b) for a, b in zip(shot.frames, again.frames, strict=True))
     assert not np.array_equal(shot.frames[0], other.frames[0])
+
+
+def test_stops_are_the_same_capture_in_less_light(head, skin):
+    full, under = (
+        simulate(head, skin, np.random.default_rng(4), num_views=1, size=(90, 120), stops=stops)
+        for stops in (0, -2)
+    )
+    assert np.array_equal(full.identity, under.identity)
+    assert under.phone.exposure == pytest.approx(full.phone.exposure / 4)
+    assert under.frames[0].mean() < 0.75 * full.frames[0].mean()
+
+
+def test_two_lights_of_ten_of_a_training_subject_are_far_under(monkeypatch, head):
+    asked = []
+    monkeypatch.setattr(sets, "augmented_texture", lambda job, head: None)
+    monkeypatch.setattr(sets, "_studio_rgb", lambda job: np.zeros((1024, 1024, 3)))
+    monkeypatch.setattr(sets, "_photographed", lambda *given, stops: asked.append(stops) or ())
+    monkeypatch.setattr(sets, "_capture_arrays", lambda *given: {})
+    for split in ("train", "validation"):
+        for variant in range(10):
+            sets._capture_small(Job("captures", f"{split}{variant}", "a", split, "", "", "", variant), head)
+    low, high = sets.DIM_STOPS
+    assert [number for number, stops in enumerate(asked) if stops] == [8, 9]
+    assert all(low <= stops <= high for stops in asked[8:10])
 
 
 def test_every_capture_carries_its_truth(head, shot):

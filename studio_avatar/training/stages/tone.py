@@ -31,6 +31,9 @@ from studio_avatar.training.packed import make_simulator, studio_textures
 HELD_OUT = "photographed_held_out"
 KINDS = ("augmented", "studio", "relit")  # of textures in the packed file
 BANDS = {"light": (41, 99), "middle": (10, 41), "brown": (-30, 10), "dark": (-99, -30)}  # typology angles
+# Error on people it never saw over that on training people, who are all that the packed file has: 1.2 to 1.4 (the stage's
+# table beside `evaluation.tone`, calls 4 and 5).
+UNSEEN_PEOPLE = 1.25
 STATISTICS_SEED, CALIBRATION_SEED, TABLE_SEED = 1, 98, 99
 STATISTICS_BATCHES = 8
 
@@ -107,9 +110,10 @@ class ToneStage:
         return estimates(self.ema.module, self.simulator, draw, size, family, held_out_curve, scene_known)
 
     def calibrate(self):
-        """Widen the exported standard deviations until they are the errors where least is known, in root mean square."""
+        """Widen the exported standard deviations until they are the errors where least is known, in root mean square, and a
+        little more for people who are not in the training."""
         lab, std, truth = self.estimates(CALIBRATION_SEED, HELD_OUT, held_out_curve=True, scene_known=False)
-        self.ema.module.spread.mul_(((lab - truth) / std).square().mean(0).sqrt())
+        self.ema.module.spread.mul_(UNSEEN_PEOPLE * ((lab - truth) / std).square().mean(0).sqrt())
 
     def table(self) -> dict:
         """One row for each family of light, tone curve (held out or not), and scene (told or not)."""
