@@ -27,6 +27,9 @@ EXPOSED_ANEW = 0.6  # share of samples in another exposure and balance
 STOPS = 0.5  # standard deviation of the change of exposure
 BALANCE = 0.04  # of the natural logarithm of the change of each color
 UNDER, UNDER_STOPS = 0.15, (-2.5, -1.0)  # share of samples that are far under, and by how much
+RECURVED = 0.6  # share of samples with another tone curve
+STEEPER = (-0.35, 0.8)  # towards the smoothstep, whose middle is half as steep again
+CURVE_POWER = 0.12  # standard deviation of the logarithm of its exponent
 CAPPED = 0.4  # share of samples whose head is covered
 CAP_EDGES = (0.2, 0.42)  # of the texture's height, where such covers end
 OTHER_TONE = 18.0  # degrees, standard deviation of the change of the typology angle
@@ -61,7 +64,7 @@ class RenderedCaptures:
         )
         if other_tones:
             phone, truth = self._with_other_tones(phone, truth, draw)
-        phone, scene = exposed_anew(phone, self.scenes[rows], draw)
+        phone, scene = developed_anew(phone, self.scenes[rows], draw)
         lab = measure_tone(truth, self.masks.tone_weight)
         mirrored = draw.chance(0.5, count)
         flipped = (
@@ -92,6 +95,31 @@ def exposed_anew(phone, scene, draw: Draw):
     )
     exposed = linear_to_srgb((srgb_to_linear(scene.clamp(0, 1)) * by).clamp(0, 1))
     return apply_gain(phone, factor), torch.where(colors, exposed, scene)
+
+
+def recurved(phone, scene, draw: Draw):
+    """(phone, scene) through another tone curve, some of them: steeper or flatter, brighter or darker in the middle.
+
+    There are few rendered captures, with few curves. Without this, a network takes the contrast of any other for dark skin.
+    """
+    count = len(phone)
+    steeper = draw.uniform(count, 1, low=STEEPER[0], high=STEEPER[1])
+    power = torch.exp(CURVE_POWER * draw.normal(count, 1))
+    some = draw.chance(RECURVED, count, 1)
+    steeper, power = steeper.where(some, torch.zeros_like(power)), power.where(some, torch.ones_like(power))
+
+    def curve(encoded, steeper, power):
+        encoded = encoded.clamp(0, 1) ** power
+        return torch.lerp(encoded, encoded * encoded * (3 - 2 * encoded), steeper)
+
+    colors = torch.tensor(COLORS, device=scene.device)
+    curved = curve(phone * 0.5 + 0.5, *(part.view(count, 1, 1, 1) for part in (steeper, power))) * 2 - 1
+    return curved, torch.where(colors, curve(scene, steeper, power), scene)
+
+
+def developed_anew(phone, scene, draw: Draw):
+    """(phone, scene) as another camera would have made them of the same light."""
+    return recurved(*exposed_anew(phone, scene, draw), draw)
 
 
 def under_caps(phone, visibility, draw: Draw):

@@ -21,7 +21,7 @@ from studio_avatar.errors import InvalidInputError
 from studio_avatar.models import ToneEstimator
 from studio_avatar.training import losses
 from studio_avatar.training.budget import Clock, batch_size, descend, pick_device, train_within
-from studio_avatar.training.captured import RenderedCaptures, joined, under_caps
+from studio_avatar.training.captured import RenderedCaptures, developed_anew, joined, under_caps
 from studio_avatar.training.config import ToneConfig
 from studio_avatar.training.datasets import to_float, to_mask
 from studio_avatar.training.loop import EMA, sheet
@@ -153,13 +153,14 @@ class Anchor:
         )
 
     def distance(self, net, count: int, draw: Draw):
-        """Mean square of how far `net` is from it on `count` random portraits, each flipped or not."""
+        """Mean square of how far `net` is from it on `count` random portraits, flipped or not, by other cameras, in caps."""
         rows = draw.rows(len(self.phone), count).to(self.phone.device)
         flipped = draw.chance(0.5, count).view(-1, 1, 1, 1)
         phone, visibility = to_float(self.phone[rows]), to_mask(self.visibility[rows])
         phone, visibility = (torch.where(flipped, m.flip(-1), m) for m in (phone, visibility))
+        phone, scene = developed_anew(phone, self.scene[rows], draw)
         phone, visibility = under_caps(phone, visibility, draw)
-        return F.mse_loss(_answer(net, phone, visibility, self.scene[rows]), self.said[rows])
+        return F.mse_loss(_answer(net, phone, visibility, scene), self.said[rows])
 
 
 def _answer(net, phone, visibility, scene):
