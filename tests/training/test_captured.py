@@ -57,6 +57,23 @@ def test_another_exposure_changes_picture_and_scene_alike(monkeypatch):
     assert torch.allclose(same, phone, atol=1e-5) and torch.allclose(told, scene, atol=1e-5)
 
 
+def test_another_tone_curve_keeps_the_order_of_brightness_and_is_that_of_picture_and_scene(monkeypatch):
+    levels = torch.linspace(-1, 1, 40).expand(16, 3, 1, 40)
+    scene = torch.linspace(0, 1, 20).expand(16, 20)
+    monkeypatch.setattr(captured, "RECURVED", 1.0)
+    curved, told = captured.recurved(levels, scene, Draw(2, "cpu"))
+    assert (curved.diff(dim=-1) > 0).all() and (curved[:, 0, 0, 20]).std() > 0.05
+    torch.testing.assert_close(curved[..., [0, -1]], levels[..., [0, -1]])
+    as_picture = (
+        captured.recurved((scene * 2 - 1)[:, None, None], scene, Draw(2, "cpu"))[0][:, 0, 0] * 0.5 + 0.5
+    )
+    is_color = torch.tensor(captured.COLORS)
+    torch.testing.assert_close(told[:, is_color], as_picture[:, is_color])
+    assert torch.equal(told[:, ~is_color], scene[:, ~is_color])
+    monkeypatch.setattr(captured, "RECURVED", 0.0)
+    torch.testing.assert_close(captured.recurved(levels, scene, Draw(2, "cpu"))[0], levels)
+
+
 def test_caps_cover_what_is_above_their_edge_of_some_captures_and_are_found_more_or_less():
     phone, seen = torch.full((64, 3, SIZE, SIZE), 0.2), torch.ones(64, 1, SIZE, SIZE)
     capped, visibility = captured.under_caps(phone, seen, Draw(5, "cpu"))
