@@ -15,8 +15,9 @@ from diffusers.configuration_utils import register_to_config
 from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import nn
 
-# Median luma, linear: a capture whose face and surroundings are both darker is lifted to it; by three stops at most.
-DIM, MAX_LIFT = 0.1, 8.0
+# Median luma, linear: a capture whose face and surroundings are both darker is lifted to it, by three stops at most; a face
+# alone says less, for a dark one may be a dark person's.
+DIM, DIM_ALONE, MAX_LIFT = 0.2, 0.1, 8.0
 # Which numbers of the scene vector are colors or brightness: whites of the eyes, surroundings, teeth.
 COLORS = [index < 3 or 4 <= index < 10 or 12 <= index < 15 for index in range(20)]
 
@@ -127,10 +128,11 @@ class ToneEstimator(ModelMixin, ConfigMixin):
         brightness = (
             torch.where(measured[:, 0], luma[..., 0], torch.nan).flatten(1).nanmedian(1, keepdim=True).values
         )
-        brightness = brightness.nan_to_num(DIM)  # nothing seen
+        brightness, wanted = brightness.nan_to_num(DIM), DIM_ALONE  # NaN: nothing seen
         if scene is not None:
-            brightness = brightness.maximum(_srgb_to_linear(scene[:, 5:6].float()) * scene[:, 11:12])
-        factor = (DIM / brightness.clamp_min(1e-3)).clamp(1.0, MAX_LIFT)
+            around, known = _srgb_to_linear(scene[:, 5:6].float()), scene[:, 11:12]
+            brightness, wanted = brightness.maximum(around * known), DIM_ALONE + (DIM - DIM_ALONE) * known
+        factor = (wanted / brightness.clamp_min(1e-3)).clamp(1.0, MAX_LIFT)
         rgb = (_expose(rgb.float() * 0.5 + 0.5, factor[:, :, None, None]) * 2.0 - 1.0).to(rgb.dtype)
         if scene is not None:
             colors = torch.tensor(COLORS, device=scene.device)
