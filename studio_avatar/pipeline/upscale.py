@@ -226,8 +226,8 @@ def upscale(
     for step, timestep in enumerate(scheduler.timesteps):
         sigma = scheduler.sigmas[step].to(x.dtype)
         clean = predict_clean_tiled(unet, x, sigma.expand(len(x)), given)
-        clean = guide(clean, gradients, trust, gradient_guidance_scale)
+        clean = consistent(guide(clean, gradients, trust, gradient_guidance_scale), base, seen)
         x = scheduler.step((x - clean) / sigma, timestep, x).prev_sample
         if callback is not None:
             x = callback(step + 1, len(scheduler.timesteps), x)
-    return consistent(x, base, seen).clamp(-1, 1)
+    return x.clamp(-1, 1)
