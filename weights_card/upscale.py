@@ -9,7 +9,7 @@ Peleg 1991).
 This file imports nothing of the package: it is also published on the Hub as remote code.
 
     base ─ bicubic ─► x₁ = base + κ ε ─┐
-    ∇ (log phone − light) × base luma ─├─► UNet ─► clean ─► [guidance] ─► velocity ─► scheduler step ─► texture
+    ∇ (log phone − light) × base luma ─├─► UNet ─► clean ─► [guidance] ─► back projection ─► velocity ─► scheduler ─► texture
     trust: seen, and off light's edges ┘
 """
 
@@ -25,9 +25,7 @@ NOISE_SCALE = 0.25  # κ: standard deviation of the noise added to the base, in 
 MAX_GRADIENT = 0.35  # per texel, in [-1, 1] units; larger conditions are soft-limited
 LIGHT_EDGE = 0.25  # change of log light over one base texel from which on detail is not trusted
 TILE, OVERLAP = 576, 64  # texels; what the network sees at a time at most, and what neighbouring tiles share
-CONSISTENT_CELLS = (
-    256  # a side: what is coarser than these is what was put in, where the detail is the phone's own
-)
+CONSISTENT_CELLS = 256  # a side, of 4 texels at least; what is coarser is not changed where it was kept
 PATCH = 4  # space-to-depth factor before the UNet
 # Straight paths without fresh noise on the way; FlowMatchLCMScheduler's would not be this path's.
 FLOW_SCHEDULERS = ("FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler")

@@ -1,8 +1,9 @@
 """Captures that were rendered and went through the product's own capture: what texture space cannot make.
 
 Their shadows are those of meshes in frames, their texture is fused from views that lie some texels off, their scene is what
-`capture/scene.py` measured in the frames. There are few, so each comes flipped or not, in another exposure and white
-balance and, for tone, with another share of melanin: a factor that reflectance and what the phone saw of it have in common.
+`capture/scene.py` measured in the frames. There are few, so each comes flipped or not, in another exposure, white balance
+and tone curve and, for tone, under caps and with another share of melanin: a factor that reflectance and what the phone saw
+of it have in common.
 """
 
 import torch
@@ -12,6 +13,8 @@ from studio_avatar.data.prepare.pack import Pack
 from studio_avatar.data.simulate.draw import Draw
 from studio_avatar.data.simulate.texel_light import ITA_RANGE, Captures, pigment_factor, typology_angle
 from studio_avatar.data.simulate.texel_masks import TexelMasks
+from studio_avatar.data.simulate.texel_phone import UNDER_STOPS
+from studio_avatar.imaging.ramps import steeper
 from studio_avatar.models.tone_estimator import COLORS
 from studio_avatar.pipeline.skin_tone import (
     apply_gain,
@@ -26,9 +29,9 @@ from .datasets import to_float, to_mask
 EXPOSED_ANEW = 0.6  # share of samples in another exposure and balance
 STOPS = 0.5  # standard deviation of the change of exposure
 BALANCE = 0.04  # of the natural logarithm of the change of each color
-UNDER, UNDER_STOPS = 0.15, (-2.5, -1.0)  # share of samples that are far under, and by how much
+UNDER = 0.15  # share of samples that are far under
 RECURVED = 0.6  # share of samples with another tone curve
-STEEPER = (-0.35, 0.8)  # towards the smoothstep, whose middle is half as steep again
+STEEPNESS = (-0.35, 0.8)  # of its contrast: towards the smoothstep, whose middle is half as steep again
 CURVE_POWER = 0.12  # standard deviation of the logarithm of its exponent
 CAPPED = 0.4  # share of samples whose head is covered
 CAP_EDGES = (0.2, 0.42)  # of the texture's height, where such covers end
@@ -88,13 +91,12 @@ def exposed_anew(phone, scene, draw: Draw):
     factor = torch.where(draw.chance(EXPOSED_ANEW, count, 1), factor, torch.ones_like(factor))
     under = 2.0 ** draw.uniform(count, 1, low=UNDER_STOPS[0], high=UNDER_STOPS[1])
     factor = torch.where(draw.chance(UNDER, count, 1), factor * under, factor)
-    colors = torch.tensor(COLORS, device=scene.device)
     luma = factor.mean(1, keepdim=True)
     by = torch.cat(
         [factor, luma, luma.expand(-1, 3), factor, luma.expand(-1, 2), factor, luma.expand(-1, 5)], 1
     )
     exposed = linear_to_srgb((srgb_to_linear(scene.clamp(0, 1)) * by).clamp(0, 1))
-    return apply_gain(phone, factor), torch.where(colors, exposed, scene)
+    return apply_gain(phone, factor), _with_colors(scene, exposed)
 
 
 def recurved(phone, scene, draw: Draw):
@@ -103,18 +105,23 @@ def recurved(phone, scene, draw: Draw):
     There are few rendered captures, with few curves. Without this, a network takes the contrast of any other for dark skin.
     """
     count = len(phone)
-    steeper = draw.uniform(count, 1, low=STEEPER[0], high=STEEPER[1])
-    power = torch.exp(CURVE_POWER * draw.normal(count, 1))
+    steepness = draw.uniform(count, 1, low=STEEPNESS[0], high=STEEPNESS[1])
+    log_power = CURVE_POWER * draw.normal(count, 1)
     some = draw.chance(RECURVED, count, 1)
-    steeper, power = steeper.where(some, torch.zeros_like(power)), power.where(some, torch.ones_like(power))
 
-    def curve(encoded, steeper, power):
-        encoded = encoded.clamp(0, 1) ** power
-        return torch.lerp(encoded, encoded * encoded * (3 - 2 * encoded), steeper)
+    def curved(encoded):
+        amount, power = (
+            part.view(count, *(1,) * (encoded.dim() - 1))
+            for part in (steepness * some, torch.exp(log_power * some))
+        )
+        return steeper(encoded.clamp(0, 1) ** power, amount)
 
-    colors = torch.tensor(COLORS, device=scene.device)
-    curved = curve(phone * 0.5 + 0.5, *(part.view(count, 1, 1, 1) for part in (steeper, power))) * 2 - 1
-    return curved, torch.where(colors, curve(scene, steeper, power), scene)
+    return curved(phone * 0.5 + 0.5) * 2 - 1, _with_colors(scene, curved(scene))
+
+
+def _with_colors(scene, changed):
+    """Scene vectors with what is a color or a brightness from `changed`."""
+    return torch.where(torch.tensor(COLORS, device=scene.device), changed, scene)
 
 
 def developed_anew(phone, scene, draw: Draw):

@@ -49,6 +49,7 @@ from studio_avatar.data.simulate.simulation import (
     shaped_mesh,
     simulate,
 )
+from studio_avatar.data.simulate.texel_phone import UNDER_STOPS
 from studio_avatar.data.studio_set import complete
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.head.layout import landmark_uv, region_mask, texel_map, texel_positions
@@ -116,7 +117,7 @@ def test_two_lights_of_ten_of_a_training_subject_are_far_under(monkeypatch, head
     for split in ("train", "validation"):
         for variant in range(10):
             sets._capture_small(Job("captures", f"{split}{variant}", "a", split, "", "", "", variant), head)
-    low, high = sets.DIM_STOPS
+    low, high = UNDER_STOPS
     assert [number for number, stops in enumerate(asked) if stops] == [8, 9]
     assert all(low <= stops <= high for stops in asked[8:10])
 

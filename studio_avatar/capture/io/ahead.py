@@ -8,7 +8,7 @@ T = TypeVar("T")
 END = object()
 
 
-def one_ahead(items: Generator[T]) -> Iterator[T]:
+def one_ahead(items: Generator[T, None, None]) -> Iterator[T]:
     """The same items and the same errors at the same places, each made in a thread while the one before is used.
 
     A caller that stops early closes `items`, after the one that was begun.

@@ -39,8 +39,7 @@ from studio_avatar.head.model import HeadModel
 
 HELD_OUT_PORTRAITS, VALIDATION_PORTRAITS = 40, 20  # the last by name, and those before them
 GENERATED_HELD_OUT_EVERY = 6  # generated portraits are held out, from the first by name on
-LIGHTS_OF_ALL_KINDS, DIM_LIGHTS = 10, 2  # the last two of each ten of a training subject are far under
-DIM_STOPS = (-2.5, -1.0)
+DIM_LIGHTS = (8, 9)  # of each ten of a training subject: far under
 HELD_OUT_LIGHTS, VALIDATION_LIGHTS = 6, 2  # simulated captures a subject
 VALIDATION_FITS = 4  # fitted captures a validation subject, for the registrar
 PORTRAIT_CAPTURE_SIZE, PORTRAIT_SIZE = 512, 256
@@ -349,10 +348,12 @@ def _texel_capture(job: Job, head) -> dict:
 
 
 def _capture_small(job: Job, head) -> dict:
-    """Training subjects as augmented textures, validation subjects as they are."""
-    texture = augmented_texture(job, head) if job.split == "train" else _shrink(_studio_rgb(job), SMALL_SIZE)
-    dim = job.split == "train" and job.variant % LIGHTS_OF_ALL_KINDS >= LIGHTS_OF_ALL_KINDS - DIM_LIGHTS
-    stops = job.rng.uniform(*DIM_STOPS) if dim else 0.0
+    """Training subjects as augmented textures, some of them in little light; validation subjects as they are."""
+    from studio_avatar.data.simulate.texel_phone import UNDER_STOPS
+
+    training = job.split == "train"
+    texture = augmented_texture(job, head) if training else _shrink(_studio_rgb(job), SMALL_SIZE)
+    stops = job.rng.uniform(*UNDER_STOPS) if training and job.variant % 10 in DIM_LIGHTS else 0.0
     made = _photographed(job, head, texture, TRAIN_VIEWS, TRAIN_FRAME, stops=stops)
     return _capture_arrays(*made, head, SMALL_SIZE)
 
@@ -368,7 +369,8 @@ def light_of_variant(variant: int) -> str:
 def _capture_held_out(job: Job, head) -> dict:
     light, texture = light_of_variant(job.variant), _studio_rgb(job)
     stops = -2.0 if light == "two stops under" else 0.0
-    made = _photographed(job, head, texture, HELD_OUT_VIEWS, HELD_OUT_FRAME, light != "rooms", stops)
+    conditions = {"unseen": light != "rooms", "stops": stops}
+    made = _photographed(job, head, texture, HELD_OUT_VIEWS, HELD_OUT_FRAME, **conditions)
     return _capture_arrays(*made, head, STUDIO_SIZE)
 
 
@@ -384,23 +386,14 @@ def _capture_arrays(phone, truth, head, size: int) -> dict:
     }
 
 
-def _photographed(
-    job: Job, head, texture, num_views: int, frame: tuple[int, int], unseen: bool = False, stops: float = 0.0
-):
-    """A simulated capture, made into an `Observation` at the texture's size, and its truth."""
+def _photographed(job: Job, head, texture, num_views: int, frame: tuple[int, int], **conditions):
+    """A simulated capture, made into an `Observation` at the texture's size, and its truth. conditions: `simulate`'s."""
     from studio_avatar.capture import observe
     from studio_avatar.data.simulate.simulation import simulate
 
     panoramas = _panoramas(job.environments)
     truth = simulate(
-        head,
-        texture.astype(np.float32),
-        job.rng,
-        num_views,
-        frame,
-        panoramas=panoramas,
-        unseen=unseen,
-        stops=stops,
+        head, texture.astype(np.float32), job.rng, num_views, frame, panoramas=panoramas, **conditions
     )
     return observe(truth.frames, head, size=texture.shape[0], registrar=_REGISTRAR), truth
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from studio_avatar.imaging.color import linear_to_srgb
+from studio_avatar.imaging.ramps import steeper
 from studio_avatar.imaging.video_io import decode, encode_h264
 
 BURST = (
@@ -109,9 +110,7 @@ def expose(linear: np.ndarray, phone: PhoneCamera, rng: np.random.Generator) -> 
     if phone.filmic:  # Narkowicz 2015, "ACES filmic tone mapping curve"
         y = 0.6 * np.maximum(light, 0)
         light = np.clip(y * (2.51 * y + 0.03) / (y * (2.43 * y + 0.59) + 0.14), 0, 1)
-    encoded = linear_to_srgb(light)
-    curve = encoded * encoded * (3 - 2 * encoded)
-    encoded += phone.contrast * (curve - encoded)
+    encoded = steeper(linear_to_srgb(light), phone.contrast)
     if phone.sharpening:
         encoded += phone.sharpening * (
             encoded - cv2.GaussianBlur(encoded, (0, 0), 1.6 * max(phone.blur, 0.5))

@@ -5,6 +5,7 @@ import math
 
 import torch
 
+from studio_avatar.imaging.ramps import steeper
 from studio_avatar.pipeline.skin_tone import linear_to_srgb
 
 from .draw import Draw, blur
@@ -12,7 +13,8 @@ from .sky import LUMA
 
 CURVES = 5  # families of tone curves; the last is held out unless asked for
 DIM = 0.12  # share of captures in so little light that noise is plainly seen
-UNDER = 0.1  # share of captures that are one to two and a half stops under: dim rooms, windows behind
+UNDER = 0.1  # share of captures that are far under: dim rooms, windows behind
+UNDER_STOPS = (-2.5, -1.0)  # by how much, here and in rendered captures
 FACE_LEVELS = (0.012, 1.1)  # linear: no phone loses the face altogether
 
 
@@ -71,7 +73,7 @@ def _exposure(face, albedo, behind, draw):
     error = torch.exp(0.35 * draw.normal(batch, 1))
     stops = 2.0 ** draw.uniform(batch, 1, low=-2.2, high=2.0)
     error = torch.where(draw.chance(0.15, batch, 1), stops, error)
-    under = 2.0 ** draw.uniform(batch, 1, low=-2.5, high=-1.0)
+    under = 2.0 ** draw.uniform(batch, 1, low=UNDER_STOPS[0], high=UNDER_STOPS[1])
     error = torch.where(draw.chance(UNDER, batch, 1), under, error)
     return (metered * exposure * error).clamp(*FACE_LEVELS) / metered
 
@@ -106,9 +108,7 @@ def _with_shoulder(x):
 
 
 def _contrast(x, strength, _lift):
-    encoded = _with_shoulder(x)
-    steep = encoded * encoded * (3 - 2 * encoded)
-    return encoded + (0.9 * strength - 0.15) * (steep - encoded)
+    return steeper(_with_shoulder(x), 0.9 * strength - 0.15)
 
 
 def _gamma(x, strength, _lift):
