@@ -29,6 +29,8 @@ from .datasets import to_float, to_mask
 EXPOSED_ANEW = 0.6  # share of samples in another exposure and balance
 STOPS = 0.5  # standard deviation of the change of exposure
 BALANCE = 0.04  # of the natural logarithm of the change of each color
+WARMTH = 0.15  # of that of red, and of blue the other way: half of a warm lamp's light, which phones leave in pictures
+WARMED = 0.4  # share of samples that are so
 UNDER = 0.15  # share of samples that are far under
 RECURVED = 0.6  # share of samples with another tone curve
 STEEPNESS = (-0.35, 0.8)  # of its contrast: towards the smoothstep, whose middle is half as steep again
@@ -87,7 +89,9 @@ class RenderedCaptures:
 def exposed_anew(phone, scene, draw: Draw):
     """(phone, scene) as with another exposure and white balance, some of them; what becomes too bright is clipped."""
     count = len(phone)
-    factor = torch.exp(0.69 * STOPS * draw.normal(count, 1) + BALANCE * draw.normal(count, 3))
+    warmth = WARMTH * draw.normal(count, 1) * draw.chance(WARMED, count, 1)
+    balance = BALANCE * draw.normal(count, 3) + torch.cat([warmth, 0 * warmth, -warmth], 1)
+    factor = torch.exp(0.69 * STOPS * draw.normal(count, 1) + balance)
     factor = torch.where(draw.chance(EXPOSED_ANEW, count, 1), factor, torch.ones_like(factor))
     under = 2.0 ** draw.uniform(count, 1, low=UNDER_STOPS[0], high=UNDER_STOPS[1])
     factor = torch.where(draw.chance(UNDER, count, 1), factor * under, factor)

@@ -146,7 +146,8 @@ class RelightConfig(BudgetConfig):
     resolution: int = 512
     bank_size: int = 256
     channels: tuple[int, ...] = (64, 104, 168, 248, 312)
-    start: str = ""  # folder of a trained network to go on from; empty: none
+    blocks: tuple[int, ...] = (1, 2, 2, 2, 2)  # residual blocks a level
+    start: str = ""  # folder of a trained network to go on from, which may have fewer blocks; empty: none
     portrait_share: float = 0.25  # share of the batch that are real portraits in another light
     rendered_share: float = 0.35  # and that are rendered captures, where the packed file has some
     code_noise: float = 0.15  # most deviation added to the base's codes, in their standard deviations
@@ -173,10 +174,13 @@ class UpscalerConfig(BudgetConfig):
     crop: int = 256  # texels
     crops_per_capture: int = 8
     channels: tuple[int, ...] = (48, 80, 128)
+    start: str = ""  # folder of a trained network to go on from; empty: none
     gradient_dropout: float = 0.15  # share of captures without any gradient condition
     code_noise: float = 0.15
     gradient_weight: float = 2.0
     perceptual_weight: float = 0.06
+    adversarial_weight: float = 0.02
+    adversarial_from: float = 0.3  # of the schedule; it rises over the next fifth
 
 
 @dataclasses.dataclass(frozen=True)

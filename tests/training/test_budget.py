@@ -29,8 +29,8 @@ CONFIG = """
 cover: {steps: 2, cpu_batch_size: 3, resolution: 64, bank_size: 32, channels: [16, 32], checkpoint_minutes: 0, log_steps: 1}
 tone: {steps: 2, cpu_batch_size: 4, resolution: 64, cpu_bank_size: 16, share: 2, channels: [8, 8, 8, 8, 8], hidden: 8,
        evaluation_batches: 1, checkpoint_minutes: 0, log_steps: 1}
-relight: {steps: 2, cpu_batch_size: 3, resolution: 64, bank_size: 32, channels: [8, 16, 16], adversarial_from: 0.1,
-          checkpoint_minutes: 0, log_steps: 1}
+relight: {steps: 2, cpu_batch_size: 3, resolution: 64, bank_size: 32, channels: [8, 16, 16], blocks: 1,
+          adversarial_from: 0.1, checkpoint_minutes: 0, log_steps: 1}
 upscaler: {steps: 2, cpu_batch_size: 2, resolution: 128, bank_size: 32, crop: 64, crops_per_capture: 2,
            channels: [16, 32], checkpoint_minutes: 0, log_steps: 1}
 """
@@ -209,6 +209,30 @@ def test_upscaler_is_killed_and_resumed(world, tmp_path, monkeypatch):
     assert len(begun) == 3
     assert trained_alike(first, *(run / "unet" for run in runs))
     assert UNet2DModel.from_pretrained(runs[0] / "unet").config.block_out_channels == [16, 32]
+
+    again = given(world, tmp_path / "again", *more, "--set", f"start={runs[0] / 'unet'}", "steps=1")
+    stage = upscaler.UpscalerStage(upscaler.parse_options(again), torch.device("cpu"))
+    trained = load_file(runs[0] / "unet" / "diffusion_pytorch_model.safetensors")
+    assert all(torch.equal(trained[name], value) for name, value in stage.unet.state_dict().items())
+
+
+def test_a_relight_network_grows_into_one_that_says_the_same(world, tmp_path):
+    torch.manual_seed(0)
+    small = RelightNetwork(64, (8, 16, 16))
+    with torch.no_grad():
+        for parameter in small.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    small.save_pretrained(tmp_path / "small")
+    larger = given(world, tmp_path / "run", "--set", f"start={tmp_path / 'small'}", "blocks=[1, 2, 3]")
+    stage = relight.RelightStage(relight.parse_options(larger), torch.device("cpu"))
+    assert sum(p.numel() for p in stage.net.parameters()) > sum(p.numel() for p in small.parameters())
+    inputs = [torch.rand(1, channels, 64, 64) for channels in (3, 3, 3, 1)]
+    for one, other in zip(small(*inputs), stage.net(*inputs), strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+    with pytest.raises(InvalidInputError, match="more than `blocks`"):
+        stage.net.save_pretrained(tmp_path / "large")
+        back = given(world, tmp_path / "run", "--set", f"start={tmp_path / 'large'}")
+        relight.RelightStage(relight.parse_options(back), torch.device("cpu"))
 
 
 def test_all_stages_in_turn_write_what_export_takes(world, tmp_path):

@@ -38,6 +38,7 @@ ITA_RANGE = (-58.0, 62.0)  # typology angles of the people [degrees]
 NEAR_TONE = 60.0
 BLOOD = (0.10, 0.85, 0.70)  # how blood darkens red, green and blue
 MELANIN_DOSES = (-1.2, 2.5)
+HALVINGS = 14  # of six units of dose: to a hundredth of a degree
 TEETH = (0.58, 0.52, 0.42)  # linear reflectance
 # Light on them over that on the eyes. With it teeth are 1.4 times as bright as light skin, as on portraits (1.1 to 2.2).
 TEETH_SHADE = {"low": 0.7, "high": 1.4}
@@ -343,7 +344,7 @@ def pigment_factor(skin, ita, draw: Draw) -> torch.Tensor:
     melanin = torch.tensor(MELANIN, device=skin.device)
     low = torch.full((len(skin), 1), -2.5, device=skin.device)
     high = -low + 1.0
-    for _ in range(24):
+    for _ in range(HALVINGS):
         dose = (low + high) / 2
         lab = linear_to_lab((skin * torch.exp(-melanin * dose - blood)).clamp_max(1.0))
         too_light = (typology_angle(lab) > ita)[:, None]

@@ -11,28 +11,21 @@ where nobody knows the answer but that it is the same person with the same fine 
 """
 
 import torch
-import torch.nn.functional as F
 
 from studio_avatar.data.prepare.pack import Pack
 from studio_avatar.data.simulate.draw import Draw, blur
+from studio_avatar.errors import InvalidInputError
 from studio_avatar.head.model import HeadModel
 from studio_avatar.models import RelightNetwork
 from studio_avatar.pipeline.relight import relight, resized
 from studio_avatar.pipeline.skin_tone import measure_tone, set_tone
 from studio_avatar.training import losses
-from studio_avatar.training.budget import (
-    Clock,
-    batch_size,
-    descend,
-    mixed_precision,
-    pick_device,
-    train_within,
-)
+from studio_avatar.training.adversary import Adversary
+from studio_avatar.training.budget import Clock, batch_size, descend, pick_device, train_within
 from studio_avatar.training.captured import RenderedCaptures, joined
 from studio_avatar.training.config import RelightConfig
 from studio_avatar.training.face_crop import FaceCrop
 from studio_avatar.training.loop import EMA, sheet
-from studio_avatar.training.networks import PatchDiscriminator
 from studio_avatar.training.options import BudgetOptions, budget_parser, parse_budget_options
 from studio_avatar.training.packed import BaseMaker, InMixedPrecision, Judges, make_simulator, studio_textures
 from studio_avatar.training.portraits import Portraits
@@ -41,7 +34,6 @@ TONE_ERROR = (3.0, 1.5, 2.0)  # standard deviations of what the given tone is of
 FACE = (0.2, 0.14, 0.72)  # top, left and side of the face over the texture's size
 LIGHT_OVER = 10 / 512  # of the width: what is coarser, a portrait's evened light may have wrong
 FINE = 5 / 512  # of the width: what is finer is a person's detail, whatever the light
-ADVERSARIAL_RISE = 0.2  # share of the schedule over which its weight rises
 PREVIEW_SEED = 77
 
 
@@ -65,41 +57,48 @@ class RelightStage:
         )  # simulated or rendered: with a true target
         torch.manual_seed(config.seed)
         self.net = _network(config).to(device, memory_format=torch.channels_last).train()
-        self.critic = PatchDiscriminator().to(device)
-        self.modules = {"net": self.net, "critic": self.critic}
-        self.optimizers = {
-            "net": torch.optim.AdamW(
-                self.net.parameters(), lr=config.learning_rate, weight_decay=1e-3, betas=(0.9, 0.98)
-            ),
-            "critic": torch.optim.Adam(self.critic.parameters(), lr=3e-4, betas=(0.0, 0.95)),
-        }
+        self.adversary = Adversary(config.adversarial_weight, config.adversarial_from, device)
+        self.modules = {"net": self.net, "critic": self.adversary.critic}
+        optimizer = torch.optim.AdamW(
+            self.net.parameters(), lr=config.learning_rate, weight_decay=1e-3, betas=(0.9, 0.98)
+        )
+        self.optimizers = {"net": optimizer, "critic": self.adversary.optimizer}
         self.ema = EMA(self.net, config.ema_decay)
         self.emas = {"net_ema": (self.ema, self.net)}
         masks = self.simulator.masks
         self.area = (0.4 + masks.face + 0.6 * masks.lips + 0.6 * masks.brows) * masks.covered * masks.skin
 
-    def relit(self, phone, visibility, base, lab):
-        masks, network = self.simulator.masks, InMixedPrecision(self.net, self.device)
-        return relight(base, phone, visibility, lab, network, masks.tone_weight, masks.skin)
-
     def step(self, draw, progress):
         phone, visibility, target, cover, trust = self.batch(draw)
-        lab = measure_tone(target, self.simulator.masks.tone_weight)
+        own_phone, own_visibility, own_trust = self.portraits.photos(max(self.real // 2, 1), draw)
+        masks, made = self.simulator.masks, len(phone)
+        lab = measure_tone(target, masks.tone_weight)
         lab = lab + draw.normal(*lab.shape) * torch.tensor(TONE_ERROR, device=self.device)
-        target = set_tone(target, self.simulator.masks.tone_weight, lab, self.simulator.masks.skin)
-        base = self.bases(phone, visibility, draw, self.config.code_noise)
-        relit = self.relit(phone, visibility, base, lab)
-        terms = self.terms(relit.texture.float(), target, visibility, trust)
-        given_up = 1 - relit.keep / visibility.clamp_min(1e-3)
-        price = visibility * (1 - cover) * self.simulator.masks.covered
-        terms["keep"] = losses.weighted_l1(given_up, price)
-        terms |= self.own_light_terms(draw)
+        target = set_tone(target, masks.tone_weight, lab, masks.skin)
+        own_lab = measure_tone(own_phone, masks.tone_weight * own_visibility)
+        # All in one pass: what a GPU does of it takes less time than asking for it.
+        relit = self.relit(
+            torch.cat([phone, own_phone]),
+            torch.cat([visibility, own_visibility]),
+            torch.cat([lab, own_lab]),
+            draw,
+        )
+        texture = relit.texture.float()
+        terms = self.terms(texture[:made], target, visibility, trust)
+        given_up = 1 - relit.keep[:made] / visibility.clamp_min(1e-3)
+        terms["keep"] = losses.weighted_l1(given_up, visibility * (1 - cover) * masks.covered)
+        terms |= self.own_light_terms(texture[made:], own_phone, own_trust)
         loss = sum(getattr(self.config, f"{name}_weight") * term for name, term in terms.items())
-        fooling = (relit.texture[: self.known].float(), visibility[: self.known])
-        loss = loss + self.adversarial(*fooling, progress)
+        fooling = (texture[: self.known], visibility[: self.known])
+        loss = loss + self.adversary.answer(*fooling, progress)
         descend(self.optimizers["net"], loss)
-        self.train_critic(target[: self.known], *fooling, progress)
+        self.adversary.learn(target[: self.known], *fooling, progress)
         return {"loss": loss.detach(), **{name: term.detach() for name, term in terms.items()}}
+
+    def relit(self, phone, visibility, lab, draw):
+        masks, network = self.simulator.masks, InMixedPrecision(self.net, self.device)
+        base = self.bases(phone, visibility, draw, self.config.code_noise)
+        return relight(base, phone, visibility, lab, network, masks.tone_weight, masks.skin)
 
     def batch(self, draw):
         """Simulated captures, rendered ones, then portraits in simulated light: phone, visibility, target, cover, and trust
@@ -135,35 +134,14 @@ class RelightStage:
             "identity": self.judges.identity_distance(judged, target),
         }
 
-    def own_light_terms(self, draw):
+    def own_light_terms(self, texture, phone, trust):
         """Real portraits in their own light: nobody knows the answer, but it is the same person."""
-        phone, visibility, trust = self.portraits.photos(max(self.real // 2, 1), draw)
-        lab = measure_tone(phone, self.simulator.masks.tone_weight * visibility)
-        texture = self.relit(phone, visibility, self.bases(phone, visibility), lab).texture.float()
         difference = texture - phone
         fine = difference - blur(difference, FINE * self.config.resolution)
         return {
             "own_light_identity": self.judges.identity_distance(texture, phone),
             "own_light_detail": losses.weighted_l1(fine, self.area * trust),
         }
-
-    def adversarial(self, texture, visibility, progress):
-        """What the critic says of relit textures, weighted."""
-        since = progress - self.config.adversarial_from
-        if since <= 0:
-            return 0.0
-        with mixed_precision(self.device):
-            answer = -self.critic(texture, visibility).float().mean()
-        return self.config.adversarial_weight * min(since / ADVERSARIAL_RISE, 1.0) * answer
-
-    def train_critic(self, real, fake, visibility, progress):
-        """Hinge loss; from a little before its answer counts."""
-        if progress <= self.config.adversarial_from - 0.05:
-            return
-        with mixed_precision(self.device):
-            answers = self.critic(real, visibility).float(), self.critic(fake.detach(), visibility).float()
-        loss = F.relu(1 - answers[0]).mean() + F.relu(1 + answers[1]).mean()
-        descend(self.optimizers["critic"], loss, max_norm=None)
 
     @torch.no_grad()
     def preview(self):
@@ -187,9 +165,15 @@ def _mean_around(values, weight, sigma):
 
 
 def _network(config: RelightConfig) -> RelightNetwork:
+    """The network to train; blocks that `config.start` has not begin as identities."""
+    network = RelightNetwork(config.resolution, config.channels, config.blocks)
     if config.start:
-        return RelightNetwork.from_pretrained(config.start).float()
-    return RelightNetwork(config.resolution, config.channels)
+        trained = RelightNetwork.from_pretrained(config.start).float().state_dict()
+        if unknown := network.load_state_dict(trained, strict=False).unexpected_keys:
+            raise InvalidInputError(
+                f"{config.start} has more than `blocks` and `channels` allow, such as {unknown[0]}."
+            )
+    return network
 
 
 def train(options: BudgetOptions) -> None:
@@ -199,5 +183,9 @@ def train(options: BudgetOptions) -> None:
     stage.ema.module.save_pretrained(options.run / "relight_network")
 
 
+def parse_options(arguments=None) -> BudgetOptions:
+    return parse_budget_options("relight", budget_parser("relight", __doc__), arguments)
+
+
 def main(arguments=None):
-    train(parse_budget_options("relight", budget_parser("relight", __doc__), arguments))
+    train(parse_options(arguments))

@@ -11,6 +11,7 @@ Part of the captures get no gradients, so that one network serves unseen skin to
 from pathlib import Path
 
 import torch
+from diffusers import UNet2DModel
 
 from studio_avatar.data.prepare.pack import Pack
 from studio_avatar.data.simulate.draw import Draw
@@ -25,6 +26,7 @@ from studio_avatar.pipeline.upscale import (
     predict_clean,
 )
 from studio_avatar.training import losses
+from studio_avatar.training.adversary import Adversary
 from studio_avatar.training.budget import (
     Clock,
     batch_size,
@@ -57,10 +59,11 @@ class UpscalerStage:
         self.judges = Judges(pack, None, device)
         self.batch = batch_size(config, device)
         torch.manual_seed(config.seed)
-        self.unet = build_unet(config.channels, inputs=9, patch=PATCH)
-        self.unet.to(device, memory_format=torch.channels_last)
+        self.unet = _network(config).to(device, memory_format=torch.channels_last)
+        self.adversary = Adversary(config.adversarial_weight, config.adversarial_from, device)
         optimizer = torch.optim.AdamW(self.unet.parameters(), lr=config.learning_rate, weight_decay=1e-4)
-        self.modules, self.optimizers = {"unet": self.unet}, {"unet": optimizer}
+        self.modules = {"unet": self.unet, "critic": self.adversary.critic}
+        self.optimizers = {"unet": optimizer, "critic": self.adversary.optimizer}
         self.ema = EMA(self.unet, config.ema_decay)
         self.emas = {"unet_ema": (self.ema, self.unet)}
 
@@ -106,7 +109,9 @@ class UpscalerStage:
         gradient = losses.weighted_gradient_l1(clean - target, ones, levels=2)
         perceptual = self.judges.perceptual(clean, target)
         loss = l1 + self.config.gradient_weight * gradient + self.config.perceptual_weight * perceptual
+        loss = loss + self.adversary.answer(clean, trust, progress)
         descend(self.optimizers["unet"], loss)
+        self.adversary.learn(target, clean, trust, progress)
         before = losses.weighted_gradient_l1(relit - target, ones, levels=2)
         terms = {
             "loss": loss,
@@ -128,6 +133,12 @@ class UpscalerStage:
         return sheet(relit, clean, target)
 
 
+def _network(config: UpscalerConfig):
+    if config.start:
+        return UNet2DModel.from_pretrained(config.start).float()
+    return build_unet(config.channels, inputs=9, patch=PATCH)
+
+
 def train(options: BudgetOptions) -> None:
     clock = Clock(options.seconds)
     stage = UpscalerStage(options, pick_device())
@@ -135,7 +146,11 @@ def train(options: BudgetOptions) -> None:
     stage.ema.module.save_pretrained(options.run / "unet")
 
 
-def main(arguments=None):
+def parse_options(arguments=None) -> BudgetOptions:
     parser = budget_parser("upscaler", __doc__)
     parser.add_argument("--relight", type=Path, required=True, help="run folder of the stage relight")
-    train(parse_budget_options("upscaler", parser, arguments))
+    return parse_budget_options("upscaler", parser, arguments)
+
+
+def main(arguments=None):
+    train(parse_options(arguments))
