@@ -120,6 +120,9 @@ class ToneConfig(BudgetConfig):
     )
     scene_dropout: float = 0.2  # share of samples that know nothing of the scene
     l1_weight: float = 0.5  # beside the likelihood
+    validated_share: float = (
+        0.02  # share of the steps after which the average is tried on the validation captures
+    )
     evaluation_batches: int = 4  # for each row of the table
 
 

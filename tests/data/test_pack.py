@@ -9,7 +9,7 @@ from helpers import texel_world
 from safetensors.numpy import save_file
 
 from studio_avatar.data.prepare import relit
-from studio_avatar.data.prepare.pack import Pack, read_people, training_rows, write_pack
+from studio_avatar.data.prepare.pack import Pack, prepared_rows, read_people, read_validated, write_pack
 from studio_avatar.data.prepare.sets import _people
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.pipeline import StudioTexturePipeline
@@ -50,6 +50,23 @@ def test_people_are_relit(tiny_weights, monkeypatch):
     assert texture.shape == (128, 128, 3) and texture.dtype == np.uint8
 
 
+def test_captures_of_validation_people_come_with_the_tone_of_their_truth(tiny_weights, tmp_path):
+    pipeline = StudioTexturePipeline.from_pretrained(tiny_weights)
+    target = np.full((3, 256, 256, 3), (180, 140, 120), np.uint8)
+    seen = np.full((3, 256, 256), 255, np.uint8)
+    arrays = {"rgb": target // 2, "seen": seen, "target": target, "scene": np.eye(3, 20, dtype=np.float32)}
+    save_file(arrays, tmp_path / "captures.safetensors")
+    items = [{"id": str(i), "split": split} for i, split in enumerate(("train", "validation", "validation"))]
+    (tmp_path / "captures.json").write_text(json.dumps({"items": items}))
+    rows = list(read_validated(tmp_path / "captures.safetensors", pipeline))
+    assert [int(scene.argmax()) for _, _, scene, _ in rows] == [1, 2]
+    picture, visibility, _, lab = rows[0]
+    assert picture.shape == (128, 128, 3) and visibility.shape == (128, 128)
+    color = torch.tensor([180, 140, 120.0]).view(1, 3, 1, 1) / 127.5 - 1
+    expected = measure_tone(color.expand(1, 3, 8, 8), torch.ones(1, 1, 8, 8))[0].numpy()
+    assert np.allclose(lab, expected, atol=0.1)
+
+
 def test_a_texture_of_another_tone_or_with_hair_over_the_forehead_is_not_clean():
     weight, skin = (
         torch.ones(1, 1, 32, 32),
@@ -84,7 +101,7 @@ def test_only_training_people_who_show_their_face_are_read(tmp_path):
     pictures, visibility, scenes = read_people(tmp_path / "people.safetensors", 10)
     assert [int(picture[0, 0, 0]) for picture in pictures] == [int(one[0]) for one in scenes] == [0, 3]
     assert all(one.shape == (256, 256) and one.min() == 255 for one in visibility)
-    assert len(list(training_rows(tmp_path / "people.safetensors", "rgb", most=2))) == 2
+    assert len(list(prepared_rows(tmp_path / "people.safetensors", "rgb", most=2))) == 2
 
 
 def test_held_out_portraits_stay_apart(tmp_path):

@@ -108,18 +108,22 @@ def test_stops_are_the_same_capture_in_less_light(head, skin):
     assert under.frames[0].mean() < 0.75 * full.frames[0].mean()
 
 
-def test_two_lights_of_ten_of_a_training_subject_are_far_under(monkeypatch, head):
+def test_light_of_training_and_validation_captures(monkeypatch, head):
+    """Two of ten training lights are far under; validation people come in the light of held-out ones."""
     asked = []
     monkeypatch.setattr(sets, "augmented_texture", lambda job, head: None)
     monkeypatch.setattr(sets, "_studio_rgb", lambda job: np.zeros((1024, 1024, 3)))
-    monkeypatch.setattr(sets, "_photographed", lambda *given, stops: asked.append(stops) or ())
+    monkeypatch.setattr(sets, "_photographed", lambda *given, **light: asked.append(light) or ())
     monkeypatch.setattr(sets, "_capture_arrays", lambda *given: {})
-    for split in ("train", "validation"):
-        for variant in range(10):
+    for split, count in (("train", 10), ("validation", sets.UNSEEN_LIGHTS)):
+        for variant in range(count):
             sets._capture_small(Job("captures", f"{split}{variant}", "a", split, "", "", "", variant), head)
+    trained, validated = asked[:10], asked[10:]
     low, high = UNDER_STOPS
-    assert [number for number, stops in enumerate(asked) if stops] == [8, 9]
-    assert all(low <= stops <= high for stops in asked[8:10])
+    assert [number for number, light in enumerate(trained) if light["stops"]] == [8, 9]
+    assert all(low <= light["stops"] <= high for light in trained[8:])
+    assert [light["unseen"] for light in validated] == [False] * 3 + [True] * 3
+    assert [light["stops"] for light in validated] == [0] * 5 + [-2]
 
 
 def test_every_capture_carries_its_truth(head, shot):

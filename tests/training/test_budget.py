@@ -51,6 +51,7 @@ def world(tmp_path_factory):
         folder / "pack.safetensors", studio=skins, augmented=skins[::-1], portraits=skins[:2], seen=[seen, seen],
         scenes=np.full((2, 20), 0.5), light=light, transfer=texel_world.baked(), masks=texel_world.masks(),
         networks=networks, captures=[(skins[0], skins[1], seen, np.full(20, 0.5))] * 3,
+        validated=[(skins[0], seen, np.full(20, 0.5), (60.0, 10.0, 15.0))] * 3,
     )  # fmt: skip
     weights = folder / "weights"
     generator = StyleGAN2Generator(
@@ -161,6 +162,25 @@ def test_tone_that_goes_on_stays_with_what_it_said_of_portraits(world, tmp_path)
     with torch.no_grad():
         stage.net.head[-1].bias += 1.0
     assert 0.8 < stage.anchor.distance(stage.net, 4, Draw(0, "cpu")) < 1.3
+
+
+def test_tone_exports_the_average_that_is_best_at_validation_people(world, tmp_path):
+    stage = tone.ToneStage(
+        tone.parse_options(given(world, tmp_path, "--set", "validated_share=1")), torch.device("cpu")
+    )
+    assert stage.chosen is stage.ema.module
+    truth = stage.validated.lab.clone()
+    stage.validated.lab = stage.validated.estimates(stage.ema.module)[0] + torch.tensor([0.0, 0.0, 2.0])
+    first = float(stage.step(Draw(0, "cpu"), 0.0)["validation"])
+    assert 0 < first < 20 and stage.chosen is stage.best.net
+    kept = {name: value.clone() for name, value in stage.chosen.state_dict().items()}
+    stage.validated.lab = truth + torch.tensor([40.0, 0.0, 0.0])  # now all weights are worse
+    assert float(stage.step(Draw(1, "cpu"), 0.5)["validation"]) == first
+    assert all(torch.equal(value, kept[name]) for name, value in stage.chosen.state_dict().items())
+    lab, _, _ = stage.validated.estimates(stage.chosen)
+    stage.calibrate()
+    _, std, truth = stage.validated.estimates(stage.chosen)
+    assert torch.allclose(((lab - truth) / std).square().mean(0), torch.ones(3), rtol=1e-3)
 
 
 def test_one_family_of_light_can_be_left_out(world, tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
     studio textures 1024², augmented 512², people 512², relit 128² ─ JPEG ─┐
     rendered captures 512² and their truth ─────────────────────────  JPEG ─┤
+    captures of validation people 128², their tones, under held-out light ──┤
     visibility of people and captures 256², covers 512² ─────────────  PNG ─┤
     panoramas, transfer bank, masks ────────────────────────────────────────┼─► pack.safetensors (at most 40 MB)
     MobileFaceNet, perceptual features ─────────────────────── as they are ─┘
@@ -22,6 +23,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.numpy import save
 from safetensors.torch import load_file
@@ -33,6 +35,9 @@ from studio_avatar.errors import InvalidInputError
 from studio_avatar.head.model import HeadModel
 from studio_avatar.imaging.files import write_atomically
 from studio_avatar.pipeline import StudioTexturePipeline
+from studio_avatar.pipeline.inversion import shrink_observed
+from studio_avatar.pipeline.relight import resized
+from studio_avatar.pipeline.skin_tone import measure_tone
 from studio_avatar.weights.locate import find_weights
 
 from .relit import relit_textures
@@ -45,8 +50,10 @@ QUALITY = {
     "relit": 95,
     "captured": 92,
     "truths": 92,
+    "validated": 95,
 }  # of the JPEG files
 SEEN_SIZE = 256
+VALIDATED_SIZE = 128
 MASK_SIZE = 512
 LEAST_SEEN = 0.12  # share of the texture that a portrait must show
 HELD_OUT_PANORAMAS = 6  # every eighth by name, from the fourth on
@@ -118,13 +125,15 @@ def write_pack(
     networks: dict,
     relit=(),
     captures=(),
+    validated=(),
 ) -> int:
     """Write the file.
 
     Args:
         studio, augmented, portraits, relit: iterables of (H, H, 3) uint8 sRGB, one size each. seen: of the portraits, (S, S)
         uint8. scenes: of the portraits, their `SceneStatistics.vector`. captures: rows (phone texture, truth, visibility,
-        scene) of rendered captures of one size, truth through the capture's registration.
+        scene) of rendered captures of one size, truth through the capture's registration. validated: rows (phone texture,
+        visibility, scene, L*a*b* of the truth) of captures of validation people.
         light: {"photographed", "photographed_held_out", "painted"}: (N, H, 2H, 3) radiance.
         transfer: arrays of `tools/bake_transfer.py`. networks: {"identity", "features"}: state dicts.
 
@@ -140,6 +149,11 @@ def write_pack(
         name: [row[i] for row in rows] for i, name in enumerate(("captured", "truths", "captured_seen"))
     }
     arrays["captured_scenes"] = np.array([row[3] for row in rows], np.float32).reshape(len(rows), VECTOR_SIZE)
+    rows = list(validated)
+    files["validated"] = [_jpeg(row[0], QUALITY["validated"]) for row in rows]
+    files["validated_seen"] = [_png(row[1]) for row in rows]
+    for name, column, width in (("validated_scenes", 2, VECTOR_SIZE), ("validated_labs", 3, 3)):
+        arrays[name] = np.array([row[column] for row in rows], np.float32).reshape(len(rows), width)
     for name, items in files.items():
         facts[name] = len(items)
         arrays[name] = np.concatenate([*items, np.zeros(0, np.uint8)])
@@ -192,10 +206,10 @@ def _png(gray: np.ndarray) -> np.ndarray:
 # ------------------------------------------------------------------------------------------------
 
 
-def training_rows(path: Path, *names: str, most: int | None = None):
-    """Arrays `names` of a prepared set's training items, one tuple an item; of `most` items, evenly spread."""
+def prepared_rows(path: Path, *names: str, most: int | None = None, split: str = "train"):
+    """Arrays `names` of a prepared set's items of a split, one tuple an item; of `most` items, evenly spread."""
     index = json.loads(path.with_suffix(".json").read_text())["items"]
-    rows = [row for row, item in enumerate(index) if item["split"] == "train"]
+    rows = [row for row, item in enumerate(index) if item["split"] == split]
     rows = rows[:: max(1, -(-len(rows) // most))] if most else rows
     with safe_open(str(path), "np") as file:
         slices = [file.get_slice(name) for name in names]
@@ -227,7 +241,7 @@ def read_light(folder: Path, painted: int) -> dict[str, np.ndarray]:
 
 def read_people(path: Path, most: int):
     """Pictures, visibility and scenes of training people that show enough of their face, at most `most`."""
-    people = list(training_rows(path, "rgb", "seen", "scene", most=most))
+    people = list(prepared_rows(path, "rgb", "seen", "scene", most=most))
     people = [person for person in people if person[1].mean() >= 255 * LEAST_SEEN]
     return (
         [rgb for rgb, _, _ in people],
@@ -240,7 +254,26 @@ def read_captures(path: Path, most: int):
     """Rows (phone texture, truth, visibility, scene) of at most `most` rendered captures of training people, if there are
     any that have all of it."""
     if most and path.exists() and {"registered", "scene"} <= set(safe_open(str(path), "np").keys()):
-        yield from training_rows(path, "rgb", "registered", "seen", "scene", most=most)
+        yield from prepared_rows(path, "rgb", "registered", "seen", "scene", most=most)
+
+
+@torch.no_grad()
+def read_validated(path: Path, pipeline: StudioTexturePipeline):
+    """Rows (phone texture, visibility without covers, scene, L*a*b* of the truth) of captures of validation people."""
+    weight = pipeline.tone_estimator.tone_weight
+
+    def shrunk(texture):
+        return F.interpolate(texture, size=(VALIDATED_SIZE, VALIDATED_SIZE), mode="area")
+
+    for rgb, seen, scene, target in prepared_rows(path, "rgb", "seen", "scene", "target", split="validation"):
+        phone, truth = (
+            torch.from_numpy(one).permute(2, 0, 1)[None].float() / 127.5 - 1 for one in (rgb, target)
+        )
+        visible, _ = pipeline.uncovered(phone, torch.from_numpy(seen)[None, None].float() / 255)
+        phone, visible = shrink_observed(phone, visible, VALIDATED_SIZE)
+        picture = ((phone[0].permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).byte().numpy()
+        mask = (visible[0, 0] * 255).round().byte().numpy()
+        yield picture, mask, scene, measure_tone(shrunk(truth), resized(weight, VALIDATED_SIZE))[0].numpy()
 
 
 def main(arguments=None) -> None:
@@ -270,24 +303,33 @@ def main(arguments=None) -> None:
     parser.add_argument("--painted", type=int, default=240, help="painted panoramas")
     parser.add_argument("--captures", type=int, default=60, help="at most so many rendered captures")
     parser.add_argument(
+        "--validation",
+        type=Path,
+        help="folder with captures of validation people under held-out light (prepare --stage captures --lights 0)",
+    )
+    parser.add_argument(
         "--most-mb", type=float, default=MOST_BYTES / 1e6, help="size of the file that is an error"
     )
     options = parser.parse_args(arguments)
     prepared = options.prepared
-    real = training_rows(prepared / "people.safetensors", "rgb", "seen", "scene", most=options.relit)
+    pipeline = StudioTexturePipeline.from_pretrained(find_weights(options.weights))
+    real = prepared_rows(prepared / "people.safetensors", "rgb", "seen", "scene", most=options.relit)
     portraits, seen, scenes = read_people(prepared / "people.safetensors", options.people)
     size = write_pack(
         options.out,
-        studio=(rgb for (rgb,) in training_rows(prepared / "studio.safetensors", "rgb")),
-        augmented=(rgb for (rgb,) in training_rows(prepared / "studio_augmented.safetensors", "rgb")),
+        studio=(rgb for (rgb,) in prepared_rows(prepared / "studio.safetensors", "rgb")),
+        augmented=(rgb for (rgb,) in prepared_rows(prepared / "studio_augmented.safetensors", "rgb")),
         portraits=portraits,
         seen=seen,
         scenes=scenes,
         light=read_light(options.data / "light", options.painted),
         transfer=dict(np.load(options.transfer)),
         masks=texel_masks(HeadModel.from_pretrained(options.head, subfolder="head"), MASK_SIZE),
-        relit=relit_textures(real, StudioTexturePipeline.from_pretrained(find_weights(options.weights))),
+        relit=relit_textures(real, pipeline),
         captures=read_captures(prepared / "captures.safetensors", options.captures),
+        validated=read_validated(options.validation / "captures.safetensors", pipeline)
+        if options.validation
+        else (),
         networks={"identity": load_file(options.identity), "features": load_file(options.features)},
     )
     print(f"{options.out}: {size / 1e6:.1f} MB, {len(portraits)} portraits")

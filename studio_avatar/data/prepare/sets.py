@@ -10,6 +10,9 @@ RUNS/data`.
                              └─ simulate, capture ─► captures.safetensors          rgb, seen, target, registered, scene 512²
                                 (held-out people) ─► captures_held_out.safetensors the same          1024²
 
+With --lights 0 and the held-out panoramas as --environments, `captures` are those of validation people alone: they choose
+among the weights of the stage tone (`prepare pack --validation`).
+
 The target of `captures` is the true texture; `registered` is the same through the capture's own registration
 (`true_places.py`), `scene` what the capture measured of the scene.
 
@@ -40,7 +43,7 @@ from studio_avatar.head.model import HeadModel
 HELD_OUT_PORTRAITS, VALIDATION_PORTRAITS = 40, 20  # the last by name, and those before them
 GENERATED_HELD_OUT_EVERY = 6  # generated portraits are held out, from the first by name on
 DIM_LIGHTS = (8, 9)  # of each ten of a training subject: far under
-HELD_OUT_LIGHTS, VALIDATION_LIGHTS = 6, 2  # simulated captures a subject
+UNSEEN_LIGHTS = 6  # simulated captures a validation or held-out subject
 VALIDATION_FITS = 4  # fitted captures a validation subject, for the registrar
 PORTRAIT_CAPTURE_SIZE, PORTRAIT_SIZE = 512, 256
 STUDIO_SIZE, SMALL_SIZE, TEXEL_SIZE = 1024, 512, 128
@@ -175,9 +178,8 @@ def plan(stage: str, options) -> dict[str, list[Job]]:
     if stage == "texels":
         return {"texel_captures": jobs("texel_captures", trained, options.texel_lights)}
     return {
-        "captures": jobs("captures", trained, options.lights)
-        + jobs("captures", validation, VALIDATION_LIGHTS),
-        "captures_held_out": jobs("captures_held_out", held_out, HELD_OUT_LIGHTS),
+        "captures": jobs("captures", trained, options.lights) + jobs("captures", validation, UNSEEN_LIGHTS),
+        "captures_held_out": jobs("captures_held_out", held_out, UNSEEN_LIGHTS),
     }
 
 
@@ -348,29 +350,37 @@ def _texel_capture(job: Job, head) -> dict:
 
 
 def _capture_small(job: Job, head) -> dict:
-    """Training subjects as augmented textures, some of them in little light; validation subjects as they are."""
+    """Training subjects as augmented textures, some of them in little light; validation subjects as they are, in the light
+    of the held-out ones."""
     from studio_avatar.data.simulate.texel_phone import UNDER_STOPS
 
-    training = job.split == "train"
-    texture = augmented_texture(job, head) if training else _shrink(_studio_rgb(job), SMALL_SIZE)
-    stops = job.rng.uniform(*UNDER_STOPS) if training and job.variant % 10 in DIM_LIGHTS else 0.0
-    made = _photographed(job, head, texture, TRAIN_VIEWS, TRAIN_FRAME, stops=stops)
+    if job.split == "train":
+        texture = augmented_texture(job, head)
+        stops = job.rng.uniform(*UNDER_STOPS) if job.variant % 10 in DIM_LIGHTS else 0.0
+        conditions = {"stops": stops}
+    else:
+        texture, conditions = _shrink(_studio_rgb(job), SMALL_SIZE), conditions_of_variant(job.variant)
+    made = _photographed(job, head, texture, TRAIN_VIEWS, TRAIN_FRAME, **conditions)
     return _capture_arrays(*made, head, SMALL_SIZE)
 
 
 def light_of_variant(variant: int) -> str:
-    """What lights a held-out capture: the first half "rooms", as in training, then "unseen" light and camera, the last one
-    "two stops under" in it."""
-    if variant < HELD_OUT_LIGHTS // 2:
+    """What lights a validation or held-out capture: the first half "rooms", as in training, then "unseen" light and camera,
+    the last one "two stops under" in it."""
+    if variant < UNSEEN_LIGHTS // 2:
         return "rooms"
-    return "two stops under" if variant == HELD_OUT_LIGHTS - 1 else "unseen"
+    return "two stops under" if variant == UNSEEN_LIGHTS - 1 else "unseen"
+
+
+def conditions_of_variant(variant: int) -> dict:
+    """The same as `simulate` takes it."""
+    light = light_of_variant(variant)
+    return {"unseen": light != "rooms", "stops": -2.0 if light == "two stops under" else 0.0}
 
 
 def _capture_held_out(job: Job, head) -> dict:
-    light, texture = light_of_variant(job.variant), _studio_rgb(job)
-    stops = -2.0 if light == "two stops under" else 0.0
-    conditions = {"unseen": light != "rooms", "stops": stops}
-    made = _photographed(job, head, texture, HELD_OUT_VIEWS, HELD_OUT_FRAME, **conditions)
+    conditions = conditions_of_variant(job.variant)
+    made = _photographed(job, head, _studio_rgb(job), HELD_OUT_VIEWS, HELD_OUT_FRAME, **conditions)
     return _capture_arrays(*made, head, STUDIO_SIZE)
 
 

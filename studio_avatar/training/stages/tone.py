@@ -1,8 +1,10 @@
 """The skin tone estimator, on simulated captures of people of all tones in measured and painted light.
 
-Gaussian negative log likelihood of the studio texture's tone, with the scene told or not. At the end its standard deviations
-are widened to its errors under panoramas and a tone curve that it has never seen, and a table says how it does by family of
-light, curve, and band of tone; it is printed as JSON and lies in RUN/table.json. The people in it are those of training.
+Gaussian negative log likelihood of the studio texture's tone, with the scene told or not. Where the packed file has captures
+of validation people, the average of the weights that is best at them is exported. At the end its standard deviations are
+widened to its errors at them, or else under panoramas and a tone curve that it has never seen, and a table says how it does
+by family of light, curve, and band of tone; it is printed as JSON and lies in RUN/table.json. The people in it are those of
+training.
 
     python -m studio_avatar.training tone --budget 2m --pack RUNS/pack.safetensors --run RUNS/tone
     python -m studio_avatar.training tone --families painted …    (leave one family out)
@@ -27,6 +29,7 @@ from studio_avatar.training.datasets import to_float, to_mask
 from studio_avatar.training.loop import EMA, sheet
 from studio_avatar.training.options import BudgetOptions, budget_parser, parse_budget_options
 from studio_avatar.training.packed import make_simulator, studio_textures
+from studio_avatar.training.validated import Best, ValidatedCaptures
 
 HELD_OUT = "photographed_held_out"
 KINDS = ("augmented", "studio", "relit")  # of textures in the packed file
@@ -63,9 +66,10 @@ class ToneStage:
         optimizer = torch.optim.AdamW(
             self.net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
-        self.modules, self.optimizers = {"net": self.net}, {"net": optimizer}
         self.ema = EMA(self.net, config.ema_decay)
         self.emas = {"net_ema": (self.ema, self.net)}
+        self.validated, self.best = ValidatedCaptures(pack, config.resolution, device), Best(self.net)
+        self.modules, self.optimizers = {"net": self.net, "best": self.best}, {"net": optimizer}
 
     def _fill_buffers(self):
         net, masks, draw = self.net, self.simulator.masks, Draw(STATISTICS_SEED, self.device)
@@ -96,7 +100,19 @@ class ToneStage:
             loss = loss + self.config.anchor_weight * left
             measured["anchor"] = left.detach()
         descend(self.optimizers["net"], loss)
+        if len(self.validated):
+            if draw.choices.random() < self.config.validated_share:
+                lab, _, truth = self.validated.estimates(self.ema.module)
+                self.best.consider(
+                    self.ema.module, (typology_angle(lab) - typology_angle(truth)).abs().mean()
+                )
+            measured["validation"] = self.best.error.nan_to_num()
         return {"loss": loss.detach(), **measured}
+
+    @property
+    def chosen(self) -> ToneEstimator:
+        """The network to export: the average that was best at the validation captures, or the last one."""
+        return self.best.net if self.best.error.isfinite() else self.ema.module
 
     def preview(self):
         """Captures of the table, their visibility and their studio textures."""
@@ -104,16 +120,22 @@ class ToneStage:
         return sheet(made.phone, made.visibility, made.target)
 
     def estimates(self, seed: int, family: str, held_out_curve: bool, scene_known: bool):
-        """`estimates` of the averaged network."""
+        """`estimates` of the chosen network."""
         size = self.config.evaluation_batches, self.batch
         draw = Draw(seed, self.device)
-        return estimates(self.ema.module, self.simulator, draw, size, family, held_out_curve, scene_known)
+        return estimates(self.chosen, self.simulator, draw, size, family, held_out_curve, scene_known)
 
     def calibrate(self):
-        """Widen the exported standard deviations until they are the errors where least is known, in root mean square, and a
-        little more for people who are not in the training."""
-        lab, std, truth = self.estimates(CALIBRATION_SEED, HELD_OUT, held_out_curve=True, scene_known=False)
-        self.ema.module.spread.mul_(UNSEEN_PEOPLE * ((lab - truth) / std).square().mean(0).sqrt())
+        """Widen the exported standard deviations until they are the errors, in root mean square: at the validation captures,
+        or else where least is known of training people, and a little more for people who are not in the training."""
+        if len(self.validated):
+            (lab, std, truth), more = self.validated.estimates(self.chosen), 1.0
+        else:
+            lab, std, truth = self.estimates(
+                CALIBRATION_SEED, HELD_OUT, held_out_curve=True, scene_known=False
+            )
+            more = UNSEEN_PEOPLE
+        self.chosen.spread.mul_(more * ((lab - truth) / std).square().mean(0).sqrt())
 
     def table(self) -> dict:
         """One row for each family of light, tone curve (held out or not), and scene (told or not)."""
@@ -208,12 +230,12 @@ def train(options: BudgetOptions) -> None:
     clock = Clock(options.seconds)
     stage = ToneStage(options, pick_device())
     steps = train_within(options.run, options.config, clock, stage)
-    stage.ema.module.spread.fill_(1.0)
+    stage.chosen.spread.fill_(1.0)
     stage.calibrate()
     table = {"families": list(stage.families), "steps": steps, "rows": stage.table()}
     print(json.dumps(table, indent=1))
     (options.run / "table.json").write_text(json.dumps(table, indent=1))
-    stage.ema.module.save_pretrained(options.run / "tone_estimator")
+    stage.chosen.save_pretrained(options.run / "tone_estimator")
 
 
 def parse_options(arguments=None) -> BudgetOptions:
