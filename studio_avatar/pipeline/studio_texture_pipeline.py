@@ -276,13 +276,17 @@ class StudioTexturePipeline(DiffusionPipeline):
             callback=lambda step, total: progress("invert", step / total),
         )
 
+    def seen_by_tone(self, rgb, seen, cover):
+        """(rgb, seen) at the base's resolution without what is wide among `cover`; arguments as in `tone`."""
+        rgb, seen = shrink_observed(rgb, seen, self.base_resolution)
+        return rgb, seen * (1 - wide(F.adaptive_avg_pool2d(cover.float(), self.base_resolution))).to(seen)
+
     def tone(self, rgb, seen, cover, skin_tone, scene=None):
         """`SkinTone` of the person in a phone texture (1, 3, H, W), and the tone the texture shows; see `__call__`.
 
         seen: (1, 1, H, W) with what lies in front of the skin. cover: as from `uncovered`; what is wide has no say.
         """
-        rgb, seen = shrink_observed(rgb, seen, self.base_resolution)
-        seen = seen * (1 - wide(F.adaptive_avg_pool2d(cover.float(), self.base_resolution))).to(seen)
+        rgb, seen = self.seen_by_tone(rgb, seen, cover)
         vector = None if scene is None else torch.from_numpy(scene.vector)[None].to(rgb)
         lab, std = self.tone_estimator.estimate(rgb, seen, vector)
         if scene is not None and scene.doubt:

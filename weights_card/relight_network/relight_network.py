@@ -34,11 +34,15 @@ class ResidualBlock(nn.Module):
         return x + self.conv2(F.silu(self.norm2(h)))
 
 
+def _blocks(channels: int, count: int) -> nn.Sequential:
+    return nn.Sequential(*(ResidualBlock(channels) for _ in range(count)))
+
+
 class RelightNetwork(ModelMixin, ConfigMixin):
     """Args:
     resolution: side of the textures in texels, a multiple of 2^(levels + 1).
     channels: feature maps on 1/2, 1/4, … of the resolution.
-    blocks: residual blocks a level, on the way down and on the way up.
+    blocks: residual blocks a level, on the way down and on the way up: one number for all levels, or one for each.
     gain_level: level whose features give the gain: 1 is a quarter of the resolution.
     place_level: level at which learned maps tell where on the face a texel lies.
     """
@@ -48,22 +52,21 @@ class RelightNetwork(ModelMixin, ConfigMixin):
         self,
         resolution: int = 512,
         channels: tuple[int, ...] = (48, 80, 128, 192, 256),
-        blocks: int = 1,
+        blocks: int | tuple[int, ...] = 1,
         gain_level: int = 1,
         place_level: int = 2,
     ):
         super().__init__()
+        blocks = (blocks,) * len(channels) if isinstance(blocks, int) else blocks
         inputs = 10 * PATCH**2  # phone, base, quotient's gain (3 each), visibility
         self.first = nn.Conv2d(inputs, channels[0], 3, padding=1)
         side = resolution // PATCH // 2**place_level
         self.place = nn.Parameter(torch.zeros(1, channels[place_level], side, side))
-        self.down = nn.ModuleList(nn.Sequential(*(ResidualBlock(c) for _ in range(blocks))) for c in channels)
+        self.down = nn.ModuleList(_blocks(*level) for level in zip(channels, blocks, strict=True))
         self.shrink = nn.ModuleList(
             nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in zip(channels[:-1], channels[1:], strict=True)
         )
-        self.up = nn.ModuleList(
-            nn.Sequential(*(ResidualBlock(c) for _ in range(blocks))) for c in channels[:-1]
-        )
+        self.up = nn.ModuleList(_blocks(*level) for level in zip(channels[:-1], blocks[:-1], strict=True))
         self.grow = nn.ModuleList(
             nn.Conv2d(b, a, 1) for a, b in zip(channels[:-1], channels[1:], strict=True)
         )

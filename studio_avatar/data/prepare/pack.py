@@ -23,7 +23,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.numpy import save
 from safetensors.torch import load_file
@@ -35,7 +34,6 @@ from studio_avatar.errors import InvalidInputError
 from studio_avatar.head.model import HeadModel
 from studio_avatar.imaging.files import write_atomically
 from studio_avatar.pipeline import StudioTexturePipeline
-from studio_avatar.pipeline.inversion import shrink_observed
 from studio_avatar.pipeline.relight import resized
 from studio_avatar.pipeline.skin_tone import measure_tone
 from studio_avatar.weights.locate import find_weights
@@ -259,21 +257,19 @@ def read_captures(path: Path, most: int):
 
 @torch.no_grad()
 def read_validated(path: Path, pipeline: StudioTexturePipeline):
-    """Rows (phone texture, visibility without covers, scene, L*a*b* of the truth) of captures of validation people."""
-    weight = pipeline.tone_estimator.tone_weight
-
-    def shrunk(texture):
-        return F.interpolate(texture, size=(VALIDATED_SIZE, VALIDATED_SIZE), mode="area")
-
+    """Rows (phone texture, visibility, both as the tone estimator gets them, scene, L*a*b* of the truth) of captures of
+    validation people."""
+    weight = resized(pipeline.tone_estimator.tone_weight, VALIDATED_SIZE)
     for rgb, seen, scene, target in prepared_rows(path, "rgb", "seen", "scene", "target", split="validation"):
         phone, truth = (
             torch.from_numpy(one).permute(2, 0, 1)[None].float() / 127.5 - 1 for one in (rgb, target)
         )
-        visible, _ = pipeline.uncovered(phone, torch.from_numpy(seen)[None, None].float() / 255)
-        phone, visible = shrink_observed(phone, visible, VALIDATED_SIZE)
+        seen = torch.from_numpy(seen)[None, None].float() / 255
+        _, cover = pipeline.uncovered(phone, seen)
+        phone, seen = (resized(one, VALIDATED_SIZE) for one in pipeline.seen_by_tone(phone, seen, cover))
         picture = ((phone[0].permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).byte().numpy()
-        mask = (visible[0, 0] * 255).round().byte().numpy()
-        yield picture, mask, scene, measure_tone(shrunk(truth), resized(weight, VALIDATED_SIZE))[0].numpy()
+        mask = (seen[0, 0] * 255).round().byte().numpy()
+        yield picture, mask, scene, measure_tone(resized(truth, VALIDATED_SIZE), weight)[0].numpy()
 
 
 def main(arguments=None) -> None:
