@@ -111,7 +111,9 @@ class ToneConfig(BudgetConfig):
     cpu_bank_size: int = 32
     share: int = 16  # captures of one head
     start: str = ""  # folder of a trained network to go on from; empty: none
-    anchor_weight: float = 1.0  # with `start`: of staying with what it said of real portraits
+    teachers: tuple[str, ...] = ()  # folders of trained networks whose mean answer is learnt beside the truth
+    teacher_weight: float = 1.0
+    anchor_weight: float = 1.0  # of staying with what `teachers` or else `start` said of real portraits
     anchor_size: int = 16  # portraits a step
     channels: tuple[int, ...] = (48, 80, 128, 160, 192)
     hidden: int = 320

@@ -164,6 +164,22 @@ def test_tone_that_goes_on_stays_with_what_it_said_of_portraits(world, tmp_path)
     assert 0.8 < stage.anchor.distance(stage.net, 4, Draw(0, "cpu")) < 1.3
 
 
+def test_tone_learns_the_mean_answer_of_its_teachers(world, tmp_path):
+    for name in ("one", "other"):
+        teacher = ToneEstimator(64, (8, 8, 8, 8, 8), 8)
+        with torch.no_grad():
+            teacher.lab_mean.fill_({"one": 40.0, "other": 60.0}[name])
+            teacher.head[-1].weight.zero_()
+        teacher.save_pretrained(tmp_path / name)
+    teachers = f"teachers=[{tmp_path / 'one'}, {tmp_path / 'other'}]"
+    options = tone.parse_options(given(world, tmp_path / "run", "--set", teachers, "teacher_weight=100"))
+    stage = tone.ToneStage(options, torch.device("cpu"))
+    said = stage.net.lab_mean + stage.net.lab_std * stage.anchor.said
+    assert torch.allclose(said, torch.full_like(said, 50.0), atol=1e-3)
+    off = [float(stage.step(Draw(0, "cpu"), 0.1)["anchor"]) for _ in range(20)]
+    assert off[-1] < 0.85 * off[0]
+
+
 def test_tone_exports_the_average_that_is_best_at_validation_people(world, tmp_path):
     stage = tone.ToneStage(
         tone.parse_options(given(world, tmp_path, "--set", "validated_share=1")), torch.device("cpu")

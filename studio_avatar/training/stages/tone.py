@@ -59,10 +59,12 @@ class ToneStage:
         else:
             net = ToneEstimator(config.resolution, config.channels, config.hidden)
         self.net = net.to(device, memory_format=torch.channels_last)
-        self.anchor = Anchor(pack, self.net) if config.start else None
         self.net.register_to_config(unheard=())  # what it was shown wrongly, it learns now
         if not config.start:
             self._fill_buffers()
+        self.teachers = [_frozen(folder, device) for folder in config.teachers]
+        known = self.teachers or ([_frozen(config.start, device)] if config.start else [])
+        self.anchor = Anchor(pack, self.net, known) if known else None
         optimizer = torch.optim.AdamW(
             self.net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
@@ -95,6 +97,9 @@ class ToneStage:
         error = mean - truth
         loss = losses.gaussian_nll(mean, log_variance, truth) + self.config.l1_weight * error.abs().mean()
         measured = {"error": (error.detach() * self.net.lab_std).norm(dim=1).mean()}
+        if self.teachers:
+            taught = taught_by(self.teachers, self.net, phone, made.visibility, scene)
+            loss = loss + self.config.teacher_weight * F.mse_loss(mean, taught)
         if self.anchor:
             left = self.anchor.distance(self.net, self.config.anchor_size, draw)
             loss = loss + self.config.anchor_weight * left
@@ -150,29 +155,33 @@ class ToneStage:
 
 
 class Anchor:
-    """What a trained estimator says of the pack's portraits, to be kept.
+    """What trained estimators say of the pack's portraits, to be kept.
 
-    phone: (N, 3, R, R) uint8. visibility: (N, 1, R, R) uint8. scene: (N, 20). said: (N, 3) its normalized answers.
+    phone: (N, 3, R, R) uint8. visibility: (N, 1, R, R) uint8. scene: (N, 20). said: (N, 3) their normalized answers.
     """
 
     @torch.no_grad()
-    def __init__(self, pack: Pack, net: ToneEstimator):
-        """Raises:
-        InvalidInputError: the pack has no scenes of portraits.
+    def __init__(self, pack: Pack, net: ToneEstimator, known):
+        """known: the trained ones. net: whose normalization is taken.
+
+        Raises:
+            InvalidInputError: the pack has no scenes of portraits.
         """
         side, device = net.config.resolution, net.lab_mean.device
         self.phone = pack.images("portraits", side).to(device)
         self.visibility = pack.images("seen", side)[:, None].to(device)
         self.scene = pack.tensor("scenes").to(device)
-        heard = net.heard(self.scene)
         if not len(self.phone) == len(self.scene) > 0:
             raise InvalidInputError(
                 "The packed file has no scenes of portraits: pack it again, or leave out start."
             )
-        rows = zip(self.phone.split(32), self.visibility.split(32), heard.split(32), strict=True)
-        self.said = torch.cat(
-            [_answer(net, to_float(phone), to_mask(seen), scene) for phone, seen, scene in rows]
-        )
+        rows = zip(self.phone.split(32), self.visibility.split(32), self.scene.split(32), strict=True)
+        said = []
+        for phone, seen, scene in rows:
+            phone, seen = to_float(phone), to_mask(seen)
+            phone, scene = net.lifted(phone, seen, scene)
+            said.append(taught_by(known, net, phone, seen, scene))
+        self.said = torch.cat(said)
 
     def distance(self, net, count: int, draw: Draw):
         """Mean square of how far `net` is from it on `count` random portraits, flipped or not, by other cameras, in caps."""
@@ -183,6 +192,19 @@ class Anchor:
         phone, scene = developed_anew(phone, self.scene[rows], draw)
         phone, visibility = under_caps(phone, visibility, draw)
         return F.mse_loss(_answer(net, phone, visibility, scene), self.said[rows])
+
+
+def _frozen(folder: str, device) -> ToneEstimator:
+    return ToneEstimator.from_pretrained(folder).float().to(device).eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def taught_by(known, net: ToneEstimator, phone, visibility, scene):
+    """Mean answer (B, 3) of the networks `known` to lifted captures, normalized as those of `net` are."""
+    answers = [
+        one.lab_mean + one.lab_std * one(phone, visibility, one.heard(scene))[0].float() for one in known
+    ]
+    return (torch.stack(answers).mean(0) - net.lab_mean) / net.lab_std
 
 
 def _answer(net, phone, visibility, scene):
