@@ -3,13 +3,16 @@
 Prints, as Markdown: the ceilings of a matrix product and of a copy; seconds a stage at batch 1, peak memory, and how far the
 texture is from the CPU's; G and the upscaler's network at batch 1 and 16, with and without torch.compile, with their share
 of the matrix ceiling. It stops beginning new rows after `--minutes`. Runs on a CPU, too, where it says little.
+
+For a machine that cannot capture, `--keep FILE.npz` stores what the pipeline takes of a capture, and ends; there FILE.npz
+stands in for the video.
 """
 
 import argparse
+import dataclasses
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +27,7 @@ FORMATS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 SEED = 0
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Extent:
     """How much is measured: side of the matrices, bytes copied, pictures in a batch, runs of which the median counts."""
 
@@ -46,9 +49,13 @@ def main(arguments: list[str] | None = None) -> None:
         pipe.set_progress_bar_config(disable=True)
         return pipe
 
-    pipe = load(torch.float32)
-    seen = pipe.capture(options.capture, None, 1024, None)
-    phone = {"phone_texture": seen.rgb, "seen": seen.seen, "scene": seen.scene}
+    phone = read_phone(options.capture) if options.capture.suffix == ".npz" else None
+    if phone is None:
+        seen = load(torch.float32).capture(options.capture, None, 1024, None)
+        phone = {"phone_texture": seen.rgb, "seen": seen.seen, "scene": seen.scene}
+    if options.keep:
+        keep_phone(options.keep, phone)
+        return
     for line in report(load, phone, torch.device(options.device), options.minutes):
         print(line, flush=True)
 
@@ -57,11 +64,40 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("capture", type=Path, nargs="?", default=EXAMPLE, help="a selfie video")
+    parser.add_argument(
+        "capture", type=Path, nargs="?", default=EXAMPLE, help="a selfie video, or what --keep stored"
+    )
+    parser.add_argument("--keep", type=Path, metavar="FILE.npz", help="store the capture, and end")
     parser.add_argument("--weights", help="weights folder or repository id")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--minutes", type=float, default=6.0, help="default: %(default)s")
     return parser.parse_args(arguments)
+
+
+def keep_phone(path: Path, phone: dict) -> None:
+    """Store `phone_texture`, `seen` and the scene's statistics."""
+    scene = dataclasses.asdict(phone["scene"])
+    arrays = {
+        f"scene_{name}": np.asarray(value, np.float32) for name, value in scene.items() if value is not None
+    }
+    texture = np.rint(255 * phone["phone_texture"]).astype(np.uint8)
+    np.savez_compressed(path, phone_texture=texture, seen=phone["seen"].astype(np.float16), **arrays)
+
+
+def read_phone(path: Path) -> dict:
+    """What `keep_phone` stored."""
+    from studio_avatar.capture.scene import SceneStatistics
+
+    with np.load(path) as stored:
+        scene = {
+            name.removeprefix("scene_"): stored[name].tolist() for name in stored if name.startswith("scene_")
+        }
+        texture = stored["phone_texture"].astype(np.float32) / 255
+        return {
+            "phone_texture": texture,
+            "seen": stored["seen"].astype(np.float32),
+            "scene": SceneStatistics(**scene),
+        }
 
 
 def report(

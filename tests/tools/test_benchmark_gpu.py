@@ -2,10 +2,12 @@
 
 import re
 
+import numpy as np
 import torch
 from helpers.tiny_weights import phone, tiny_pipeline
 
-from tools.benchmark_gpu import Extent, report
+from studio_avatar.capture.scene import SceneStatistics
+from tools.benchmark_gpu import Extent, keep_phone, read_phone, report
 
 TINY = Extent(matrix=64, copied=1 << 12, batch=2, runs=1)
 
@@ -39,3 +41,13 @@ def test_no_row_is_begun_after_the_time():
     assert lines[-1].strip().startswith("Stopped after 0 minutes") and not [
         line for line in lines if "| fp32 | no |" in line
     ]
+
+
+def test_a_kept_capture_stands_in_for_the_video(tmp_path):
+    scene = SceneStatistics(sclera=(0.5, 0.4, 0.3), levels=(0.1, 0.2, 0.3), clipped=0.25)
+    texture = np.random.default_rng(0).random((8, 8, 3), np.float32)
+    keep_phone(tmp_path / "phone.npz", {"phone_texture": texture, "seen": texture[..., 0], "scene": scene})
+    read = read_phone(tmp_path / "phone.npz")
+    assert np.abs(read["phone_texture"] - texture).max() < 0.51 / 255
+    assert np.abs(read["seen"] - texture[..., 0]).max() < 1e-3
+    assert np.allclose(read["scene"].vector, scene.vector) and read["scene"].teeth is None

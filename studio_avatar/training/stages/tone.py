@@ -71,6 +71,8 @@ class ToneStage:
         self.ema = EMA(self.net, config.ema_decay)
         self.emas = {"net_ema": (self.ema, self.net)}
         self.validated, self.best = ValidatedCaptures(pack, config.resolution, device), Best(self.net)
+        if config.start:
+            self.validate()  # training may only make it worse
         self.modules, self.optimizers = {"net": self.net, "best": self.best}, {"net": optimizer}
 
     def _fill_buffers(self):
@@ -107,12 +109,15 @@ class ToneStage:
         descend(self.optimizers["net"], loss)
         if len(self.validated):
             if draw.choices.random() < self.config.validated_share:
-                lab, _, truth = self.validated.estimates(self.ema.module)
-                self.best.consider(
-                    self.ema.module, (typology_angle(lab) - typology_angle(truth)).abs().mean()
-                )
+                self.validate()
             measured["validation"] = self.best.error.nan_to_num()
         return {"loss": loss.detach(), **measured}
+
+    def validate(self) -> None:
+        """Keep the average if it is the best so far at the validation captures."""
+        if len(self.validated):
+            lab, _, truth = self.validated.estimates(self.ema.module)
+            self.best.consider(self.ema.module, (typology_angle(lab) - typology_angle(truth)).abs().mean())
 
     @property
     def chosen(self) -> ToneEstimator:
