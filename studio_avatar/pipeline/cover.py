@@ -17,6 +17,10 @@ ROWS, COLUMNS = (
     (3 / 32, 29 / 32),
 )  # of the texture that are looked at: hairline to mouth, ear to ear
 SURE = (0.35, 0.65)  # probability from which a texel is no more trusted, and at which it is not at all
+WEAK = (
+    0.24  # probability of what counts as well where it hangs together with what is sure: a rim's paler parts
+)
+REACH = 10 / 256  # of the texture's width: along which it may
 BORDER = 2.5 / 512  # of the texture's width: shadow and blur around what covers
 WIDE = 0.05  # of the texture's width: the least width of caps, hands and scarfs, more than that of rims and strands
 
@@ -51,7 +55,7 @@ def find_cover(phone, visibility, network):
     size, side = phone.shape[-1], network.config.sample_size * PATCH
     dtype = next(network.parameters()).dtype
     small = (part.to(dtype) for part in shrink_observed(phone.float(), visibility.float(), side))
-    found = torch.sigmoid(cover_logits(*small, network).float())
+    found = hanging_together(torch.sigmoid(cover_logits(*small, network).float()), round(REACH * side))
     cover = torch.zeros(len(phone), 1, side, side, device=found.device)
     band(cover).copy_(found)
     cover = F.interpolate(cover, size=(size, size), mode="bilinear", align_corners=False)
@@ -60,6 +64,15 @@ def find_cover(phone, visibility, network):
     low, high = SURE
     share = ((cover - low) / (high - low)).clamp(0, 1)
     return share * share * (3 - 2 * share)
+
+
+def hanging_together(found, steps: int):
+    """Probabilities (B, 1, H, W) with 1 where they are `WEAK` at least and reached from sure ones in so many texels of such:
+    hysteresis, as Canny (1986) follows edges."""
+    weak, reached = (found > WEAK).to(found), (found >= SURE[1]).to(found)
+    for _ in range(steps):
+        reached = weak * largest_around(reached, 3)
+    return torch.maximum(found, reached)
 
 
 def wide(cover):

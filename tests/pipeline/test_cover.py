@@ -8,7 +8,7 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from helpers.tiny_weights import FAST, phone, tiny_pipeline
 
-from studio_avatar.pipeline.cover import PATCH, find_cover, wide
+from studio_avatar.pipeline.cover import PATCH, find_cover, hanging_together, wide
 
 SIDE = 64  # of the network's pictures
 
@@ -81,3 +81,14 @@ def test_what_is_covered_has_no_say():
     assert first.keep[45:55, 25:45].max() < 0.05
     assert first.skin_tone == again.skin_tone
     assert (first.latents == again.latents).all()
+
+
+def test_pale_parts_count_where_they_hang_together_with_sure_ones():
+    found = torch.zeros(1, 1, 9, 40)
+    found[0, 0, 4, :10] = found[0, 0, 4, 16:20] = 0.9
+    found[0, 0, 4, 10:16] = 0.3  # a gap in a rim
+    found[0, 0, 4, 20:40] = 0.3  # a shadow that runs on
+    found[0, 0, 0, 30] = 0.3  # by itself
+    whole = hanging_together(found, 5)
+    assert (whole[0, 0, 4, :20] >= 0.9).all()
+    assert (whole[0, 0, 4, 20:25] == 1).all() and torch.equal(whole[0, 0, :, 25:], found[0, 0, :, 25:])
