@@ -35,6 +35,9 @@ REMOTE_CODE = {
     "hair_segmenter/hair_segmenter.py": "models/hair_segmenter.py",
     "hair_styles/hair_styles.py": "head/hair_styles.py",
 }
+# diffusers takes variant="fp16" only of a folder in which one component has a file of that variant. Where each has one file,
+# the smallest network has it twice.
+TWICE = "hair_segmenter"
 INDEX = {
     "_class_name": ["studio_texture_pipeline", "StudioTexturePipeline"],
     "_diffusers_version": diffusers_version,
@@ -62,8 +65,8 @@ def require_head(folder: Path) -> None:
 
 
 def complete_repository(folder: Path) -> None:
-    """Write all that follows from the package and the weights in `folder`: index, remote code, the head under its second
-    name, SHA-256 list. Older versions are replaced.
+    """Write all that follows from the package and the weights in `folder`: index, remote code, the smallest network under a
+    second name, SHA-256 list. Older versions are replaced.
 
     Raises:
         WeightsError: there is no head in `folder`.
@@ -74,9 +77,9 @@ def complete_repository(folder: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, (PACKAGE / source).read_bytes())
     write_atomically(folder / INDEX_FILE, (json.dumps(INDEX, indent=2) + "\n").encode())
-    # The head is the same in every variant. Under both names it also makes diffusers accept variant="fp16" for a folder
-    # whose networks have one file each: it asks that one component has a file of the variant.
-    write_atomically(
-        folder / "head" / variant_file(HALF_VARIANT), (folder / "head" / PLAIN_FILE).read_bytes()
-    )
+    others = [name for name in INDEX if (folder / name / variant_file(HALF_VARIANT)).is_file()]
+    if set(others) <= {TWICE}:  # one file for each network
+        write_atomically(
+            folder / TWICE / variant_file(HALF_VARIANT), (folder / TWICE / PLAIN_FILE).read_bytes()
+        )
     write_checksums(folder)

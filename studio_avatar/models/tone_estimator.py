@@ -5,7 +5,8 @@ What gives tone away under unknown light and exposure is seen by a small convolu
 color of shadows. Beside it stands what the frames say about the scene (`SceneStatistics`): the whites of the eyes, teeth,
 the surroundings. Only the face is looked at: caps, scarfs and hair lie outside. It answers with a Gaussian in L*a*b* (Nix
 and Weigend 1994), so that where the phone texture says little the mean of people comes out, with a wide spread, instead of
-a guess.
+a guess. Several such networks answer together as the Gaussian with the moments of their mixture: where they disagree, it is
+wider (deep ensembles: Lakshminarayanan et al. 2017).
 This file imports nothing of the package: it is also published on the Hub as remote code.
 """
 
@@ -22,33 +23,10 @@ DIM, DIM_ALONE, MAX_LIFT = 0.2, 0.1, 8.0
 COLORS = [index < 3 or 4 <= index < 10 or 12 <= index < 15 for index in range(20)]
 
 
-class ToneEstimator(ModelMixin, ConfigMixin):
-    """Args:
-    resolution: side of the input texture in texels, a multiple of 32.
-    channels: feature maps after each of the five halvings.
-    hidden: width of the layer before the answer.
-    scene_size: length of the scene vector; all zeros where nothing is known. Its order is `SceneStatistics.vector`'s; its
-        last two numbers are free, and taken for the color of the whites of the eyes beside the skin's.
-    unheard: places of the scene vector that `estimate` empties, because training showed the network other values there than
-        people have.
+class Member(nn.Module):
+    """One network of a `ToneEstimator`; arguments as there."""
 
-    Buffers: `lab_mean`, `lab_std` (3,), of the training set; `spread` (3,), by which the network's standard deviations are
-    multiplied, because they are too small for people it has not seen; `tone_weight` (1, 1, R, R), where tone is measured:
-    skin of the upper face; `region` (1, 1, R, R), the texels that are looked at; `skin` (1, 1, R, R) in [0, 1], where a
-    change of tone acts: everything but eyes, teeth and mouth; `beside_eyes` (1, 1, R, R), skin that stands in the light of
-    the eyes.
-    They are float32 whatever dtype the parameters are cast to.
-    """
-
-    @register_to_config
-    def __init__(
-        self,
-        resolution: int = 128,
-        channels: tuple[int, ...] = (48, 80, 128, 160, 192),
-        hidden: int = 320,
-        scene_size: int = 20,
-        unheard: tuple[int, ...] = (),
-    ):
+    def __init__(self, resolution: int, channels: tuple[int, ...], hidden: int, scene_size: int):
         super().__init__()
         layers, width = [], 4
         for out in channels:
@@ -68,6 +46,47 @@ class ToneEstimator(ModelMixin, ConfigMixin):
                 nn.init.kaiming_normal_(module.weight, 0.2)
                 nn.init.zeros_(module.bias)
         nn.init.normal_(self.head[-1].weight, std=0.01)
+
+    def forward(self, picture, scene):
+        """picture (B, 4, R, R), scene (B, S) → normalised mean and log variance, (B, 3) each."""
+        maps = self.features(picture).flatten(1)
+        answer = self.head(torch.cat([maps, self.scene_features(scene.to(maps.dtype))], dim=1))
+        return answer[:, :3], answer[:, 3:].clamp(-4.0, 3.0)
+
+
+class ToneEstimator(ModelMixin, ConfigMixin):
+    """Args:
+    resolution: side of the input texture in texels, a multiple of 32.
+    channels: feature maps after each of the five halvings.
+    hidden: width of the layer before the answer.
+    scene_size: length of the scene vector; all zeros where nothing is known. Its order is `SceneStatistics.vector`'s; its
+        last two numbers are free, and taken for the color of the whites of the eyes beside the skin's.
+    num_members: networks that answer together, in `members`.
+    unheard: places of the scene vector that `estimate` empties, because training showed the network other values there than
+        people have.
+
+    Buffers: `lab_mean`, `lab_std` (3,), of the training set; `spread` (3,), by which the network's standard deviations are
+    multiplied, because they are too small for people it has not seen; `tone_weight` (1, 1, R, R), where tone is measured:
+    skin of the upper face; `region` (1, 1, R, R), the texels that are looked at; `skin` (1, 1, R, R) in [0, 1], where a
+    change of tone acts: everything but eyes, teeth and mouth; `beside_eyes` (1, 1, R, R), skin that stands in the light of
+    the eyes.
+    They are float32 whatever dtype the parameters are cast to.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        resolution: int = 128,
+        channels: tuple[int, ...] = (48, 80, 128, 160, 192),
+        hidden: int = 320,
+        scene_size: int = 20,
+        unheard: tuple[int, ...] = (),
+        num_members: int = 1,
+    ):
+        super().__init__()
+        self.members = nn.ModuleList(
+            Member(resolution, channels, hidden, scene_size) for _ in range(num_members)
+        )
         self.register_buffer("lab_mean", torch.zeros(3))
         self.register_buffer("lab_std", torch.ones(3))
         self.register_buffer("spread", torch.ones(3))
@@ -101,9 +120,8 @@ class ToneEstimator(ModelMixin, ConfigMixin):
         if scene is None:
             scene = rgb.new_zeros(len(rgb), self.config.scene_size)
         scene = torch.cat([scene[:, :-2], self._white_beside_skin(rgb, seen, scene)], dim=1)
-        maps = self.features(torch.cat([rgb * seen, seen * 2.0 - 1.0], dim=1)).flatten(1)
-        answer = self.head(torch.cat([maps, self.scene_features(scene.to(maps.dtype))], dim=1))
-        return answer[:, :3], answer[:, 3:].clamp(-4.0, 3.0)
+        picture = torch.cat([rgb * seen, seen * 2.0 - 1.0], dim=1)
+        return _together([member(picture, scene) for member in self.members])
 
     def _white_beside_skin(self, rgb, seen, scene):
         """(B, 2) logarithms, halved: how much lighter and how much bluer the white of the eyes is than the skin below the
@@ -155,6 +173,16 @@ class ToneEstimator(ModelMixin, ConfigMixin):
         scenes = None if scene is None else torch.cat([scene, scene])
         mean, log_variance = (part.float().view(2, len(rgb), 3).mean(0) for part in self(*both, scenes))
         return self.lab_mean + self.lab_std * mean, self.lab_std * self.spread * torch.exp(0.5 * log_variance)
+
+
+def _together(answers):
+    """Mean and log variance of the mixture of Gaussians (mean, log variance), (B, 3) each."""
+    if len(answers) == 1:
+        return answers[0]
+    means, log_variances = (torch.stack(part) for part in zip(*answers, strict=True))
+    mean = means.mean(0)
+    variance = (torch.exp(log_variances) + (means - mean) ** 2).mean(0)
+    return mean, torch.log(variance)
 
 
 def _linear(encoded):

@@ -18,6 +18,7 @@ STAGES = {
     "studio": "generator of studio textures",
     "cover": "what lies in front of the skin",
     "tone": "estimator of the skin tone",
+    "join_tone": "several trained estimators of the skin tone in one",
     "relight": "from the light of the phone to that of the studio",
     "upscaler": "gradient-guided diffusion upscaler",
     "all": "cover, tone, relight and upscaler in turn within one budget of time",

@@ -21,7 +21,7 @@ from studio_avatar.training.config import BudgetConfig
 from studio_avatar.training.loop import EMA, TrainingDiverged
 from studio_avatar.training.networks import PatchDiscriminator
 from studio_avatar.training.perceptual import PerceptualFeatures, perceptual_loss
-from studio_avatar.training.stages import cover, relight, tone, upscaler
+from studio_avatar.training.stages import cover, join_tone, relight, tone, upscaler
 from studio_avatar.training.stages.all import main as train_all
 from studio_avatar.training.stages.all import settings_by_stage
 
@@ -160,7 +160,7 @@ def test_tone_that_goes_on_stays_with_what_it_said_of_portraits(world, tmp_path)
     assert stage.anchor.distance(stage.net, 4, Draw(0, "cpu")) < 1e-2  # flipped portraits differ a little
     assert stage.step(Draw(0, "cpu"), 0.0)["anchor"] < 1e-2
     with torch.no_grad():
-        stage.net.head[-1].bias += 1.0
+        stage.net.members[0].head[-1].bias += 1.0
     assert 0.8 < stage.anchor.distance(stage.net, 4, Draw(0, "cpu")) < 1.3
 
 
@@ -169,7 +169,7 @@ def test_tone_learns_the_mean_answer_of_its_teachers(world, tmp_path):
         teacher = ToneEstimator(64, (8, 8, 8, 8, 8), 8)
         with torch.no_grad():
             teacher.lab_mean.fill_({"one": 40.0, "other": 60.0}[name])
-            teacher.head[-1].weight.zero_()
+            teacher.members[0].head[-1].weight.zero_()
         teacher.save_pretrained(tmp_path / name)
     teachers = f"teachers=[{tmp_path / 'one'}, {tmp_path / 'other'}]"
     options = tone.parse_options(given(world, tmp_path / "run", "--set", teachers, "teacher_weight=100"))
@@ -178,6 +178,35 @@ def test_tone_learns_the_mean_answer_of_its_teachers(world, tmp_path):
     assert torch.allclose(said, torch.full_like(said, 50.0), atol=1e-3)
     off = [float(stage.step(Draw(0, "cpu"), 0.1)["anchor"]) for _ in range(20)]
     assert off[-1] < 0.85 * off[0]
+
+
+def test_estimators_join_as_the_mixture_of_what_they_say(world, tmp_path, capsys):
+    torch.manual_seed(0)
+    networks = []
+    for name, mean, spread in (("one", 40.0, 1.0), ("other", 60.0, 2.0)):
+        network = ToneEstimator(64, (8, 8, 8, 8, 8), 8)
+        with torch.no_grad():
+            network.lab_mean.fill_(mean)
+            network.lab_std.fill_(5.0 * spread)
+            network.spread.fill_(spread)
+            network.members[0].head[-1].weight.mul_(20.0)
+        network.save_pretrained(tmp_path / name)
+        networks.append(network.eval())
+    captures = torch.rand(4, 3, 64, 64) * 2 - 1, torch.ones(4, 1, 64, 64), torch.rand(4, 20)
+    with torch.no_grad():
+        (one, one_std), (other, other_std) = (network.estimate(*captures) for network in networks)
+        lab, std = join_tone.joined(networks).estimate(*captures)
+    assert torch.allclose(lab, (one + other) / 2, atol=1e-3) and (one - other).abs().mean() > 5
+    # Each answers for a picture and its mirror image, whose log variances are averaged after the mixture.
+    expected = ((one_std**2 + other_std**2) / 2 + (one - other) ** 2 / 4).sqrt()
+    assert torch.allclose(std, expected, rtol=0.1)
+
+    folders = [f"{tmp_path / 'one'}+{tmp_path / 'one'}", str(tmp_path / "other")]
+    join_tone.main(["--pack", str(world / "pack.safetensors"), "--out", str(tmp_path / "both"), *folders])
+    assert "2 members" in capsys.readouterr().out
+    both = ToneEstimator.from_pretrained(tmp_path / "both")
+    assert both.config.num_members == 2
+    assert torch.equal(both.members[0].features[0].weight, networks[0].members[0].features[0].weight)
 
 
 def test_tone_exports_the_average_that_is_best_at_validation_people(world, tmp_path):

@@ -2,7 +2,7 @@
 
     studio textures 1024², augmented 512², people 512², relit 128² ─ JPEG ─┐
     rendered captures 512² and their truth ─────────────────────────  JPEG ─┤
-    captures of validation people 128², their tones, under held-out light ──┤
+    captures of validation people 128², their tones, under held-out light PNG ┤
     visibility of people and captures 256², covers 512² ─────────────  PNG ─┤
     panoramas, transfer bank, masks ────────────────────────────────────────┼─► pack.safetensors (at most 40 MB)
     MobileFaceNet, perceptual features ─────────────────────── as they are ─┘
@@ -48,7 +48,6 @@ QUALITY = {
     "relit": 95,
     "captured": 92,
     "truths": 92,
-    "validated": 95,
 }  # of the JPEG files
 SEEN_SIZE = 256
 VALIDATED_SIZE = 128
@@ -148,7 +147,7 @@ def write_pack(
     }
     arrays["captured_scenes"] = np.array([row[3] for row in rows], np.float32).reshape(len(rows), VECTOR_SIZE)
     rows = list(validated)
-    files["validated"] = [_jpeg(row[0], QUALITY["validated"]) for row in rows]
+    files["validated"] = [_png(np.ascontiguousarray(row[0][..., ::-1])) for row in rows]
     files["validated_seen"] = [_png(row[1]) for row in rows]
     for name, column, width in (("validated_scenes", 2, VECTOR_SIZE), ("validated_labs", 3, 3)):
         arrays[name] = np.array([row[column] for row in rows], np.float32).reshape(len(rows), width)

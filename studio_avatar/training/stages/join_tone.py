@@ -1,0 +1,75 @@
+"""Several trained tone estimators become the members of one.
+
+Their answers are brought to the first one's normalization, and the standard deviations of what they say together are widened
+to its errors at the validation captures of the packed file. A+B is the mean of the weights of A and B, which must have begun
+as the same network.
+
+    python -m studio_avatar.training join_tone --pack RUNS/pack.safetensors --out RUNS/joined/tone_estimator A+B C+D
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from studio_avatar.data.prepare.pack import Pack
+from studio_avatar.data.simulate.texel_light import typology_angle
+from studio_avatar.errors import InvalidInputError
+from studio_avatar.models import ToneEstimator
+from studio_avatar.training.validated import ValidatedCaptures
+
+
+def joined(networks: list[ToneEstimator]) -> ToneEstimator:
+    """One estimator with the first members of the networks, of one shape; buffers, and what is unheard, are the first's."""
+    first = networks[0]
+    shape = {
+        name: first.config[name] for name in ("resolution", "channels", "hidden", "scene_size", "unheard")
+    }
+    together = ToneEstimator(**shape, num_members=len(networks))
+    state = {name: value for name, value in first.state_dict().items() if not name.startswith("members.")}
+    for number, network in enumerate(networks):
+        member = dict(network.members[0].state_dict())
+        weight, bias = list(member)[-2:]  # of the last layer: mean, and logarithm of the variance
+        scale = network.lab_std / first.lab_std
+        shift = (network.lab_mean - first.lab_mean) / first.lab_std
+        wider = 2 * torch.log(scale * network.spread / first.spread)
+        one = torch.ones_like(scale)
+        member[weight] = member[weight] * torch.cat([scale, one])[:, None]
+        member[bias] = member[bias] * torch.cat([scale, one]) + torch.cat([shift, wider])
+        state |= {f"members.{number}.{name}": value for name, value in member.items()}
+    together.load_state_dict(state)
+    return together.eval()
+
+
+def mean_of(folders: list[str]) -> ToneEstimator:
+    """The network with the mean of the parameters of those in `folders`; buffers are the first's."""
+    networks = [ToneEstimator.from_pretrained(folder).float() for folder in folders]
+    with torch.no_grad():
+        for parts in zip(*(network.parameters() for network in networks), strict=True):
+            parts[0].copy_(torch.stack(parts).mean(0))
+    return networks[0].eval()
+
+
+def main(arguments=None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m studio_avatar.training join_tone",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--pack", type=Path, required=True, help="with captures of validation people")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the joined network")
+    parser.add_argument("networks", nargs="+", metavar="FOLDER[+FOLDER]", help="trained tone estimators")
+    options = parser.parse_args(arguments)
+    together = joined([mean_of(folders.split("+")) for folders in options.networks])
+    captures = ValidatedCaptures(Pack(options.pack), together.config.resolution, "cpu")
+    if not len(captures):
+        raise InvalidInputError(
+            f"{options.pack} has no captures of validation people: pack it with --validation."
+        )
+    lab, std, truth = captures.estimates(together)
+    together.spread.mul_(((lab - truth) / std).square().mean(0).sqrt())
+    together.save_pretrained(options.out)
+    error = (typology_angle(lab) - typology_angle(truth)).abs().mean()
+    print(
+        f"{options.out}: {len(options.networks)} members, {error:.2f} degrees off at {len(captures)} captures"
+    )
