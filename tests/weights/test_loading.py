@@ -14,6 +14,7 @@ from safetensors import safe_open
 
 from studio_avatar.errors import InvalidInputError, WeightsError
 from studio_avatar.hub.export import NETWORKS, export, write_variants
+from studio_avatar.hub.repository import TWICE
 from studio_avatar.pipeline.inversion import reconstruction_loss, shrink_observed
 from studio_avatar.pipeline.studio_texture_pipeline import StudioTexturePipeline, to_tensor
 from studio_avatar.weights.variants import PLAIN_FILE, variant_file
@@ -85,8 +86,15 @@ def test_published_files_are_float32_and_float16_with_float32_buffers(variants):
         assert {key.rpartition(".")[2] for key in full} & set(EXACT_BUFFERS) == {
             key.rpartition(".")[2] for key in kept
         } & set(EXACT_BUFFERS)
-    head = variants / "head"
-    assert (head / PLAIN_FILE).read_bytes() == (head / variant_file("fp16")).read_bytes()
+    assert not (variants / "head" / variant_file("fp16")).exists()
+
+
+def test_where_each_network_has_one_file_the_smallest_has_it_twice(folder):
+    twins = list(folder.glob(f"*/{variant_file('fp16')}"))
+    assert [twin.parent.name for twin in twins] == [TWICE]
+    assert twins[0].read_bytes() == (folder / TWICE / PLAIN_FILE).read_bytes()
+    sizes = {name: path.stat().st_size for name in NETWORKS if (path := WEIGHTS / name / PLAIN_FILE).exists()}
+    assert min(sizes, key=sizes.get) == TWICE
 
 
 @DOORS
