@@ -17,10 +17,9 @@ ROWS, COLUMNS = (
     (3 / 32, 29 / 32),
 )  # of the texture that are looked at: hairline to mouth, ear to ear
 SURE = (0.35, 0.65)  # probability from which a texel is no more trusted, and at which it is not at all
-WEAK = (
-    0.24  # probability of what counts as well where it hangs together with what is sure: a rim's paler parts
-)
-REACH = 10 / 256  # of the texture's width: along which it may
+# Where it hangs together with what is sure, as a rim's paler parts do, a lower probability counts as well; so far along it,
+# over the texture's width.
+WEAK, REACH = 0.24, 10 / 256
 BORDER = 2.5 / 512  # of the texture's width: shadow and blur around what covers
 WIDE = 0.05  # of the texture's width: the least width of caps, hands and scarfs, more than that of rims and strands
 

@@ -107,10 +107,10 @@ class ToneStage:
             loss = loss + self.config.anchor_weight * left
             measured["anchor"] = left.detach()
         descend(self.optimizers["net"], loss)
-        if len(self.validated):
-            if draw.choices.random() < self.config.validated_share:
-                self.validate()
-            measured["validation"] = self.best.error.nan_to_num()
+        if draw.choices.random() < self.config.validated_share:
+            self.validate()
+        if self.best.error.isfinite():
+            measured["validation"] = self.best.error
         return {"loss": loss.detach(), **measured}
 
     def validate(self) -> None:
