@@ -182,7 +182,6 @@ def relight(base, phone, visibility, lab, network, weight, skin, sigma=QUOTIENT_
     seen_skin = small_visibility * weight
     of_skin = (gain * seen_skin).sum((2, 3)) / seen_skin.sum((2, 3)).clamp_min(1e-4) + torch.log(factor)
     wet = gain_of_eyes(small_phone, small_visibility * (1 - skin), of_skin)
-    repair = torch.lerp(base, repair, skin)  # beside skin the network was taught nothing
     gain, keep, repair, small_visibility = beside_skin(gain, keep, repair, small_visibility, wet, skin)
 
     # 3. The phone texture itself, at its own size; its tone is changed where it is skin.
