@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from studio_avatar.imaging.image_io import unit_to_uint8
 from studio_avatar.pipeline.upscale import OVERLAP, PATCH, TILE, tile_side
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "selfie.mp4"
@@ -49,8 +50,9 @@ def main(arguments: list[str] | None = None) -> None:
         pipe.set_progress_bar_config(disable=True)
         return pipe
 
-    phone = read_phone(options.capture) if options.capture.suffix == ".npz" else None
-    if phone is None:
+    if options.capture.suffix == ".npz":
+        phone = read_phone(options.capture)
+    else:
         seen = load(torch.float32).capture(options.capture, None, 1024, None)
         phone = {"phone_texture": seen.rgb, "seen": seen.seen, "scene": seen.scene}
     if options.keep:
@@ -80,7 +82,7 @@ def keep_phone(path: Path, phone: dict) -> None:
     arrays = {
         f"scene_{name}": np.asarray(value, np.float32) for name, value in scene.items() if value is not None
     }
-    texture = np.rint(255 * phone["phone_texture"]).astype(np.uint8)
+    texture = unit_to_uint8(phone["phone_texture"])
     np.savez_compressed(path, phone_texture=texture, seen=phone["seen"].astype(np.float16), **arrays)
 
 

@@ -77,8 +77,8 @@ def complete_repository(folder: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, (PACKAGE / source).read_bytes())
     write_atomically(folder / INDEX_FILE, (json.dumps(INDEX, indent=2) + "\n").encode())
-    others = [name for name in INDEX if (folder / name / variant_file(HALF_VARIANT)).is_file()]
-    if set(others) <= {TWICE}:  # one file for each network
+    halved = {name for name in INDEX if (folder / name / variant_file(HALF_VARIANT)).is_file()}
+    if halved <= {TWICE}:  # one file for each network
         write_atomically(
             folder / TWICE / variant_file(HALF_VARIANT), (folder / TWICE / PLAIN_FILE).read_bytes()
         )

@@ -206,6 +206,7 @@ def test_estimators_join_as_the_mixture_of_what_they_say(world, tmp_path, capsys
     assert "2 members" in capsys.readouterr().out
     both = ToneEstimator.from_pretrained(tmp_path / "both")
     assert both.config.num_members == 2
+    assert len(join_tone.joined([both, networks[0]]).members) == 3
     assert torch.equal(both.members[0].features[0].weight, networks[0].members[0].features[0].weight)
 
 

@@ -38,7 +38,7 @@ from studio_avatar.pipeline.relight import resized
 from studio_avatar.pipeline.skin_tone import measure_tone
 from studio_avatar.weights.locate import find_weights
 
-from .relit import relit_textures
+from .relit import as_mask, as_picture, as_texture, relit_textures
 
 MOST_BYTES = 40_000_000
 QUALITY = {
@@ -260,15 +260,11 @@ def read_validated(path: Path, pipeline: StudioTexturePipeline):
     validation people."""
     weight = resized(pipeline.tone_estimator.tone_weight, VALIDATED_SIZE)
     for rgb, seen, scene, target in prepared_rows(path, "rgb", "seen", "scene", "target", split="validation"):
-        phone, truth = (
-            torch.from_numpy(one).permute(2, 0, 1)[None].float() / 127.5 - 1 for one in (rgb, target)
-        )
-        seen = torch.from_numpy(seen)[None, None].float() / 255
+        phone, seen = as_texture(rgb), as_mask(seen)
         _, cover = pipeline.uncovered(phone, seen)
         phone, seen = (resized(one, VALIDATED_SIZE) for one in pipeline.seen_by_tone(phone, seen, cover))
-        picture = ((phone[0].permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).byte().numpy()
-        mask = (seen[0, 0] * 255).round().byte().numpy()
-        yield picture, mask, scene, measure_tone(resized(truth, VALIDATED_SIZE), weight)[0].numpy()
+        lab = measure_tone(resized(as_texture(target), VALIDATED_SIZE), weight)[0].numpy()
+        yield as_picture(phone), (seen[0, 0] * 255).round().byte().numpy(), scene, lab
 
 
 def main(arguments=None) -> None:

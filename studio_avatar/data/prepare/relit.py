@@ -31,8 +31,7 @@ def relit_textures(people: Iterable, pipeline: StudioTexturePipeline) -> Iterato
     """
     weight = pipeline.tone_estimator.tone_weight
     for rgb, seen, scene in people:
-        phone = torch.from_numpy(rgb).permute(2, 0, 1)[None].float() / 127.5 - 1
-        seen = torch.from_numpy(seen)[None, None].float() / 255
+        phone, seen = as_texture(rgb), as_mask(seen)
         visible, cover = pipeline.uncovered(phone, seen)
         base = pipeline.generate(pipeline.invert(phone, visible, 0, lambda *_: None))
         tone, _ = pipeline.tone(phone, seen, cover, None, StoredScene(scene))
@@ -40,7 +39,22 @@ def relit_textures(people: Iterable, pipeline: StudioTexturePipeline) -> Iterato
         texture = pipeline.relight(pipeline.in_tone(base, tone), phone, visible, tone).texture
         small = F.interpolate(texture, size=(SIZE, SIZE), mode="area").clamp(-1, 1)
         if is_clean(small, F.interpolate(weight, size=(SIZE, SIZE)), torch.tensor([tone.lab])):
-            yield ((small[0].permute(1, 2, 0) + 1) * 127.5).round().byte().numpy()
+            yield as_picture(small)
+
+
+def as_texture(rgb: np.ndarray) -> torch.Tensor:
+    """(S, S, 3) uint8 → (1, 3, S, S) in [-1, 1]."""
+    return torch.from_numpy(rgb).permute(2, 0, 1)[None].float() / 127.5 - 1
+
+
+def as_mask(seen: np.ndarray) -> torch.Tensor:
+    """(S, S) uint8 → (1, 1, S, S) in [0, 1]."""
+    return torch.from_numpy(seen)[None, None].float() / 255
+
+
+def as_picture(texture: torch.Tensor) -> np.ndarray:
+    """Inverse of `as_texture`; what lies outside of [-1, 1] is clipped."""
+    return ((texture[0].permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).byte().numpy()
 
 
 def is_clean(texture, weight, lab) -> bool:

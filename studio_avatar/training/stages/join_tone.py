@@ -20,22 +20,23 @@ from studio_avatar.training.validated import ValidatedCaptures
 
 
 def joined(networks: list[ToneEstimator]) -> ToneEstimator:
-    """One estimator with the first members of the networks, of one shape; buffers, and what is unheard, are the first's."""
+    """One estimator with all members of the networks, of one shape; buffers, and what is unheard, are the first's."""
     first = networks[0]
     shape = {
         name: first.config[name] for name in ("resolution", "channels", "hidden", "scene_size", "unheard")
     }
-    together = ToneEstimator(**shape, num_members=len(networks))
+    members = [(network, member) for network in networks for member in network.members]
+    together = ToneEstimator(**shape, num_members=len(members))
     state = {name: value for name, value in first.state_dict().items() if not name.startswith("members.")}
-    for number, network in enumerate(networks):
-        member = dict(network.members[0].state_dict())
+    for number, (network, one) in enumerate(members):
+        member = dict(one.state_dict())
         weight, bias = list(member)[-2:]  # of the last layer: mean, and logarithm of the variance
         scale = network.lab_std / first.lab_std
         shift = (network.lab_mean - first.lab_mean) / first.lab_std
         wider = 2 * torch.log(scale * network.spread / first.spread)
-        one = torch.ones_like(scale)
-        member[weight] = member[weight] * torch.cat([scale, one])[:, None]
-        member[bias] = member[bias] * torch.cat([scale, one]) + torch.cat([shift, wider])
+        scales = torch.cat([scale, torch.ones_like(scale)])
+        member[weight] = member[weight] * scales[:, None]
+        member[bias] = member[bias] * scales + torch.cat([shift, wider])
         state |= {f"members.{number}.{name}": value for name, value in member.items()}
     together.load_state_dict(state)
     return together.eval()
@@ -71,5 +72,5 @@ def main(arguments=None) -> None:
     together.save_pretrained(options.out)
     error = (typology_angle(lab) - typology_angle(truth)).abs().mean()
     print(
-        f"{options.out}: {len(options.networks)} members, {error:.2f} degrees off at {len(captures)} captures"
+        f"{options.out}: {together.config.num_members} members, {error:.2f} degrees off at {len(captures)} captures"
     )

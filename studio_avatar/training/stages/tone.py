@@ -196,7 +196,8 @@ class Anchor:
         phone, visibility = (torch.where(flipped, m.flip(-1), m) for m in (phone, visibility))
         phone, scene = developed_anew(phone, self.scene[rows], draw)
         phone, visibility = under_caps(phone, visibility, draw)
-        return F.mse_loss(_answer(net, phone, visibility, scene), self.said[rows])
+        phone, scene = net.lifted(phone, visibility, scene)
+        return F.mse_loss(net(phone, visibility, scene)[0], self.said[rows])
 
 
 def _frozen(folder: str, device) -> ToneEstimator:
@@ -210,12 +211,6 @@ def taught_by(known, net: ToneEstimator, phone, visibility, scene):
         one.lab_mean + one.lab_std * one(phone, visibility, one.heard(scene))[0].float() for one in known
     ]
     return (torch.stack(answers).mean(0) - net.lab_mean) / net.lab_std
-
-
-def _answer(net, phone, visibility, scene):
-    """Normalized mean (B, 3) that the network says of captures, lifted as `ToneEstimator.estimate` does."""
-    phone, scene = net.lifted(phone, visibility, scene)
-    return net(phone, visibility, scene)[0]
 
 
 @torch.no_grad()

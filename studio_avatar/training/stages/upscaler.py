@@ -2,7 +2,7 @@
 size to the output's.
 
 Crops of simulated captures at the output size, relit by the network that was trained before. Target: the studio texture.
-Part of the captures get no gradients, so that one network serves unseen skin too.
+Part of the captures get no gradients, so that one network serves unseen skin too. A critic tells made crops from true ones.
 
     python -m studio_avatar.training upscaler --budget 90s --pack RUNS/pack.safetensors --relight RUNS/relight \
         --run RUNS/upscaler
