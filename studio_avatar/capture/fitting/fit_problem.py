@@ -7,6 +7,7 @@ detector's errors in it]. Tracked points may slide along the surface; their slid
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -183,17 +184,18 @@ class FitProblem:
 
     def normal_equations(self, state: FitState, weights: Weights) -> tuple[np.ndarray, np.ndarray]:
         """Gauss-Newton matrix and gradient over all unknowns."""
-        hessian, gradient = np.zeros((self._size, self._size)), np.zeros(self._size)
-        for k in self._frames:
-            residual = self._landmark_residual(state, k)
-            robust = 1.0 / (1.0 + np.square(residual).sum(-1) / ROBUST_AT**2)
-            scale = np.sqrt(weights.landmarks[k] * robust)[:, None]
-            rows = self._landmark_jacobian(state, k) * scale[..., None]
-            self._add(hessian, gradient, k, rows, residual * scale)
-        self._add_priors(state, hessian, gradient)
-        if self.tracked is not None:
-            self._add_tracks(state, weights.tracks, hessian, gradient)
-        return hessian, gradient
+        with ThreadPoolExecutor(1) as beside:  # the products of matrices leave Python's lock
+            tracks = beside.submit(self._track_equations, state, weights.tracks)
+            hessian, gradient = self._zeros()
+            for k in self._frames:
+                residual = self._landmark_residual(state, k)
+                robust = 1.0 / (1.0 + np.square(residual).sum(-1) / ROBUST_AT**2)
+                scale = np.sqrt(weights.landmarks[k] * robust)[:, None]
+                rows = self._landmark_jacobian(state, k) * scale[..., None]
+                self._add(hessian, gradient, k, rows, residual * scale)
+            self._add_priors(state, hessian, gradient)
+            of_tracks = tracks.result()
+        return hessian + of_tracks[0], gradient + of_tracks[1]
 
     def step(self, state: FitState, delta: np.ndarray) -> FitState:
         """The state after a step in all unknowns."""
@@ -244,6 +246,9 @@ class FitProblem:
     @property
     def _size(self) -> int:
         return self._num_shared + self._num_local * len(self._frames)
+
+    def _zeros(self) -> tuple[np.ndarray, np.ndarray]:
+        return np.zeros((self._size, self._size)), np.zeros(self._size)
 
     def _project(self, points: SurfacePoints, state: FitState, k: int) -> np.ndarray:
         camera = points.in_camera(state, k)[1]
@@ -319,8 +324,11 @@ class FitProblem:
         slide = -np.linalg.solve(curvature, slope[..., None])[..., 0]
         return residual + np.einsum("knia,na->kni", by_slide, slide), slide
 
-    def _add_tracks(self, state: FitState, weights: np.ndarray, hessian, gradient) -> None:
-        """Tracked points with their slides eliminated."""
+    def _track_equations(self, state: FitState, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What tracked points, with their slides eliminated, add to the normal equations."""
+        hessian, gradient = self._zeros()
+        if self.tracked is None:
+            return hessian, gradient
         num_points, concerned = len(self.tracked.neutral), self._unknowns_of_tracks
         coupling = np.zeros((num_points, 2, len(concerned)))
         curvature = self._slide_prior.copy()
@@ -349,6 +357,7 @@ class FitProblem:
         eliminated = (root @ coupling).reshape(2 * num_points, -1)
         hessian[np.ix_(concerned, concerned)] -= eliminated.T @ eliminated
         gradient[concerned] -= eliminated.T @ (root @ slope[..., None]).reshape(-1)
+        return hessian, gradient
 
     @cached_property
     def _unknowns_of_tracks(self) -> np.ndarray:

@@ -7,6 +7,7 @@ Corners of the skin's own pattern are looked for in every view and followed into
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,7 @@ from .head_fit import Tracks
 if TYPE_CHECKING:
     from studio_avatar.head.model import HeadModel
 
+THREADS = 2  # at most: OpenCV follows them outside of Python's lock
 CORNERS_A_VIEW = 80
 CORNER_TRUST, MIN_TRUST = 0.5, 0.3  # where corners are looked for, and may be found again
 # Over the size of the texture.
@@ -32,10 +34,13 @@ CORNER_QUALITY, CORNER_BLOCK, WINDOW, LEVELS = 0.01, 9, (31, 31), 2  # of OpenCV
 
 def track_points(head: HeadModel, texels, views: Sequence[View]) -> Tracks:
     """Track points of the skin through K `views` of the same size as `texels` (a `TexelMap`)."""
+    import cv2
+
     skin = (texels.triangle >= 0) & (triangle_material(head)[texels.triangle] == SKIN)
-    patterns = [_pattern(view) for view in views]
-    parts = []
-    for number, view in enumerate(views):
+
+    def followed(number: int) -> tuple[np.ndarray, ...]:
+        """The corners of one view, in all views."""
+        view = views[number]
         cols, rows = _corners(patterns[number], skin & (view.trust > CORNER_TRUST)).astype(int).T
         begin = np.stack([cols, rows], axis=1).astype(np.float32)
         pixel = np.zeros((len(views), len(begin), 2))
@@ -47,7 +52,11 @@ def track_points(head: HeadModel, texels, views: Sequence[View]) -> Tracks:
                 pixel[k], trust[k] = _found_again(patterns[number], patterns[k], other, begin)
         kept = (trust > 0.0).sum(0) >= 2
         place = rows[kept], cols[kept]
-        parts.append((texels.triangle[place], texels.barycentric[place], pixel[:, kept], trust[:, kept]))
+        return texels.triangle[place], texels.barycentric[place], pixel[:, kept], trust[:, kept]
+
+    with ThreadPoolExecutor(min(THREADS, cv2.getNumThreads())) as pool:
+        patterns = list(pool.map(_pattern, views))
+        parts = list(pool.map(followed, range(len(views))))
     triangle, barycentric, pixel, trust = zip(*parts, strict=True)
     triangle = np.concatenate(triangle)
     return Tracks(
