@@ -31,6 +31,7 @@ from studio_avatar.avatar.material.seams import level_seams
 from studio_avatar.avatar.material.skin_material import Material, shrunk, skin_material
 from studio_avatar.avatar.shapes.mesh import AvatarMesh, avatar_mesh
 from studio_avatar.avatar.shapes.person_shapes import worn_expression
+from studio_avatar.avatar.shapes.rest import beyond_rest, resting_expression
 from studio_avatar.avatar.shapes.skeleton import MIXAMO, NO_RIG, RIGS, person_skeleton, skin_weights
 from studio_avatar.avatar.shapes.visemes import ARKIT, ARKIT_AND_OCULUS, shape_names
 from studio_avatar.errors import InvalidInputError
@@ -54,13 +55,14 @@ class Avatar:
         identity: (125,) float identity coefficients or the first of them, about N(0, 1).
         texture: (H, W, 3) uint8 sRGB in the head's texture layout, row 0 at v = 0.
         expression: expression coefficients seen in the capture, (52,) or one row a keyframe (K, 52), in the
-            order of `head.config.expression_names`; None when they are not known. They are information for
-            the receiver of the file: the exported mesh itself is neutral.
+            order of `head.config.expression_names`, for the exported shapes; None when they are not known. They are
+            information for the receiver of the file: the exported mesh itself is at rest.
         phone_texture: what the phone saw, (H, W, 3) uint8 sRGB in the same layout, for comparison; or None.
         motion: the capture's expressions and head pose over time, for the animation track; or None.
         worn: what was decided about hair, or None where nobody asked; `hair` is its cards.
         shapes: "arkit" for ARKit's 52, "arkit+oculus" for the Oculus visemes and a few mixtures, too; see `visemes`.
         rig: "mixamo" for bones in GLB files, see `skeleton`; "none".
+        rest: (52,) how the face rests, in the head's own shapes, see `shapes.rest`; None for the model's neutral face.
     """
 
     head: object
@@ -72,6 +74,7 @@ class Avatar:
     worn: Worn | None = None
     shapes: str = ARKIT
     rig: str = NO_RIG
+    rest: np.ndarray | None = None
 
     @property
     def names(self) -> list[str]:
@@ -91,7 +94,7 @@ class Avatar:
             InvalidInputError: the avatar's arrays have wrong shapes or types, or are not finite.
         """
         _check(self)
-        return avatar_mesh(self.head, self.identity, self.shapes)
+        return avatar_mesh(self.head, self.identity, self.shapes, self.rest)
 
     @cached_property
     def material(self) -> Material:
@@ -213,6 +216,8 @@ class Avatar:
         extras = {"textureLayout": self.head.config.layout}
         if self.expression is not None:
             extras["captureExpressions"] = np.atleast_2d(self.expression).astype(float).round(6).tolist()
+        if self.rest is not None:
+            extras["restingExpression"] = self.rest.astype(float).round(6).tolist()
         return extras
 
     def _rig_of(self, mesh: AvatarMesh) -> Rig | None:
@@ -269,6 +274,8 @@ def build_avatar(
     if hair_styles is not None:
         worn = wear_hair(head, hair_styles, capture, texture, mesh.vertices, hair)
     expression = worn_expression(head, mesh, np.asarray(capture.fit.expression))
+    rest = resting_expression(head, expression)
+    expression = beyond_rest(expression, rest)
     return Avatar(
         head,
         np.asarray(capture.fit.identity),
@@ -279,6 +286,7 @@ def build_avatar(
         worn,
         shapes,
         rig,
+        rest,
     )
 
 

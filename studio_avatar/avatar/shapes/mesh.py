@@ -12,6 +12,7 @@ from studio_avatar.head.geometry import geometry
 
 from .neck import NeckCap, neck_cap
 from .person_shapes import person_shapes
+from .rest import at_rest
 from .visemes import ARKIT
 
 if TYPE_CHECKING:
@@ -51,8 +52,12 @@ class Corners:
     faces: np.ndarray
 
 
-def avatar_mesh(head: HeadModel, identity: np.ndarray, shapes: str = ARKIT) -> AvatarMesh:
-    """The mesh of the person with the identity coefficients (at most 125,), neck closed; shapes: one of `SHAPE_SETS`.
+def avatar_mesh(
+    head: HeadModel, identity: np.ndarray, shapes: str = ARKIT, rest: np.ndarray | None = None
+) -> AvatarMesh:
+    """The mesh of the person with the identity coefficients (at most 125,), neck closed.
+
+    shapes: one of `SHAPE_SETS`. rest: (52,) expression of the face at rest; None: the model's own.
 
     Raises:
         InvalidInputError: there is no such set of shapes.
@@ -60,7 +65,8 @@ def avatar_mesh(head: HeadModel, identity: np.ndarray, shapes: str = ARKIT) -> A
     cap = _CAPS.get(head)
     if cap is None:
         cap = _CAPS[head] = neck_cap(head)
-    return _with_cap(head, person_shapes(head, identity, shapes), cap)
+    own = person_shapes(head, identity, shapes)
+    return _with_cap(head, own if rest is None else at_rest(head, own, rest), cap)
 
 
 def _with_cap(head: HeadModel, shapes, cap: NeckCap) -> AvatarMesh:
