@@ -100,6 +100,12 @@ def answers(base, phone, visibility, network, sigma=QUOTIENT_SIGMA):
     return (quotient + change).clamp(-MAX_GAIN, MAX_GAIN), torch.sigmoid(keep), (base + repair).clamp(-1, 1)
 
 
+def shaded_beside_skin(texture, skin):
+    """The texture (B, 3, H, W) sRGB in [-1, 1], eyes, teeth and mouth, where `skin` is 0, in the shade of lids and lips."""
+    shaded = linear_to_srgb(srgb_to_linear(texture * 0.5 + 0.5) * SHADE_OF_LIPS) * 2 - 1
+    return torch.lerp(shaded, texture, skin)
+
+
 def beside_skin(gain, keep, repair, visibility, wet, skin):
     """Eyes, teeth and mouth, where `skin` is 0, stay what the phone texture shows, times `wet` (B, 3, 1, 1), a log gain.
 
@@ -109,8 +115,7 @@ def beside_skin(gain, keep, repair, visibility, wet, skin):
 
     Returns: gain, keep mask, repair and visibility.
     """
-    shaded = linear_to_srgb(srgb_to_linear(repair * 0.5 + 0.5) * SHADE_OF_LIPS) * 2 - 1
-    repair = torch.lerp(shaded, repair, skin)
+    repair = shaded_beside_skin(repair, skin)
     reach = 2 * round(visibility.shape[-1] * CONTINUED / 2) + 1
     around = largest_around(visibility * (1 - skin), reach)
     blend = torch.lerp(wet.expand_as(gain), gain, skin), torch.lerp(torch.ones_like(keep), keep, skin)

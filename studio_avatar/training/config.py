@@ -162,6 +162,7 @@ class RelightConfig(BudgetConfig):
     gradient_weight: float = 2.0
     perceptual_weight: float = 0.1
     identity_weight: float = 0.15
+    beside_skin_weight: float = 0.5  # eyes, teeth and mouth where they were not seen
     keep_weight: float = 0.02  # price of not keeping what is seen
     own_light_identity_weight: float = 0.3  # real portraits in their own light: the same person must come out
     own_light_detail_weight: float = 1.0  # and the same fine detail

@@ -17,7 +17,7 @@ from studio_avatar.data.simulate.draw import Draw, blur
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.head.model import HeadModel
 from studio_avatar.models import RelightNetwork
-from studio_avatar.pipeline.relight import relight, resized
+from studio_avatar.pipeline.relight import relight, resized, shaded_beside_skin
 from studio_avatar.pipeline.skin_tone import measure_tone, set_tone
 from studio_avatar.training import losses
 from studio_avatar.training.adversary import Adversary
@@ -33,6 +33,7 @@ from studio_avatar.training.portraits import Portraits
 TONE_ERROR = (3.0, 1.5, 2.0)  # standard deviations of what the given tone is off by, L*a*b*
 FACE = (0.2, 0.14, 0.72)  # top, left and side of the face over the texture's size
 LIGHT_OVER = 10 / 512  # of the width: what is coarser, a portrait's evened light may have wrong
+BETWEEN_CHARTS = 0.2  # weight of texels that lie on no part of the head, beside 1 of eyes and mouth
 FINE = 5 / 512  # of the width: what is finer is a person's detail, whatever the light
 PREVIEW_SEED = 77
 
@@ -66,7 +67,8 @@ class RelightStage:
         self.ema = EMA(self.net, config.ema_decay)
         self.emas = {"net_ema": (self.ema, self.net)}
         masks = self.simulator.masks
-        self.area = (0.4 + masks.face + 0.6 * masks.lips + 0.6 * masks.brows) * masks.covered * masks.skin
+        self.skin = masks.covered * masks.skin
+        self.area = (0.4 + masks.face + 0.6 * masks.lips + 0.6 * masks.brows) * self.skin
 
     def step(self, draw, progress):
         phone, visibility, target, cover, trust = self.batch(draw)
@@ -86,10 +88,11 @@ class RelightStage:
         texture = relit.texture.float()
         terms = self.terms(texture[:made], target, visibility, trust)
         given_up = 1 - relit.keep[:made] / visibility.clamp_min(1e-3)
+        terms["beside_skin"] = self.beside_skin_term(relit.repair[: self.known].float(), target[: self.known])
         terms["keep"] = losses.weighted_l1(given_up, visibility * (1 - cover) * masks.covered)
         terms |= self.own_light_terms(texture[made:], own_phone, own_trust)
         loss = sum(getattr(self.config, f"{name}_weight") * term for name, term in terms.items())
-        fooling = (texture[: self.known], visibility[: self.known])
+        fooling = (torch.lerp(target, texture[:made], self.skin)[: self.known], visibility[: self.known])
         loss = loss + self.adversary.answer(*fooling, progress)
         descend(self.optimizers["net"], loss)
         self.adversary.learn(target[: self.known], *fooling, progress)
@@ -142,6 +145,13 @@ class RelightStage:
             "own_light_identity": self.judges.identity_distance(texture, phone),
             "own_light_detail": losses.weighted_l1(fine, self.area * trust),
         }
+
+    def beside_skin_term(self, repair, target):
+        """Eyes, teeth and mouth, as they are drawn where they were not seen, and what lies between the charts: distance to
+        the studio texture's, which are painted."""
+        masks = self.simulator.masks
+        area = masks.covered * (1 - masks.skin) + BETWEEN_CHARTS * (1 - masks.covered)
+        return losses.weighted_l1(repair - shaded_beside_skin(target, masks.skin), area)
 
     @torch.no_grad()
     def preview(self):
