@@ -330,7 +330,7 @@ class FitProblem:
         if self.tracked is None:
             return hessian, gradient
         num_points, concerned = len(self.tracked.neutral), self._unknowns_of_tracks
-        coupling = np.zeros((num_points, 2, len(concerned)))
+        coupling = np.zeros((num_points, 2, len(concerned)), np.float32)  # half the time of its product
         curvature = self._slide_prior.copy()
         slope = np.zeros((num_points, 2))
         i, e, _ = self._counts
@@ -354,7 +354,7 @@ class FitProblem:
             slope[seen] += np.einsum("nia,ni->na", by_slide, residual)
         # C⁻¹ = R Rᵀ: the product of a matrix with its own transpose takes BLAS half of the work.
         root = np.linalg.cholesky(np.linalg.inv(curvature)).swapaxes(1, 2)
-        eliminated = (root @ coupling).reshape(2 * num_points, -1)
+        eliminated = (root.astype(np.float32) @ coupling).reshape(2 * num_points, -1)
         hessian[np.ix_(concerned, concerned)] -= eliminated.T @ eliminated
         gradient[concerned] -= eliminated.T @ (root @ slope[..., None]).reshape(-1)
         return hessian, gradient

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from studio_avatar.head.model import HeadModel
 
 MAX_ITERATIONS = 25
-ENOUGH = 1e-3  # relative gain of a step that is not worth another one
+# Relative gain of a step that is not worth another one; one picture costs next to nothing.
+ENOUGH, ENOUGH_ONE_FRAME = 1e-3, 3e-4
+# How the damping changes with the share of its promised gain that a step kept: (at least, factor), the first that fits.
+DAMPING, AFTER_A_LOSS = ((0.75, 0.2), (0.25, 1.0), (1e-9, 2.0)), 8.0
 
 
 @dataclass(frozen=True)
@@ -117,8 +120,9 @@ def fit_head(
 
 
 def _minimise(problem: FitProblem, state: FitState, tell: Callable[[float], None]) -> FitState:
-    """Levenberg-Marquardt with the expression held in [0, 1] by an active set."""
-    damping = 1e-3
+    """Levenberg-Marquardt with the expression held in [0, 1] by an active set; the damping follows how far the quadratic
+    model holds (Marquardt 1963; Nocedal and Wright 2006, algorithm 4.1)."""
+    damping, enough = 1e-3, ENOUGH_ONE_FRAME if len(state.expression) == 1 else ENOUGH
     for iteration in range(MAX_ITERATIONS):
         tell(iteration / MAX_ITERATIONS)
         weights = problem.weights(state)
@@ -132,12 +136,13 @@ def _minimise(problem: FitProblem, state: FitState, tell: Callable[[float], None
             delta = np.zeros_like(gradient)
             delta[free] = -_solve(damped, gradient[free])
             candidate = problem.step(state, delta)
-            gained = cost - problem.cost(candidate, weights) if problem.in_front(candidate) else -1.0
-            damping = damping * 0.2 if gained > 0.0 else damping * 8.0
+            gained = cost - problem.cost(candidate, weights) if problem.in_front(candidate) else -np.inf
+            promised = -(gradient @ delta + 0.5 * delta @ (hessian @ delta))
+            damping *= next((factor for least, factor in DAMPING if gained >= least * promised), AFTER_A_LOSS)
         if gained <= 0.0:
             break
         state = candidate
-        if gained < ENOUGH * cost:
+        if gained < enough * cost:
             break
     return state
 
