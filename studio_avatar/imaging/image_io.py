@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 SRGB_PERCEPTUAL_INTENT = b"\x00"
+COMPRESSION = 4  # of zlib: 0.06 s for a texture of 1024² that takes 0.16 at the usual 6, and 8 % more bytes
 
 
 def encode_png(image) -> bytes:
@@ -24,7 +25,7 @@ def encode_png(image) -> bytes:
     info = PngInfo()
     info.add(b"sRGB", SRGB_PERCEPTUAL_INTENT)
     buffer = io.BytesIO()
-    image.save(buffer, format="PNG", pnginfo=info)
+    image.save(buffer, format="PNG", pnginfo=info, compress_level=COMPRESSION)
     return buffer.getvalue()
 
 
