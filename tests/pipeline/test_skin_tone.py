@@ -128,6 +128,24 @@ def test_the_exposure_of_a_dim_clip_says_nothing_of_skin(pipe):
     torch.testing.assert_close(unlifted, scene)
 
 
+def test_the_scene_has_a_share_of_the_answer():
+    """The rest is said as if nothing were known of it; where both differ, the answer is less sure."""
+    torch.manual_seed(0)
+    net = ToneEstimator(32, (4, 4, 4, 4, 4), 8).eval()
+    with torch.no_grad():
+        net.members[0].head[-1].weight.mul_(100)
+    capture = torch.rand(5, 3, 32, 32) - 0.3, torch.ones(5, 1, 32, 32)
+    scene = torch.rand(5, 20)
+    (heard, heard_std), (deaf, deaf_std) = net.estimate(*capture, scene), net.estimate(*capture)
+    assert (heard - deaf).abs().mean() > 0.1
+    net.register_to_config(scene_share=0.25)
+    lab, std = net.estimate(*capture, scene)
+    torch.testing.assert_close(lab, 0.25 * heard + 0.75 * deaf)
+    apart = 0.25 * (heard - lab) ** 2 + 0.75 * (deaf - lab) ** 2
+    torch.testing.assert_close(std, (0.25 * heard_std**2 + 0.75 * deaf_std**2 + apart).sqrt())
+    torch.testing.assert_close(net.estimate(*capture), (deaf, deaf_std))
+
+
 def test_estimator_ignores_what_was_not_seen(pipe):
     texture, _ = faces()
     seen = torch.zeros_like(texture[:, :1])

@@ -202,10 +202,11 @@ def test_estimators_join_as_the_mixture_of_what_they_say(world, tmp_path, capsys
     assert torch.allclose(std, expected, rtol=0.1)
 
     folders = [f"{tmp_path / 'one'}+{tmp_path / 'one'}", str(tmp_path / "other")]
-    join_tone.main(["--pack", str(world / "pack.safetensors"), "--out", str(tmp_path / "both"), *folders])
+    join_tone.main(["--pack", str(world / "pack.safetensors"), "--out", str(tmp_path / "both"),
+                    "--scene-share", "0.5", *folders])  # fmt: skip
     assert "2 members" in capsys.readouterr().out
     both = ToneEstimator.from_pretrained(tmp_path / "both")
-    assert both.config.num_members == 2
+    assert both.config.num_members == 2 and both.config.scene_share == 0.5
     assert len(join_tone.joined([both, networks[0]]).members) == 3
     assert torch.equal(both.members[0].features[0].weight, networks[0].members[0].features[0].weight)
 

@@ -23,7 +23,8 @@ def joined(networks: list[ToneEstimator]) -> ToneEstimator:
     """One estimator with all members of the networks, of one shape; buffers, and what is unheard, are the first's."""
     first = networks[0]
     shape = {
-        name: first.config[name] for name in ("resolution", "channels", "hidden", "scene_size", "unheard")
+        name: first.config[name]
+        for name in ("resolution", "channels", "hidden", "scene_size", "unheard", "scene_share")
     }
     members = [(network, member) for network in networks for member in network.members]
     together = ToneEstimator(**shape, num_members=len(members))
@@ -59,9 +60,14 @@ def main(arguments=None) -> None:
     )
     parser.add_argument("--pack", type=Path, required=True, help="with captures of validation people")
     parser.add_argument("--out", type=Path, required=True, help="folder of the joined network")
+    parser.add_argument(
+        "--scene-share", type=float, help="of the joined answer; as the first network's otherwise"
+    )
     parser.add_argument("networks", nargs="+", metavar="FOLDER[+FOLDER]", help="trained tone estimators")
     options = parser.parse_args(arguments)
     together = joined([mean_of(folders.split("+")) for folders in options.networks])
+    if options.scene_share is not None:
+        together.register_to_config(scene_share=options.scene_share)
     captures = ValidatedCaptures(Pack(options.pack), together.config.resolution, "cpu")
     if not len(captures):
         raise InvalidInputError(

@@ -258,6 +258,7 @@ def train(options: BudgetOptions) -> None:
     print(json.dumps(table, indent=1))
     (options.run / "table.json").write_text(json.dumps(table, indent=1))
     stage.chosen.save_pretrained(options.run / "tone_estimator")
+    stage.ema.module.save_pretrained(options.run / "last_average")
 
 
 def parse_options(arguments=None) -> BudgetOptions:
