@@ -139,7 +139,10 @@ def joined(parts: dict[str, dict]) -> HairStyles:
     sizes = [[len(part[key]) for key in ("rest", "faces", "texture")] for part in parts]
     styles = HairStyles(names, sizes)
     for key in parts[0]:
-        getattr(styles, key).copy_(torch.from_numpy(np.concatenate([part[key] for part in parts])))
+        values, buffer = np.concatenate([part[key] for part in parts]), getattr(styles, key)
+        if not buffer.dtype.is_floating_point and values.max() > torch.iinfo(buffer.dtype).max:
+            raise ValueError(f"{key} has numbers up to {values.max()}, too large for {buffer.dtype}.")
+        buffer.copy_(torch.from_numpy(values))
     return styles
 
 

@@ -21,6 +21,9 @@ SURE = (0.35, 0.65)  # probability from which a texel is no more trusted, and at
 # over the texture's width.
 WEAK, REACH = 0.24, 10 / 256
 BORDER = 2.5 / 512  # of the texture's width: shadow and blur around what covers
+FOREHEAD = 0.36  # of its height, where the brows begin
+CROSSED = 0.4  # share of a row of the forehead that is covered, from which on something goes across it
+BRIM = 0.015  # of the height: what shows below the edge of a cover is its shadow
 WIDE = 0.05  # of the texture's width: the least width of caps, hands and scarfs, more than that of rims and strands
 
 
@@ -79,3 +82,17 @@ def wide(cover):
     reach = 2 * round(0.5 * WIDE * cover.shape[-1]) + 1
     kept = -largest_around(-cover, reach)
     return torch.minimum(largest_around(kept, reach), cover)
+
+
+def without_forehead(seen, cover):
+    """`seen` (B, 1, H, H) without the forehead where a cover (B, 1, H, H) goes across it, down to the cover's lower edge.
+
+    Caps are found in patches, and what is left between them is cloth: less is known of skin by it than without any forehead.
+    """
+    side = seen.shape[-1]
+    rows = torch.arange(side, device=seen.device) / side
+    total = seen.sum(-1)
+    crossed = ((seen * cover).sum(-1) > CROSSED * total.clamp_min(1.0)) & (rows < FOREHEAD)
+    lowest = torch.where(crossed, rows, -1.0).amax(-1, keepdim=True)  # (B, 1, 1)
+    hidden = (lowest >= 0) & (rows <= lowest + BRIM)
+    return seen * ~hidden[..., None]

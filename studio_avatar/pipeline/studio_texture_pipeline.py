@@ -18,7 +18,7 @@ from diffusers import DiffusionPipeline
 from diffusers.utils import BaseOutput
 from PIL import Image
 
-from .cover import find_cover, wide
+from .cover import find_cover, wide, without_forehead
 from .errors import InvalidInputError, MissingDependencyError
 from .inversion import invert, shrink_observed
 from .relight import relight
@@ -277,9 +277,11 @@ class StudioTexturePipeline(DiffusionPipeline):
         )
 
     def seen_by_tone(self, rgb, seen, cover):
-        """(rgb, seen) at the base's resolution without what is wide among `cover`; arguments as in `tone`."""
+        """(rgb, seen) at the base's resolution without what is wide among `cover`, and without a forehead that is covered;
+        arguments as in `tone`."""
         rgb, seen = shrink_observed(rgb, seen, self.base_resolution)
-        return rgb, seen * (1 - wide(F.adaptive_avg_pool2d(cover.float(), self.base_resolution))).to(seen)
+        cover = F.adaptive_avg_pool2d(cover.float(), self.base_resolution).to(seen)
+        return rgb, without_forehead(seen, cover) * (1 - wide(cover))
 
     def tone(self, rgb, seen, cover, skin_tone, scene=None):
         """`SkinTone` of the person in a phone texture (1, 3, H, W), and the tone the texture shows; see `__call__`.

@@ -8,7 +8,7 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from helpers.tiny_weights import FAST, phone, tiny_pipeline
 
-from studio_avatar.pipeline.cover import PATCH, find_cover, hanging_together, wide
+from studio_avatar.pipeline.cover import PATCH, find_cover, hanging_together, wide, without_forehead
 
 SIDE = 64  # of the network's pictures
 
@@ -92,3 +92,15 @@ def test_pale_parts_count_where_they_hang_together_with_sure_ones():
     whole = hanging_together(found, 5)
     assert (whole[0, 0, 4, :20] >= 0.9).all()
     assert (whole[0, 0, 4, 20:25] == 1).all() and torch.equal(whole[0, 0, :, 25:], found[0, 0, :, 25:])
+
+
+def test_a_forehead_under_a_cap_has_no_say_in_tone():
+    """Down to the cap's lower edge, though it is found in patches; a strand, and a bar over the eyes, hide no forehead."""
+    seen, cover = torch.zeros(3, 1, 128, 128), torch.zeros(3, 1, 128, 128)
+    seen[:, :, 20:110, 30:90] = 1
+    cover[0, :, 28:35, 30:60] = 1  # half of the cap's last rows
+    cover[1, :, 20:60, 50:54] = 1
+    cover[2, :, 50:54, 30:90] = 1
+    left = without_forehead(seen, cover)
+    assert (left[0, :, :36] == 0).all() and (left[0, :, 38:] == seen[0, :, 38:]).all()
+    assert (left[1:] == seen[1:]).all()

@@ -19,7 +19,7 @@ class HairStyles(ModelMixin, ConfigMixin):
         names (`list[str]`): of the styles.
         sizes (`list[list[int]]`): of each style its vertices, triangles and bytes of texture.
 
-    Buffers (float32 or int32; float buffers stay float32 whatever dtype the module is cast to):
+    Buffers (float32 or int16; float buffers stay float32 whatever dtype the module is cast to):
         ``rest`` (V, 3) metres in head space on the mean head; ``uv`` (V, 2), origin top left, v down; ``faces`` (F, 3),
         numbered from the style's first vertex; ``anchors`` (V, 8) vertices of the head and ``weights`` (V, 8), sum 1: a
         vertex of the hair moves from ``rest`` as these do from their places on the mean head; ``texture`` (B,) uint8, a
@@ -35,8 +35,8 @@ class HairStyles(ModelMixin, ConfigMixin):
         self.register_buffer("rest", torch.zeros(vertices, 3))
         self.register_buffer("uv", torch.zeros(vertices, 2))
         self.register_buffer("weights", torch.zeros(vertices, ANCHORS))
-        self.register_buffer("anchors", torch.zeros(vertices, ANCHORS, dtype=torch.int32))
-        self.register_buffer("faces", torch.zeros(faces, 3, dtype=torch.int32))
+        self.register_buffer("anchors", torch.zeros(vertices, ANCHORS, dtype=torch.int16))
+        self.register_buffer("faces", torch.zeros(faces, 3, dtype=torch.int16))
         self.register_buffer("texture", torch.zeros(size, dtype=torch.uint8))
 
     def style(self, name: str) -> dict:
@@ -53,8 +53,8 @@ class HairStyles(ModelMixin, ConfigMixin):
         vertices, faces, texture = (
             slice(start, start + size) for start, size in zip(starts, self.config.sizes[number])
         )
-        parts = {key: getattr(self, key)[vertices] for key in ("rest", "uv", "weights", "anchors")}
-        parts["faces"] = self.faces[faces]
+        parts = {key: getattr(self, key)[vertices] for key in ("rest", "uv", "weights")}
+        parts |= {"anchors": self.anchors[vertices].int(), "faces": self.faces[faces].int()}
         arrays = {key: tensor.detach().cpu().numpy() for key, tensor in parts.items()}
         return {**arrays, "texture": self.texture[texture].cpu().numpy().tobytes()}
 

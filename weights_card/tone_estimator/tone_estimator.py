@@ -62,6 +62,8 @@ class ToneEstimator(ModelMixin, ConfigMixin):
     scene_size: length of the scene vector; all zeros where nothing is known. Its order is `SceneStatistics.vector`'s; its
         last two numbers are free, and taken for the color of the whites of the eyes beside the skin's.
     num_members: networks that answer together, in `members`.
+    scene_share: share of the answer that hears the scene, in [0, 1]; the rest is said as if nothing were known of it. What
+        the frames say of the scene is sometimes wrong (a lamp in the picture, eyes in the shade), and then by far.
     unheard: places of the scene vector that `estimate` empties, because training showed the network other values there than
         people have.
 
@@ -82,6 +84,7 @@ class ToneEstimator(ModelMixin, ConfigMixin):
         scene_size: int = 20,
         unheard: tuple[int, ...] = (),
         num_members: int = 1,
+        scene_share: float = 1.0,
     ):
         super().__init__()
         self.members = nn.ModuleList(
@@ -121,7 +124,8 @@ class ToneEstimator(ModelMixin, ConfigMixin):
             scene = rgb.new_zeros(len(rgb), self.config.scene_size)
         scene = torch.cat([scene[:, :-2], self._white_beside_skin(rgb, seen, scene)], dim=1)
         picture = torch.cat([rgb * seen, seen * 2.0 - 1.0], dim=1)
-        return _together([member(picture, scene) for member in self.members])
+        answers = [member(picture, scene) for member in self.members]
+        return _together(answers, [1 / len(answers)] * len(answers))
 
     def _white_beside_skin(self, rgb, seen, scene):
         """(B, 2) logarithms, halved: how much lighter and how much bluer the white of the eyes is than the skin below the
@@ -163,25 +167,33 @@ class ToneEstimator(ModelMixin, ConfigMixin):
 
     @apply_forward_hook  # CPU offloading watches `forward` only
     def estimate(self, rgb, seen, scene=None):
-        """→ L*a*b* of the skin's mean colour and standard deviations, (B, 3) float32 each.
+        """→ L*a*b* of the skin's mean colour and standard deviations, (B, 3) float32 each."""
+        answers, shares = [self._answer(rgb, seen, scene)], [1.0]
+        if scene is not None and self.config.scene_share < 1:
+            answers.append(self._answer(rgb, seen, None))
+            shares = [self.config.scene_share, 1 - self.config.scene_share]
+        mean, log_variance = _together(answers, shares)
+        return self.lab_mean + self.lab_std * mean, self.lab_std * self.spread * torch.exp(0.5 * log_variance)
 
-        Dim captures are lifted first. The mean over the texture and its mirror image, which is as good a capture of the same
-        tone.
+    def _answer(self, rgb, seen, scene):
+        """As `forward`, float32, of captures lifted first where they are dim.
+
+        The mean over the texture and its mirror image, which is as good a capture of the same tone.
         """
         rgb, scene = self.lifted(rgb, seen, None if scene is None else self.heard(scene))
         both = torch.cat([rgb, rgb.flip(-1)]), torch.cat([seen, seen.flip(-1)])
         scenes = None if scene is None else torch.cat([scene, scene])
-        mean, log_variance = (part.float().view(2, len(rgb), 3).mean(0) for part in self(*both, scenes))
-        return self.lab_mean + self.lab_std * mean, self.lab_std * self.spread * torch.exp(0.5 * log_variance)
+        return tuple(part.float().view(2, len(rgb), 3).mean(0) for part in self(*both, scenes))
 
 
-def _together(answers):
-    """Mean and log variance of the mixture of Gaussians (mean, log variance), (B, 3) each."""
+def _together(answers, shares):
+    """Mean and log variance of the mixture of Gaussians (mean, log variance), (B, 3) each, by their shares, sum 1."""
     if len(answers) == 1:
         return answers[0]
     means, log_variances = (torch.stack(part) for part in zip(*answers, strict=True))
-    mean = means.mean(0)
-    variance = (torch.exp(log_variances) + (means - mean) ** 2).mean(0)
+    share = means.new_tensor(shares)[:, None, None]
+    mean = (share * means).sum(0)
+    variance = (share * (torch.exp(log_variances) + (means - mean) ** 2)).sum(0)
     return mean, torch.log(variance)
 
 
