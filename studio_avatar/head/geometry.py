@@ -50,6 +50,19 @@ class HeadGeometry:
         """Position of an ARKit expression in `expression_basis`."""
         return self.expression_names.index(name)
 
+    @property
+    def mirror_expressions(self) -> np.ndarray:
+        """(E,) of each expression the one that does the same on the other side; itself where it has no side."""
+        return np.array([self.expression(other_side(name)) for name in self.expression_names])
+
+
+def other_side(name: str) -> str:
+    """ "mouthLeft" for "mouthRight" and the other way round; others as they are."""
+    for side, other in (("Left", "Right"), ("Right", "Left")):
+        if name.endswith(side):
+            return name.removesuffix(side) + other
+    return name
+
 
 def geometry(head: HeadModel) -> HeadGeometry:
     """The arrays of `head`, made at the first call for it."""

@@ -3,6 +3,7 @@
 import numpy as np
 
 from studio_avatar.capture.detection.landmarks import Face
+from studio_avatar.head.geometry import other_side
 
 # Score of the landmarker where this head's own shape is at its full weight, by the beginning of the shape's name; of all
 # others 1. Measured on a rendered head, see docs/experiments.md.
@@ -75,14 +76,6 @@ def mirrored_turn(rotation: np.ndarray) -> np.ndarray:
     level = Rotation.from_euler("x", -LEVEL_DEG, degrees=True)
     right, up, back = (Rotation.from_matrix(rotation) * level).as_rotvec()
     return np.array([right, -up, -back])
-
-
-def other_side(name: str) -> str:
-    """ "mouthLeft" for "mouthRight" and the other way round; others as they are."""
-    for side, other in (("Left", "Right"), ("Right", "Left")):
-        if name.endswith(side):
-            return name.removesuffix(side) + other
-    return name
 
 
 def _reach(name: str) -> float:

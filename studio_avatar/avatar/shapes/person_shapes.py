@@ -111,16 +111,10 @@ def symmetric_offsets(head: HeadModel) -> np.ndarray:
     MakeHuman's are modelled by hand: its left and right smiles differ by half a millimeter.
     """
     shape = geometry(head)
-    names = shape.expression_names
-    swap = {"Left": "Right", "Right": "Left"}
-    partner = [
-        next(
-            (names.index(name.removesuffix(side) + swap[side]) for side in swap if name.endswith(side)), index
-        )
-        for index, name in enumerate(names)
-    ]
     offsets = shape.expression_basis.copy()
-    return 0.5 * (offsets + offsets[partner][:, shape.mirror_vertices] * np.float32([-1, 1, 1]))
+    return 0.5 * (
+        offsets + offsets[shape.mirror_expressions][:, shape.mirror_vertices] * np.float32([-1, 1, 1])
+    )
 
 
 def _rig(head: HeadModel, shapes: str) -> _Rig:

@@ -35,17 +35,14 @@ def resting_expression(head: HeadModel, expression: np.ndarray) -> np.ndarray:
 
     The median of the calm pictures, alike on both sides: which eye is the narrower one is less sure than that both are.
     """
-    names = geometry(head).expression_names
+    shape = geometry(head)
     seen = np.atleast_2d(np.asarray(expression, np.float32))
-    moving = np.array([not name.startswith(GAZE) for name in names])
+    moving = np.array([not name.startswith(GAZE) for name in shape.expression_names])
     calm = np.argsort(seen[:, moving].sum(1), kind="stable")[: max(round(CALM * len(seen)), 1)]
     usual = np.median(seen[calm], axis=0) * (SHARE_OF_FEW if len(seen) < FEW else 1.0)
-    rest = np.zeros(len(names), np.float32)
-    for number, name in enumerate(names):
-        stem = name.removesuffix("Left").removesuffix("Right")
-        alike = [usual[names.index(other)] for other in {name, f"{stem}Left", f"{stem}Right"} & set(names)]
-        rest[number] = min(float(np.mean(alike)), MOST.get(stem, 0.0))
-    return rest
+    stems = [name.removesuffix("Left").removesuffix("Right") for name in shape.expression_names]
+    most = np.float32([MOST.get(stem, 0.0) for stem in stems])
+    return np.minimum(0.5 * (usual + usual[shape.mirror_expressions]), most)
 
 
 def at_rest(head: HeadModel, shapes: PersonShapes, rest: np.ndarray) -> PersonShapes:
