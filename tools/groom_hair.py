@@ -23,12 +23,10 @@ from studio_avatar.rendering.normals import vertex_normals
 CANDIDATES = 40_000  # places on the scalp of which roots are chosen
 TUFTS = 4  # different ones, side by side in the texture
 TEXTURE_SIZE = 256
-ROWS = 5  # of vertices along a card
 CLEAR_M = 0.0015  # above the skin
 DOWN, BACK = -np.eye(3)[1], -np.eye(3)[2]
 # In front of the ears, where the head's layout has face: |x| from, y from and to, z up to; and their length; metres.
 SIDEBURNS, SIDEBURN_LENGTH = (0.056, -0.002, 0.066, 0.042), 0.013
-STRANDS = 34  # of a tuft
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class Groom:
 
     length: of the hair. rise: how far the body of hair stands off the skin. comb: (3,) where the hair on top lies, in head
     space; at the sides it falls. stray: radians, spread of the directions. spacing: of the roots. width: of a tuft. curl:
-    [0, 1].
+    [0, 1]. rows: of vertices along a tuft. strands: of a tuft. sideburns: grow, too.
     """
 
     length: tuple[float, float]
@@ -47,10 +45,23 @@ class Groom:
     spacing: float = 0.006
     width: float = 0.011
     curl: float = 0.0
+    rows: int = 5
+    strands: int = 34
+    sideburns: bool = True
 
 
 GROOMS = {
-    "crop01": Groom((0.016, 0.009), (0.010, 0.004), (0.0, -0.2, 0.9), 0.5, width=0.009),
+    "crop01": Groom(
+        (0.014, 0.008),
+        (0.008, 0.003),
+        (0.0, -0.2, 0.9),
+        0.5,
+        spacing=0.0038,
+        width=0.006,
+        rows=3,
+        strands=20,
+        sideburns=False,
+    ),  # fmt: skip
     "curls01": Groom((0.024, 0.014), (0.020, 0.010), (0.0, 0.5, -0.3), 1.5, curl=1.0),
     "slick01": Groom((0.050, 0.025), (0.018, 0.006), (0.1, 0.0, -1.0), 0.2, curl=0.1),
     "swept01": Groom((0.065, 0.030), (0.034, 0.012), (0.6, 0.0, -0.8), 0.35, width=0.012, curl=0.45),
@@ -63,7 +74,9 @@ def groom(head: HeadModel, style: Groom) -> dict:
     random = np.random.default_rng(5)
     scalp = _Scalp(head)
     roots, normals, inside, beside = scalp.roots(style.spacing, random)
-    kept = (random.random(len(roots)) < 0.75 + smoothstep(inside, 0.0, 0.006)) | beside
+    kept = (random.random(len(roots)) < 0.75 + smoothstep(inside, 0.0, 0.006)) & ~beside
+    if style.sideburns:
+        kept |= beside
     roots, normals, inside, beside = (part[kept] for part in (roots, normals, inside, beside))
     count = len(roots)
     on_top = np.maximum(smoothstep(normals[:, 1], 0.15, 0.75), smoothstep(normals[:, 2], 0.15, 0.5))
@@ -76,26 +89,26 @@ def groom(head: HeadModel, style: Groom) -> dict:
     rise = rise * (1 - 0.5 * at_edge) * (1 - depth)
     comb = (1 - on_top)[:, None] * (DOWN + 0.5 * BACK) + on_top[:, None] * np.asarray(style.comb)
     turn = random.normal(0, style.stray, count)
-    spines, across = _lying(scalp, roots, normals, comb, turn, length, rise)
+    spines, across = _lying(scalp, roots, normals, comb, turn, length, rise, style.rows)
     half = 0.5 * style.width * wide[:, None, None] * across
     rest = np.stack([spines - half, spines + half], 2).reshape(-1, 3)
     return {
         "rest": rest,
-        "uv": _uv(count, random),
-        "faces": _faces(count),
-        "texture": tuft_texture(style.curl, random),
+        "uv": _uv(count, style.rows, random),
+        "faces": _faces(count, style.rows),
+        "texture": tuft_texture(style.curl, style.strands, random),
     }
 
 
-def _lying(scalp: "_Scalp", roots, normals, comb, turn, length, rise):
-    """Middles of the cards (K, ROWS, 3) and the directions across them: from the roots up to the height `rise`, and along
+def _lying(scalp: "_Scalp", roots, normals, comb, turn, length, rise, rows: int):
+    """Middles of the cards (K, rows, 3) and the directions across them: from the roots up to the height `rise`, and along
     the head the way it is combed, turned by `turn` radians."""
     spine, spines, across = roots, [roots - 0.001 * normals], []
-    step = (np.sqrt(np.maximum(length**2 - rise**2, 1e-6)) / (ROWS - 1))[:, None]
-    for row in range(1, ROWS):
+    step = (np.sqrt(np.maximum(length**2 - rise**2, 1e-6)) / (rows - 1))[:, None]
+    for row in range(1, rows):
         along = _turned(_tangent(comb, normals), normals, turn)
         across.append(np.cross(along, normals))
-        height = rise * np.sin(0.5 * np.pi * min(1.6 * row / (ROWS - 1), 1.0))
+        height = rise * np.sin(0.5 * np.pi * min(1.6 * row / (rows - 1), 1.0))
         spine, normals = scalp.at_height(spine + along * step, height)
         spines.append(spine)
     return np.stack(spines, 1), np.stack([across[0], *across], 1)
@@ -148,13 +161,13 @@ class _Scalp:
         return points + normals * (np.maximum(height, CLEAR_M) - now)[:, None], normals
 
 
-def tuft_texture(curl: float, random) -> bytes:
+def tuft_texture(curl: float, strands: int, random) -> bytes:
     """Grey and alpha PNG: `TUFTS` tufts of strands side by side, roots above."""
     side, width = TEXTURE_SIZE, TEXTURE_SIZE // TUFTS
     light, alpha = np.zeros((side, side), np.float32), np.zeros((side, side), np.float32)
     for tuft in range(TUFTS):
         part = np.s_[:, tuft * width : (tuft + 1) * width]
-        for _ in range(STRANDS):
+        for _ in range(strands):
             ink, tone = _strand(curl, width, random)
             light[part] = light[part] * (1 - ink) + ink * tone
             alpha[part] = np.maximum(alpha[part], ink)
@@ -182,18 +195,18 @@ def _strand(curl: float, width: int, random) -> tuple[np.ndarray, float]:
     return ink * (smoothstep(along, end, end - 0.18) * inside)[:, None], tone
 
 
-def _uv(count: int, random) -> np.ndarray:
+def _uv(count: int, rows: int, random) -> np.ndarray:
     tuft, turned = random.integers(TUFTS, size=count), random.random(count) < 0.5
     left, right = (tuft + turned) / TUFTS, (tuft + ~turned) / TUFTS
-    u = np.stack([left, right], 1)[:, None] * np.ones((1, ROWS, 1))
-    v = np.linspace(0.002, 0.998, ROWS)[None, :, None] * np.ones((count, 1, 2))
+    u = np.stack([left, right], 1)[:, None] * np.ones((1, rows, 1))
+    v = np.linspace(0.002, 0.998, rows)[None, :, None] * np.ones((count, 1, 2))
     return np.stack([u.clip(0.002, 0.998), v], -1).reshape(-1, 2)
 
 
-def _faces(count: int) -> np.ndarray:
-    quads = np.array([[2 * r, 2 * r + 1, 2 * r + 3, 2 * r + 2] for r in range(ROWS - 1)])
+def _faces(count: int, rows: int) -> np.ndarray:
+    quads = np.array([[2 * r, 2 * r + 1, 2 * r + 3, 2 * r + 2] for r in range(rows - 1)])
     one = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
-    return (one[None] + 2 * ROWS * np.arange(count)[:, None, None]).reshape(-1, 3)
+    return (one[None] + 2 * rows * np.arange(count)[:, None, None]).reshape(-1, 3)
 
 
 def _unit(vectors):

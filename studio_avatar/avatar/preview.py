@@ -13,6 +13,7 @@ from studio_avatar.avatar.material.skin_material import ROUGHNESS, shrunk
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.imaging.image_io import unit_to_uint8
 from studio_avatar.rendering import (
+    LETS_THROUGH,
     Camera,
     Cards,
     Lamp,
@@ -75,11 +76,15 @@ class Scene:
         rough = np.array([ROUGHNESS[name] for name in avatar.head.config.region_names])[mesh.region]
         gloss = np.clip(0.45 / rough, 0.6, 3.0).astype(np.float32)  # the renderer's gloss is relative to skin
         shape = TexturedMesh(vertices, mesh.faces, mesh.uv, mesh.uv_faces, normals, gloss=gloss)
-        self._avatar, self._cards = avatar, None if avatar.hair is None else hair_cards(avatar.hair, shape)
+        self._avatar = avatar
         top = 0.0 if avatar.hair is None else float(avatar.hair.vertices[:, 1].max() - MIDDLE[1])
         self._distance = DISTANCE * max(1.0, top / TALLEST)  # the same for every head but for tall hair
-        whole = shape if self._cards is None else with_cards(shape, self._cards)
-        occlusion = ambient_occlusion(whole)[: len(vertices)]
+        if avatar.hair is None:
+            self._cards, occlusion = None, ambient_occlusion(shape)
+        else:
+            self._cards, bare = hair_cards(avatar.hair, shape)
+            under = ambient_occlusion(with_cards(shape, self._cards))[: len(vertices)]
+            occlusion = under + LETS_THROUGH * (bare - under)
         painted, mouth = (_vertices(avatar.head, mesh, names) for names in (PAINTED_SHADE, INSIDE))
         occlusion[painted] = 1.0
         occlusion[mouth] = MOUTH_LIGHT + (1 - MOUTH_LIGHT) * occlusion[mouth]
@@ -143,15 +148,15 @@ def _vertices(head, mesh, regions: tuple[str, ...]) -> np.ndarray:
     return np.unique(mesh.faces[np.isin(mesh.region, [names.index(name) for name in regions])])
 
 
-def hair_cards(hair, skin: TexturedMesh) -> Cards:
-    """The hair as the renderer takes it: skin takes light from it, other hair does not."""
+def hair_cards(hair, skin: TexturedMesh) -> tuple[Cards, np.ndarray]:
+    """The hair as the renderer takes it, which takes light from skin, not from hair; and the open sky (V,) of bare skin."""
     bare = TexturedMesh(
         np.concatenate([skin.vertices, hair.vertices]), skin.faces, skin.uv, skin.uv_faces,
         np.concatenate([skin.normals, hair.normals]),
     )  # fmt: skip
-    open_sky = ambient_occlusion(bare)[len(skin.vertices) :]
+    of_skin, of_hair = np.split(ambient_occlusion(bare), [len(skin.vertices)])
     texture = hair.texture.astype(np.float32) / 255
-    return Cards(hair.vertices, hair.normals, hair.faces, hair.uv, hair.tint, texture, open_sky)
+    return Cards(hair.vertices, hair.normals, hair.faces, hair.uv, hair.tint, texture, of_hair), of_skin
 
 
 def named_light(light: str | Light) -> Light:

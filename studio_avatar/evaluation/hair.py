@@ -52,8 +52,8 @@ YAW = 40.0  # degrees, of the three-quarter view
 def silhouettes(view: HeadView, head, oval: np.ndarray, cover: np.ndarray | None) -> float:
     """Intersection over union of the model's head with the segmented one, in a small picture.
 
-    Segmented: hair and the oval of the detected face, down to the end of the model's neck. Ears and neck, which nobody
-    segments, count where either has hair.
+    Segmented: hair, the oval of the detected face, which ends at the middle of the forehead, and what lies between the two;
+    down to the end of the model's neck. Ears and neck, which nobody segments, count where either has hair.
 
     Args:
         oval: (36, 2) small pixels. cover: (S, S) bool, the model's hair, or None for a bald head.
@@ -61,7 +61,9 @@ def silhouettes(view: HeadView, head, oval: np.ndarray, cover: np.ndarray | None
     shape, hair = geometry(head), view.hair & view.inside
     mask = np.zeros(hair.shape, np.uint8)
     cv2.fillPoly(mask, [np.rint((oval - 0.5) * 16).astype(np.int32)], 1, shift=4)
-    segmented = hair | mask.astype(bool)
+    face = mask.astype(bool)
+    below_hair, above_face = (np.maximum.accumulate(part, 0) for part in (hair, face[::-1]))
+    segmented = hair | face | (below_hair & above_face[::-1] & face.any(0))
     worn = np.zeros_like(hair) if cover is None else cover
     open_question = np.isin(view.region, [shape.region("ears"), shape.region("neck")]) & ~segmented & ~worn
     model = (view.region >= 0) | worn

@@ -1,7 +1,7 @@
 """Headless ray-cast renderer on the mesh queries of NVIDIA Warp; it knows meshes and light, not the head."""
 
 from .camera import Camera, look_at
-from .cards import Cards, with_cards
+from .cards import LETS_THROUGH, Cards, with_cards
 from .light import FLAT, Lamp, Light
 from .mesh import Skin, TexturedMesh
 from .normals import face_normals, vertex_normals
@@ -13,6 +13,7 @@ from .runtime import load_kernels
 
 __all__ = [
     "FLAT",
+    "LETS_THROUGH",
     "Camera",
     "Cards",
     "Lamp",

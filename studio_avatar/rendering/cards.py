@@ -8,10 +8,12 @@ import numpy as np
 
 from .mesh import TexturedMesh
 
+LETS_THROUGH = 0.5  # share of the light on a card that its gaps and strands let through
+
 
 @dataclass(frozen=True)
 class Cards:
-    """A mesh with a see-through texture, lit on both sides alike, without shadows of its own.
+    """A mesh with a see-through texture, lit on both sides alike; other cards throw no shadow on it.
 
     vertices, normals: (V, 3); faces: (F, 3); uv: (V, 2), v down; tint: (V, 3) linear factors; texture: (H, W, 4) float32
     sRGB and alpha in [0, 1]; occlusion: (V,) share of open sky in [0, 1].

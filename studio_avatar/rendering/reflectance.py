@@ -2,10 +2,13 @@
 
 import warp as wp
 
+from .cards import LETS_THROUGH
 from .structs import Light, Material, Mesh, Radiance, SurfacePoint
 
 # Shadow rays leave the surface by this much, so that it does not shadow itself [m].
 SURFACE_OFFSET = wp.constant(2e-4)
+CARDS_IN_THE_WAY = wp.constant(3)  # so many between a point and a lamp are looked at
+CARD_LETS_THROUGH = wp.constant(LETS_THROUGH)
 PI = wp.constant(3.14159265358979)
 
 
@@ -64,8 +67,25 @@ def around(axis: wp.vec3, cosine: float, angle: float):
 
 
 @wp.func
+def light_through_cards(shape: wp.uint64, own: int, start: wp.vec3, ray: wp.vec3, reach: float):
+    """Share of the light along a ray that the cards in its way let through; 0 where the mesh itself is."""
+    left = wp.float32(1.0)
+    travelled = wp.float32(0.0)
+    for _ in range(CARDS_IN_THE_WAY):
+        hit = wp.mesh_query_ray(shape, start + ray * travelled, ray, reach - travelled)
+        if not hit.result:
+            return left
+        if hit.face < own:
+            return 0.0
+        left *= CARD_LETS_THROUGH
+        travelled += hit.t + SURFACE_OFFSET
+    return left
+
+
+@wp.func
 def lamp_visible(
     shape: wp.uint64,
+    own: int,
     start: wp.vec3,
     to_lamp: wp.vec3,
     spread: float,
@@ -73,13 +93,16 @@ def lamp_visible(
     samples: int,
     phase: float,
 ):
-    """Share of the lamp's disc that is not hidden, by rays on a golden-angle spiral turned by `phase`."""
+    """Share of the lamp's disc that is not hidden, by rays on a golden-angle spiral turned by `phase`; own: triangles of
+    the mesh, after which come cards."""
     seen = wp.float32(0.0)
     for i in range(samples):
         share = (float(i) + 0.5) / float(samples)
         ray = around(to_lamp, wp.cos(spread * wp.sqrt(share)), 2.399963 * float(i) + phase)
         if not wp.mesh_query_ray_anyhit(shape, start, ray, reach):
             seen += 1.0
+        elif wp.mesh_get(shape).indices.shape[0] > 3 * own:
+            seen += light_through_cards(shape, own, start, ray, reach)
     return seen / float(samples)
 
 
@@ -149,7 +172,14 @@ def with_lamps(
             phase = wp.randf(state) * 2.0 * PI
             if lamp.shadow == 1:
                 seen = lamp_visible(
-                    mesh.shape, at.shadow_start, to_lamp, lamp.spread, reach, light.shadow_samples, phase
+                    mesh.shape,
+                    mesh.uv_faces.shape[0],
+                    at.shadow_start,
+                    to_lamp,
+                    lamp.spread,
+                    reach,
+                    light.shadow_samples,
+                    phase,
                 )
             diffuse += wp.cw_mul(scattered(cosine * seen, material.bleed), lamp.colour * fall)
             if at.frontal == 1:

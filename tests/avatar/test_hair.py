@@ -22,13 +22,14 @@ from studio_avatar.avatar.hair.views import head_views
 from studio_avatar.avatar.preview import Scene
 from studio_avatar.capture.hair import HairViews, find_hair
 from studio_avatar.errors import InvalidInputError
+from studio_avatar.evaluation.hair import silhouettes
 from studio_avatar.head.geometry import geometry
 from studio_avatar.head.hair_styles import HairStyles
 from studio_avatar.head.landmark_ids import CHIN, FOREHEAD
 from studio_avatar.head.layout import region_mask
 from studio_avatar.imaging.color import linear_to_srgb
 from studio_avatar.rendering import Camera
-from tools.groom_hair import GROOMS, ROWS, groom
+from tools.groom_hair import GROOMS, groom
 
 ROOT = Path(__file__).parents[2]
 STYLES = ("afro01", "long01", "short03", "swept01")
@@ -110,7 +111,8 @@ def test_the_short_styles_are_as_they_are_grown(head, styles):
 
 
 def test_grown_hair_is_longest_on_top_and_fills_the_scalp(head):
-    rest = groom(head, GROOMS["swept01"])["rest"].reshape(-1, ROWS, 2, 3).mean(2)  # the middles of the cards
+    rows = GROOMS["swept01"].rows
+    rest = groom(head, GROOMS["swept01"])["rest"].reshape(-1, rows, 2, 3).mean(2)  # the middles of the cards
     high, _ = Skin(head).heights(rest[:, -1])
     top, side = rest[:, 0, 1] > 0.1, (rest[:, 0, 1] < 0.05) & (rest[:, 0, 2] < 0)
     rise = GROOMS["swept01"].rise
@@ -158,6 +160,36 @@ def test_a_scarf_is_no_hair_to_be_painted(head, styles):
     (view,) = head_views(head, capture_of(head, 5), neutral)
     choice = choose(head, styles, neutral, [replace(view, hair=~view.face, sure=~view.face)])
     assert choice.style is None and "No style" in choice.reason and not choice.painted
+
+
+def test_short_hair_that_looks_like_no_style_is_a_crop_with_its_outline(head, styles, monkeypatch):
+    neutral = person(head, 5)
+    style = load_style(head, styles, "curls01")
+    capture = capture_of(head, 5, style.points(style.on(Skin(head, neutral))))
+    monkeypatch.setattr("studio_avatar.avatar.hair.choice.AGREEMENT", 1.01)
+    choice = choose(head, styles, neutral, head_views(head, capture, neutral))
+    asked = choose(head, styles, neutral, [], "crop01")
+    assert choice.style.name == "crop01" and "No style" in choice.reason and not choice.painted
+    assert choice.agreement > 0.55 and choice.vertices[:, 1].max() > asked.vertices[:, 1].max() + 0.004
+
+
+def test_the_forehead_between_face_and_hair_is_head_and_a_bald_one_is_not_made_up(head):
+    """The detected oval ends at the middle of the forehead: only under hair is what lies above it known to be head."""
+    neutral = person(head, 5)
+    (view,) = head_views(head, capture_of(head, 5), neutral)
+    rows = np.nonzero((view.region >= 0).any(1))[0]
+    brow, hairline = np.quantile(rows, [0.4, 0.2]).astype(int)
+    model, row = view.region >= 0, np.arange(len(view.region))[:, None]
+    head_and_neck = model & (view.height(np.argwhere(np.ones_like(model))[:, ::-1] + 0.5) > LONGEST).reshape(
+        model.shape
+    )
+    columns = np.nonzero(model[brow])[0]
+    low = np.nonzero(head_and_neck.any(1))[0].max() + 1
+    oval = np.float32([[columns[0], brow], [columns[-1], brow], [columns[-1], low], [columns[0], low]]) + 0.5
+    haired = replace(view, hair=model & (row < hairline))
+    with_hair, bald = (silhouettes(one, head, oval, None) for one in (haired, view))
+    above = head_and_neck & (row < brow)
+    assert with_hair - bald > 0.8 * above.sum() / head_and_neck.sum()
 
 
 def test_the_outline_follows_the_person(head, styles):

@@ -11,6 +11,7 @@ from studio_avatar.imaging.color import srgb_to_linear
 from studio_avatar.rendering import (
     FLAT,
     Camera,
+    Cards,
     Lamp,
     Light,
     RenderOptions,
@@ -138,6 +139,28 @@ def test_the_shadow_falls_where_the_ray_meets_the_wall():
     assert picture.rgb[row, column].max() == 0
     assert picture.rgb[row, column + 14].min() > 0.6
     assert picture.rgb[row, column - 14].min() > 0.6
+
+
+def test_cards_let_half_of_a_lamps_light_through_and_the_mesh_none():
+    light, camera = (
+        Light(lamps=(Lamp((0, 0, 1), spread=0.0),)),
+        look_at((0, 0.4, 0.9), focal_px=500, size=(96, 96)),
+    )
+    cards = join(square(0.05, z=0.1), square(0.03, z=0.12))
+    cards = Cards(
+        cards.vertices, cards.smooth_normals(), cards.faces, cards.uv, np.ones_like(cards.vertices),
+        np.zeros((4, 4, 4), np.float32), np.ones(len(cards.vertices), np.float32),
+    )  # fmt: skip
+
+    def lit(mesh, x):
+        picture = render(mesh, grey(1.0), camera, light, MATT, srgb=False, cards=cards)
+        column, row = camera.project(np.array([x, 0.0, 0.0])).astype(int)
+        return picture.rgb[row, column].mean()
+
+    wall = square(0.3)
+    assert lit(wall, 0.04) == pytest.approx(lit(wall, 0.08) / 2, rel=0.05)
+    assert lit(wall, 0.0) == pytest.approx(lit(wall, 0.08) / 4, rel=0.05)
+    assert lit(join(wall, square(0.01, z=0.14)), 0.0) == 0
 
 
 def test_a_wide_lamp_has_a_soft_shadow():

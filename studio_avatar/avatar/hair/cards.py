@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from studio_avatar.head.hair_styles import HairStyles
     from studio_avatar.head.model import HeadModel
 
+CROP = "crop01"  # short and even: what hair is like of which little more is known than that it is short
 CLEAR_M = 0.0015  # of skin, where a style does not start inside of it
 POINTS = 24_000  # on the cards of a style: enough to fill its outline in a small picture
 OPAQUE = 0.5  # alpha

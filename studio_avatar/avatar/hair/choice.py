@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .cards import Style, load_style
+from .cards import CROP, Style, load_style
 from .outline import LONGEST, crown_share, fitted_to_outline, length, lowest
 from .skin import Skin
 from .views import HeadView
@@ -32,11 +32,9 @@ CROPPED = (
     0.3  # share of the hair that stands off the bare head in the frontal picture, below which it is stubble
 )
 IN_THE_FACE = 4.0  # weight of hair over a face that is bare: it hides the person
-# Of the best style, below which none is better: at 0.51 cropped gray hair became a tall blond cut.
+# Of the best style, below which it is another: at 0.51 cropped gray hair became a tall blond cut.
 AGREEMENT = 0.55
-HANGS_M = (
-    -0.05
-)  # height in head space: what reaches lower and looks like no style may be a scarf, and is not painted
+HANGS_M = -0.05  # height in head space: what reaches lower and looks like no style may be a scarf
 SHORT = "The hair is cropped so close that it does not stand off the head: it is painted on the scalp."
 
 
@@ -44,7 +42,7 @@ SHORT = "The hair is cropped so close that it does not stand off the head: it is
 class Choice:
     """style: `Style` in the person's length, or None. vertices: (N, 3) metres on the person, or None. reason: a sentence.
     agreement: intersection over union of the style's and the segmented hair, over all views; 0 without a style.
-    painted: there is hair, but too short or too different for any style: its color belongs on the scalp.
+    painted: there is hair, but too short for any style: its color belongs on the scalp.
     """
 
     style: Style | None
@@ -99,7 +97,8 @@ def choose(
         why = f"No style looks like this hair: {style.name} agrees to {share:.0%} only."
         if lowest(views[0]) < HANGS_M:
             return Choice(None, None, why)
-        return Choice(None, None, f"{why} Its color is on the scalp.", painted=True)
+        style, vertices, share = _fitted(*_laid(load_style(head, styles, CROP), skin, views), skin, views)
+        return Choice(style, vertices, f"{why} It is short: {CROP} took its outline.", share)
     return Choice(style, vertices, f"{style.name} agrees best with the hair in the pictures.", share)
 
 

@@ -26,7 +26,6 @@ BESIDE_M = (
     0.004,
 )  # how far beside a point of skin the hair above it may be for it to be bare, and fully covered
 SHADE = 0.7  # of the hair's color
-CROP = "crop01"  # the style whose outline it has where no picture shows it
 SKIN_THROUGH = 0.2  # share of the skin that shines through it
 GRAIN = 0.3  # standard deviation of that share from texel to texel
 SOFT = 3.0  # texels of `SIZE` over which its outline fades

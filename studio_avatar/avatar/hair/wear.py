@@ -9,10 +9,10 @@ import numpy as np
 
 from studio_avatar.errors import InvalidInputError
 
-from .cards import Hair, load_style, round_normals
+from .cards import CROP, Hair, load_style, round_normals
 from .choice import choose
 from .color import colored, hair_color, light_gain, tints
-from .scalp import CROP, hair_cover, painted_cover, stubble
+from .scalp import hair_cover, painted_cover, stubble
 from .skin import Skin
 from .views import head_views
 
