@@ -40,6 +40,8 @@ CLIPPED, DARK = 0.98, 0.06  # of full scale
 GREY, PALE = 0.012, 0.10  # mean chroma of pictures without color, and of log footage
 FLAT, LIFTED = 0.5, 0.12  # range and black level of log footage
 MOSTLY_DARK = 0.6  # share of the face below DARK
+# Against the light: brightness of the face (its median) up to which, and how much brighter the surroundings' median is.
+BACKLIT_FACE, BACKLIGHT = 0.15, 2.5
 VECTOR_SIZE = 20
 
 
@@ -51,6 +53,7 @@ class SceneStatistics:
     surroundings: (3,) mean color around the head, or None where the head fills the picture. levels: (3,) 10 %, 50 % and
     90 % quantiles of their brightness. blown: share of them above 97 %.
     clipped, dark: shares of the seen face above 98 % and below 6 % of full scale, from the phone texture.
+    level: median brightness of the seen face, from the phone texture.
     chroma: mean of the largest less the smallest channel over the frames; 0 is a grey picture.
     contrast: 2 % and 98 % quantiles of the frames' brightness.
     """
@@ -62,6 +65,7 @@ class SceneStatistics:
     blown: float = 0.0
     clipped: float = 0.0
     dark: float = 0.0
+    level: float = 1.0
     chroma: float = 1.0
     contrast: tuple[float, float] = (0.0, 1.0)
 
@@ -75,7 +79,15 @@ class SceneStatistics:
             return "The pictures look flat and pale, like log footage: convert them, or choose the skin tone."
         if self.dark > MOSTLY_DARK:
             return "The face is nearly black: film in more light, or choose the skin tone."
+        if self._backlit and self.sclera is None:
+            return "The face is dark before bright surroundings: film with the light in front, or choose the skin tone."
         return None
+
+    @property
+    def _backlit(self) -> bool:
+        """Light skin far under and dark skin then look alike, unless the whites of the eyes tell by how much."""
+        around = self.surroundings is not None and self.levels[1] > BACKLIGHT * self.level
+        return around and self.level < BACKLIT_FACE
 
     @property
     def vector(self) -> np.ndarray:
@@ -107,6 +119,8 @@ def measure_scene(
     seen = rgb[face & (visibility > 0.3)]
     brightest = seen.max(-1) if len(seen) else np.zeros(1, np.float32)
     known = {"clipped": float((brightest > CLIPPED).mean()), "dark": float((brightest < DARK).mean())}
+    if len(seen):
+        known["level"] = float(np.median(luma(seen)))
     if around:
         pixels = np.concatenate(around)
         brightness = luma(pixels)

@@ -30,7 +30,8 @@ from .upscale import PATCH, is_flow_matching, upscale
 REFINED_SHARE = 0.25
 SHAPES, RIGS = ("arkit", "arkit+oculus"), ("none", "mixamo")
 DEFAULT_SIZE = 1024  # of the texture made of a video or photos
-# Standard deviations in L*a*b* where the pictures say next to nothing of skin tone: no color, log footage, nearly black.
+# Standard deviations in L*a*b* where the pictures say next to nothing of skin tone: no color, log footage, nearly black,
+# against the light.
 DOUBTFUL_STD = (18.0, 6.0, 8.0)
 
 

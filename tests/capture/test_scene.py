@@ -92,3 +92,15 @@ def test_a_black_face_is_told():
         np.ones((32, 32), bool),
     )
     assert "nearly black" in scene.doubt
+
+
+def test_a_face_against_the_light_is_told_unless_its_eyes_tell_more():
+    def scene_of(wall, eyes):
+        picture, points = drawn(skin=(36, 26, 20), wall=wall, eyes=eyes)
+        texture = np.full((32, 32, 3), (0.14, 0.10, 0.08), np.float32)
+        return measure_scene([picture], [points], texture, np.ones((32, 32)), np.ones((32, 32), bool))
+
+    blind = scene_of((120, 150, 140), (10, 8, 6))
+    assert blind.sclera is None and "surroundings" in blind.doubt
+    assert scene_of((120, 150, 140), (48, 46, 45)).doubt is None
+    assert scene_of((40, 60, 50), (10, 8, 6)).doubt is None
