@@ -15,10 +15,12 @@ from studio_avatar.capture.detection.people import follow_person
 from studio_avatar.capture.io.frame import Frame
 from studio_avatar.capture.io.video import read_frames
 from studio_avatar.capture.texture.fusion import Fused
+from studio_avatar.capture.texture.skin import without_cover
+from studio_avatar.capture.texture.unwrap import View
 from studio_avatar.data.simulate.occluders import sample_glasses, sample_strands
 from studio_avatar.data.simulate.room import direction
 from studio_avatar.data.simulate.simulation import photograph, sample_scene, shaped_mesh
-from studio_avatar.head.layout import landmark_uv, region_mask
+from studio_avatar.head.layout import landmark_uv, region_mask, texel_map, texel_positions
 from studio_avatar.imaging.video_io import encode_h264
 from studio_avatar.rendering import look_at
 
@@ -41,6 +43,25 @@ def scene(head, painting):
     resting = np.zeros(len(head.config.expression_names), np.float32)
     made = sample_scene(head, painting, np.random.default_rng(1), resting, IMAGE)
     return replace(made, identity=np.zeros_like(made.identity), glasses=None, strands=None)
+
+
+def test_hair_over_the_temples_is_no_skin_but_a_beard_is_the_persons(head):
+    random, size = np.random.default_rng(0), 128
+    rgb = (
+        (np.float32([0.7, 0.5, 0.4]) + random.normal(0, 0.02, (size, size, 3))).astype(np.float32).clip(0, 1)
+    )
+    places = texel_positions(texel_map(head, size), head, head.neutral.numpy())
+    face = region_mask(head, size, "face")
+    temple = face & (np.abs(places[..., 0]) > 0.06) & (np.abs(places[..., 1] - 0.025) < 0.035)
+    beard = face & (places[..., 1] < -0.06) & (np.abs(places[..., 0]) < 0.02)
+    rgb[temple & (places[..., 0] > 0) | beard] = 0.05
+    ones = np.ones((size, size), np.float32)
+    trust = without_cover(View(rgb, ones, np.zeros((size, size, 2), np.float32), ones), head).trust
+    assert (
+        trust[temple & (places[..., 0] > 0)].mean() < 0.1
+        and trust[temple & (places[..., 0] < 0)].mean() > 0.9
+    )
+    assert trust[beard].min() == 1.0
 
 
 def captured(head, scene):
