@@ -202,6 +202,22 @@ def test_the_outline_follows_the_person(head, styles):
     assert np.ptp(choice.vertices[:, 0]) > 1.06 * np.ptp(laid[:, 0])
 
 
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        ([0.013, 0.006, 0.004], [0.013, 0.006, 0.004]),  # dark brown is not grayer for being nearly black
+        ([0.004, 0.002, 0.001], [0.014, 0.007, 0.0035]),  # and no hole
+        ([0.100, 0.085, 0.127], [0.109, 0.092, 0.092]),  # the sky's sheen
+        ([0.050, 0.050, 0.200], [0.050, 0.050, 0.200]),  # dyed
+    ],
+)
+def test_hair_has_the_hue_of_melanin_unless_it_is_dyed(head, styles, shown, expected):
+    style, neutral = load_style(head, styles, "short03"), person(head, 5)
+    capture = capture_of(head, 5, style.points(style.on(Skin(head, neutral))), np.float32(shown))
+    _, colors = hair_color(head_views(head, capture, neutral), np.ones(3))
+    np.testing.assert_allclose(colors, np.tile(expected, (len(colors), 1)), rtol=0.2)
+
+
 def test_color_is_that_of_the_pictures_without_the_phones_light(head, styles):
     style, neutral = load_style(head, styles, "short03"), person(head, 5)
     capture = capture_of(head, 5, style.points(style.on(Skin(head, neutral))))

@@ -23,6 +23,8 @@ CROP = "crop01"  # short and even: what hair is like of which little more is kno
 CLEAR_M = 0.0015  # of skin, where a style does not start inside of it
 POINTS = 24_000  # on the cards of a style: enough to fill its outline in a small picture
 OPAQUE = 0.5  # alpha
+UNEVEN_M = 0.012  # how far the ends of cut hair lie from each other
+WAVES = ((5, 0.0), (11, 1.3), (23, 2.9))  # of these around the head, and their phases
 ROUND = (
     0.6  # share of the head's roundness in the normals: light falls on hair as a whole, not on single cards
 )
@@ -81,7 +83,11 @@ class Style:
         return result.astype(np.float32)
 
     def cut(self, vertices: np.ndarray, end: float) -> tuple[Style, np.ndarray]:
-        """The style without what lies on `vertices` (N, 3) below the height `end` in metres, and its vertices."""
+        """The style without what lies on `vertices` (N, 3) below the height `end` in metres, more or less: hair has no edge.
+        And its vertices."""
+        turn = np.arctan2(vertices[:, 0], vertices[:, 2])
+        uneven = sum(np.sin(turn * waves + phase) for waves, phase in WAVES) / len(WAVES)
+        end = end + UNEVEN_M * uneven
         below = vertices[:, 1] < end
         kept = ~below[self.faces].all(1)
         number = np.cumsum(kept) - 1
@@ -95,7 +101,7 @@ class Style:
             **{name: getattr(self, name)[used] for name in ("rest", "uv", "anchors", "weights", "start")},
         )
         cut = vertices[used]
-        cut[:, 1] = np.maximum(cut[:, 1], end)
+        cut[:, 1] = np.maximum(cut[:, 1], end[used])
         return shorter, cut
 
     def points(self, vertices: np.ndarray) -> np.ndarray:

@@ -23,9 +23,13 @@ SKIN_LIKE = (
 )
 UNLIKE_SHARE = 0.35  # of the hair's pixels, below which hair is taken to have the color of skin
 UNSEEN = (0.035, 0.025, 0.018)  # linear: dark brown, where the pictures say nothing
-DARKEST = 0.008  # linear: black hair is no hole
+DARKEST, BRIGHTEST = 0.008, 0.9  # linear: black hair is no hole
+DYED = 1.5  # blue over red, from which on hair is blue by itself
 CHANGE = (0.6, 1.7)  # of a band's brightness over the whole: more is shadow or background
-HUE_CHANGE = (0.93, 1.08)  # of a channel beside that
+HUE_CHANGE = (
+    0.98,
+    1.02,
+)  # of a channel beside that: what lies behind and the sky above would color dark hair
 GAIN = (0.25, 4.0)  # limits of what the phone's light is said to have changed
 # Of the gain's hue, in logarithms: the skin's sheen is part of it, and would make gray hair blond.
 HUE_SHARE = 0.5
@@ -67,7 +71,17 @@ def hair_color(views: list[HeadView], gain: np.ndarray) -> tuple[np.ndarray, np.
     brightness = (luma(found) / max(luma(whole), 1e-5))[:, None]
     hue = found / np.maximum(whole * brightness, 1e-6)
     found = whole * brightness.clip(*CHANGE) * hue.clip(*HUE_CHANGE)
-    return 0.5 * (edges[:-1] + edges[1:]), np.clip(found * gain, DARKEST, 0.9)
+    return 0.5 * (edges[:-1] + edges[1:]), _natural(found * gain)
+
+
+def _natural(colors: np.ndarray) -> np.ndarray:
+    """Colors (N, 3) as bright as before, within what hair has: melanin leaves at most as much blue as green, and as much
+    green as red, and where there is a little more, it is the sky's sheen."""
+    brightness = luma(colors)[:, None]
+    melanin = np.minimum.accumulate(colors, 1)
+    colors = np.where(colors[:, 2:] < DYED * colors[:, :1], melanin, colors)
+    wanted = brightness.clip(DARKEST, BRIGHTEST)
+    return (colors * (wanted / np.maximum(luma(colors)[:, None], 1e-6))).clip(0, BRIGHTEST)
 
 
 def _own_pixels(view: HeadView) -> np.ndarray:
