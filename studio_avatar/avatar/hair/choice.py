@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from studio_avatar.head.hair_styles import HairStyles
     from studio_avatar.head.model import HeadModel
 
-# By name only: shells with an edge across the forehead, where those that are grown (`tools/groom_hair.py`) have none.
-NOT_BY_ITSELF = ("short01", "short02", "short03", "short04")
+# By name only: shells with an edge across the forehead, where those that are grown (`tools/groom_hair.py`) have none; and a
+# tail, which pictures of a face do not show: from the front it is any hair that is combed back.
+NOT_BY_ITSELF = ("short01", "short02", "short03", "short04", "ponytail01")
 TRIED = 3  # styles that get the person's outline before the last choice
 STRETCHES = 3
 BARE_CROWN = (

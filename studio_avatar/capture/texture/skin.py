@@ -24,13 +24,14 @@ SKIN_BELOW, OTHER_ABOVE = 2.2, 3.2  # Mahalanobis distances
 THIN = 1.0 / 23.0  # over the size of the texture: rims and strands are much thinner than this
 THIN_CONTRAST = 0.35  # log units of luma
 SPECK = 1.0 / 160.0  # smoothing, over the size of the texture: no decision about single texels
-# Where clothes and hair lie. The face itself keeps beard, brows and glasses, but for the temples, along which hair falls.
+# Where clothes and hair lie. The face itself keeps beard, brows and glasses, but for its sides below the eyes, along which long
+# hair falls; above, hair at the temples is what people are known by.
 COVERED_REGIONS = ("neck", "ears")
-TEMPLES = (0.05, -0.02, 0.07)  # metres in head space: |x| from, y from and to
+SIDES = (0.05, -0.03, 0.022)  # metres in head space: |x| from, y from and to
 
 
 def without_cover(view: View, head: HeadModel) -> View:
-    """Take trust away from texels of neck, ears and temples whose color is clearly not the skin of this face.
+    """Take trust away from texels of neck, ears and the face's sides whose color is clearly not the skin of this face.
 
     The skin's colors are those of the frontal face in the same view, so that color casts do not matter.
     """
@@ -47,15 +48,15 @@ def without_cover(view: View, head: HeadModel) -> View:
 
 
 def _often_covered(head: HeadModel, size: int) -> np.ndarray:
-    """(size, size) bool: texels of neck, ears and temples."""
+    """(size, size) bool: texels of neck, ears and the face's sides."""
     from studio_avatar.head.geometry import geometry
     from studio_avatar.head.layout import texel_map
 
     shape, texels = geometry(head), texel_map(head, size)
     x, y, _ = shape.neutral[shape.faces].mean(1).T
-    beside, low, high = TEMPLES
-    temples = shape.in_regions("face") & (np.abs(x) > beside) & (y > low) & (y < high)
-    return texels.covered & (shape.in_regions(*COVERED_REGIONS) | temples)[texels.triangle]
+    beside, low, high = SIDES
+    sides = shape.in_regions("face") & (np.abs(x) > beside) & (y > low) & (y < high)
+    return texels.covered & (shape.in_regions(*COVERED_REGIONS) | sides)[texels.triangle]
 
 
 def skin_distance(head: HeadModel, rgb: np.ndarray, trust: np.ndarray, asked: np.ndarray) -> np.ndarray:
