@@ -24,8 +24,8 @@ SKIN_BELOW, OTHER_ABOVE = 2.2, 3.2  # Mahalanobis distances
 THIN = 1.0 / 23.0  # over the size of the texture: rims and strands are much thinner than this
 THIN_CONTRAST = 0.35  # log units of luma
 SPECK = 1.0 / 160.0  # smoothing, over the size of the texture: no decision about single texels
-# Where clothes and hair lie. The face itself keeps beard, brows and glasses, but for its sides below the eyes, along which long
-# hair falls; above, hair at the temples is what people are known by.
+# Where clothes and hair lie. The face itself keeps beard, brows and glasses, but for its sides below the eyes, along which
+# long hair falls; above, hair at the temples is what people are known by.
 COVERED_REGIONS = ("neck", "ears")
 SIDES = (0.05, -0.03, 0.022)  # metres in head space: |x| from, y from and to
 
