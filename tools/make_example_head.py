@@ -1,7 +1,7 @@
 """A finished head that the page can show at once, to be made again after new weights.
 
     python -m tools.make_example_head examples/selfie.mp4 --out examples/heads/example
-    python -m tools.make_example_head examples/person_1.jpg --hair ponytail01 --out examples/heads/person_1
+    python -m tools.make_example_head examples/person_1.jpg --hair auto --out examples/heads/person_1
 
 Writes what the viewer reads: `avatar.glb` (the light head, textures of 512²), `phone.jpg` (the phone texture as the
 head wears it) and `seen.png` (white: seen by the phone), all as the page makes them of the same capture; and
