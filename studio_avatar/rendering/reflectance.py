@@ -7,6 +7,7 @@ from .structs import Light, Material, Mesh, Radiance, SurfacePoint
 
 # Shadow rays leave the surface by this much, so that it does not shadow itself [m].
 SURFACE_OFFSET = wp.constant(2e-4)
+FACING_AWAY = wp.constant(-0.25)  # cosine; a little is the error of smooth normals
 CARDS_IN_THE_WAY = wp.constant(3)  # so many between a point and a lamp are looked at
 CARD_LETS_THROUGH = wp.constant(LETS_THROUGH)
 PI = wp.constant(3.14159265358979)
@@ -116,10 +117,12 @@ def surface_point(mesh: Mesh, face: int, b: wp.vec3, eye: wp.vec3):
     point = p0 * b[0] + p1 * b[1] + p2 * b[2]
     normal = wp.normalize(n0 * b[0] + n1 * b[1] + n2 * b[2])
     to_eye = wp.normalize(eye - point)
-    frontal = wp.int32(1)
+    frontal = wp.float32(1.0)
     if wp.dot(wp.cross(p1 - p0, p2 - p0), to_eye) < 0.0:
-        frontal = 0  # the inside of the skin does not gleam
+        frontal = 0.0  # the inside of the skin does not gleam
     if wp.dot(normal, to_eye) < 0.0:
+        # Nor does the inside of hair, whose cards have two sides.
+        frontal *= wp.max(1.0 - wp.dot(normal, to_eye) / FACING_AWAY, 0.0)
         # Smooth normals of coarse triangles can point away at the silhouette; leave them at grazing angle.
         normal = wp.normalize(normal - to_eye * wp.dot(normal, to_eye) * 1.01)
     # Shadow rays start on the curved surface that the smooth normals pretend, or every coarse edge would show
@@ -144,7 +147,7 @@ def of_environment(environment: wp.array(dtype=wp.vec3), at: SurfacePoint, rough
     grazing = 0.028 + 0.972 * wp.pow(1.0 - wp.max(wp.dot(at.normal, at.to_eye), 0.0), 5.0) * rough
     shine = harmonics(environment, mirror, 1.0 - 0.3 * roughness, 1.0 - roughness)
     # Wet surfaces (gloss above 1) have sharper highlights, but mirror no more of the room than skin does.
-    shine *= grazing * at.open_sky * float(at.frontal) / wp.max(at.gloss, 1.0)
+    shine *= grazing * at.open_sky * at.frontal / wp.max(at.gloss, 1.0)
     return Radiance(diffuse, shine)
 
 
@@ -182,8 +185,8 @@ def with_lamps(
                     phase,
                 )
             diffuse += wp.cw_mul(scattered(cosine * seen, material.bleed), lamp.colour * fall)
-            if at.frontal == 1:
-                shine += lamp.colour * (fall * seen * ggx(at.normal, at.to_eye, to_lamp, roughness) * PI)
+            gleam = ggx(at.normal, at.to_eye, to_lamp, roughness) * PI * at.frontal
+            shine += lamp.colour * (fall * seen * gleam)
     return Radiance(diffuse, shine)
 
 

@@ -85,7 +85,8 @@ class Light:
 
 @wp.struct
 class SurfacePoint:
-    """A hit as light sees it; shadow_start: where rays to the lamps begin; frontal: 0 on the inside of the skin."""
+    """A hit as light sees it; shadow_start: where rays to the lamps begin; frontal: share of its gloss, 0 on the inside of
+    skin and hair."""
 
     position: wp.vec3
     normal: wp.vec3
@@ -93,7 +94,7 @@ class SurfacePoint:
     shadow_start: wp.vec3
     open_sky: float
     gloss: float
-    frontal: int
+    frontal: float
 
 
 @wp.struct
