@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -141,16 +142,33 @@ def test_the_shadow_falls_where_the_ray_meets_the_wall():
     assert picture.rgb[row, column - 14].min() > 0.6
 
 
+def made_of(mesh, normals=None):
+    """Opaque black cards."""
+    return Cards(
+        mesh.vertices, mesh.smooth_normals() if normals is None else normals, mesh.faces, mesh.uv,
+        np.ones_like(mesh.vertices), np.full((4, 4, 4), [0, 0, 0, 1], np.float32), np.ones(len(mesh.vertices)),
+    )  # fmt: skip
+
+
+def test_the_inside_of_hair_does_not_gleam():
+    camera, card = look_at((0, 0, 0.6), focal_px=200, size=(32, 32)), square(0.05, z=0.1)
+
+    def middle(normal):
+        cards = made_of(card, np.tile(np.float32(normal), (len(card.vertices), 1)))
+        return render(square(0.2), grey(0.5), camera, Light.even(), Skin(), srgb=False, cards=cards).rgb[
+            16, 16
+        ]
+
+    assert middle([0, 0.6, -0.8]).max() < 1e-3 < middle([0, 0.6, 0.8]).min()
+
+
 def test_cards_let_half_of_a_lamps_light_through_and_the_mesh_none():
     light, camera = (
         Light(lamps=(Lamp((0, 0, 1), spread=0.0),)),
         look_at((0, 0.4, 0.9), focal_px=500, size=(96, 96)),
     )
     cards = join(square(0.05, z=0.1), square(0.03, z=0.12))
-    cards = Cards(
-        cards.vertices, cards.smooth_normals(), cards.faces, cards.uv, np.ones_like(cards.vertices),
-        np.zeros((4, 4, 4), np.float32), np.ones(len(cards.vertices), np.float32),
-    )  # fmt: skip
+    cards = replace(made_of(cards), texture=np.zeros((4, 4, 4), np.float32))  # not to be seen
 
     def lit(mesh, x):
         picture = render(mesh, grey(1.0), camera, light, MATT, srgb=False, cards=cards)

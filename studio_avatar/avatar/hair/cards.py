@@ -83,8 +83,10 @@ class Style:
         return result.astype(np.float32)
 
     def cut(self, vertices: np.ndarray, end: float) -> tuple[Style, np.ndarray]:
-        """The style without what lies on `vertices` (N, 3) below the height `end` in metres, more or less: hair has no edge.
-        And its vertices."""
+        """The style without what lies on `vertices` (N, 3) below the height `end` in metres, and its vertices.
+
+        The ends are a little uneven: hair has no edge.
+        """
         turn = np.arctan2(vertices[:, 0], vertices[:, 2])
         uneven = sum(np.sin(turn * waves + phase) for waves, phase in WAVES) / len(WAVES)
         end = end + UNEVEN_M * uneven

@@ -26,10 +26,7 @@ UNSEEN = (0.035, 0.025, 0.018)  # linear: dark brown, where the pictures say not
 DARKEST, BRIGHTEST = 0.008, 0.9  # linear: black hair is no hole
 DYED = 1.5  # blue over red, from which on hair is blue by itself
 CHANGE = (0.6, 1.7)  # of a band's brightness over the whole: more is shadow or background
-HUE_CHANGE = (
-    0.98,
-    1.02,
-)  # of a channel beside that: what lies behind and the sky above would color dark hair
+HUE_CHANGE = (0.98, 1.02)  # of a channel beside that: background and sky would color dark hair
 GAIN = (0.25, 4.0)  # limits of what the phone's light is said to have changed
 # Of the gain's hue, in logarithms: the skin's sheen is part of it, and would make gray hair blond.
 HUE_SHARE = 0.5
