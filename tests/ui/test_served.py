@@ -165,9 +165,10 @@ def test_a_weak_capture_gets_advice_and_becomes_an_avatar_all_the_same(
 
 
 def cancel_frees_the_machine(page, server):
+    page.get_by_label("Best").check()  # inverts long enough for a busy browser to show it
     page.get_by_role("button", name="Create anyway").click()
-    page.wait_for_selector("#status .running .bar")
-    page.wait_for_selector("#previews img")  # there while the base is relit and detail is added
+    page.wait_for_selector("#status .running:has-text('Inverting') .bar")
+    page.wait_for_selector("#previews img")
     page.locator("#cancel").click()
     pressed = time.monotonic()
     while health(server)["status"] == "busy":
