@@ -85,8 +85,7 @@ def light_through_cards(shape: wp.uint64, own: int, start: wp.vec3, ray: wp.vec3
 
 @wp.func
 def lamp_visible(
-    shape: wp.uint64,
-    own: int,
+    mesh: Mesh,
     start: wp.vec3,
     to_lamp: wp.vec3,
     spread: float,
@@ -94,16 +93,17 @@ def lamp_visible(
     samples: int,
     phase: float,
 ):
-    """Share of the lamp's disc that is not hidden, by rays on a golden-angle spiral turned by `phase`; own: triangles of
-    the mesh, after which come cards."""
+    """Share of the lamp's disc that is not hidden, by rays on a golden-angle spiral turned by `phase`."""
+    own = mesh.uv_faces.shape[0]  # triangles of the mesh itself; after them come cards
+    among_cards = wp.mesh_get(mesh.shape).indices.shape[0] > 3 * own
     seen = wp.float32(0.0)
     for i in range(samples):
         share = (float(i) + 0.5) / float(samples)
         ray = around(to_lamp, wp.cos(spread * wp.sqrt(share)), 2.399963 * float(i) + phase)
-        if not wp.mesh_query_ray_anyhit(shape, start, ray, reach):
+        if among_cards:
+            seen += light_through_cards(mesh.shape, own, start, ray, reach)
+        elif not wp.mesh_query_ray_anyhit(mesh.shape, start, ray, reach):
             seen += 1.0
-        elif wp.mesh_get(shape).indices.shape[0] > 3 * own:
-            seen += light_through_cards(shape, own, start, ray, reach)
     return seen / float(samples)
 
 
@@ -175,14 +175,7 @@ def with_lamps(
             phase = wp.randf(state) * 2.0 * PI
             if lamp.shadow == 1:
                 seen = lamp_visible(
-                    mesh.shape,
-                    mesh.uv_faces.shape[0],
-                    at.shadow_start,
-                    to_lamp,
-                    lamp.spread,
-                    reach,
-                    light.shadow_samples,
-                    phase,
+                    mesh, at.shadow_start, to_lamp, lamp.spread, reach, light.shadow_samples, phase
                 )
             diffuse += wp.cw_mul(scattered(cosine * seen, material.bleed), lamp.colour * fall)
             gleam = ggx(at.normal, at.to_eye, to_lamp, roughness) * PI * at.frontal

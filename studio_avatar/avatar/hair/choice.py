@@ -1,7 +1,7 @@
 """Which style a person's hair looks like, if any.
 
 Every style is laid on the person's head and seen by the capture's cameras; the best few take the person's outline; the one
-whose mask agrees best with the segmented hair is taken.
+whose mask agrees best with the segmented hair is taken. Short hair that looks like none is a crop with the person's outline.
 """
 
 from __future__ import annotations
@@ -88,17 +88,17 @@ def choose(
     names = [name for name in styles.config.names if name not in NOT_BY_ITSELF]
     skin = Skin(head, neutral)
     laid = [_laid(load_style(head, styles, name), skin, views) for name in names]
-    laid.sort(key=lambda pair: -agreement(views, pair[0].points(pair[1])))
-    found = [_fitted(style, vertices, skin, views) for style, vertices in laid[:TRIED]]
+    before = {style.name: agreement(views, style.points(vertices)) for style, vertices in laid}
+    laid.sort(key=lambda pair: -before[pair[0].name])
+    found = [_fitted(*pair, skin, views) for pair in laid[:TRIED]]
     # A style that agrees only after much stretching is another one.
-    before = [agreement(views, style.points(vertices)) for style, vertices in laid[:TRIED]]
-    best = max(range(len(found)), key=lambda k: before[k] + found[k][2])
-    style, vertices, share = found[best]
+    style, vertices, share = max(found, key=lambda one: before[one[0].name] + one[2])
     if share < AGREEMENT:
         why = f"No style looks like this hair: {style.name} agrees to {share:.0%} only."
         if lowest(views[0]) < HANGS_M:
             return Choice(None, None, why)
-        style, vertices, share = _fitted(*_laid(load_style(head, styles, CROP), skin, views), skin, views)
+        crop = next(pair for pair in laid if pair[0].name == CROP)
+        style, vertices, share = _fitted(*crop, skin, views)
         return Choice(style, vertices, f"{why} It is short: {CROP} took its outline.", share)
     return Choice(style, vertices, f"{style.name} agrees best with the hair in the pictures.", share)
 
