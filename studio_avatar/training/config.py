@@ -139,6 +139,7 @@ class CoverConfig(BudgetConfig):
     resolution: int = 256
     bank_size: int = 64
     share: int = 4  # captures of one head
+    start: str = ""  # folder of a trained network to go on from; empty: none
     channels: tuple[int, ...] = (32, 48, 64)
     thin_weight: float = 6.0  # of rims and strands, beside 1 of all other texels
     portrait_share: float = 0.75  # share of the batch that are real portraits in their own light
@@ -152,7 +153,9 @@ class RelightConfig(BudgetConfig):
     bank_size: int = 256
     channels: tuple[int, ...] = (64, 104, 168, 248, 312)
     blocks: tuple[int, ...] = (1, 2, 2, 2, 2)  # residual blocks a level
-    start: str = ""  # folder of a trained network to go on from, which may have fewer blocks; empty: none
+    mirrored: bool = True  # the network sees the mirrored phone texture, too
+    mirror_rate: float = 4.0  # learning rate of the layer that does, in `learning_rate`
+    start: str = ""  # folder of a trained network to go on from, which may have fewer blocks, or no mirror; empty: none
     portrait_share: float = 0.25  # share of the batch that are real portraits in another light
     rendered_share: float = 0.35  # and that are rendered captures, where the packed file has some
     code_noise: float = 0.15  # most deviation added to the base's codes, in their standard deviations

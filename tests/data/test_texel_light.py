@@ -12,6 +12,7 @@ from studio_avatar.data.simulate.draw import Draw
 from studio_avatar.data.simulate.sky import ROTATIONS, TransferBank, panorama_nodes, sample_radiance
 from studio_avatar.data.simulate.texel_light import TexelSimulator, typology_angle
 from studio_avatar.data.simulate.texel_phone import CURVES, tone_curve
+from studio_avatar.data.simulate.wear import dress
 from studio_avatar.pipeline.skin_tone import mean_linear, measure_tone, srgb_to_linear
 
 SIZE = 64
@@ -159,6 +160,20 @@ def test_the_scene_has_the_order_that_captures_measure():
         without = scene[scene[:, flag] == 0]
         assert len(without) and not without[:, list(values)].any()
     assert not scene[:, known.size - 2 :].any()
+
+
+def test_caps_are_of_every_color():
+    gray = torch.full((256, 3, SIZE, SIZE), 0.5)
+    dressed = dress(
+        gray, torch.ones_like(gray), NO_MAPS[:, None], torch.ones(1, 1, SIZE, SIZE), Draw(0, "cpu")
+    )
+    worn = dressed.cover[:, 0, SIZE // 8, SIZE // 2] > 0.99
+    cloth = dressed.lit[worn, :, SIZE // 8, SIZE // 2]
+    assert 30 < len(cloth) < 120  # caps and hands
+    lightest, darkest = cloth.amax(1), cloth.amin(1)
+    assert (lightest / darkest > 15).float().mean() > 0.1  # as a red cap
+    assert (lightest / darkest < 1.3).float().mean() > 0.1  # black, gray, white
+    assert lightest.min() < 0.05 and lightest.max() > 0.5
 
 
 def test_pairs_are_lit_as_they_are_given():

@@ -64,6 +64,35 @@ def test_an_untrained_network_is_the_quotient(network):
     assert 0.97 < trained.keep.mean() < 1
 
 
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_asked_both_ways_the_mirror_image_gives_the_mirrored_answer(mirrored):
+    torch.manual_seed(1)
+    network = RelightNetwork(SIZE, channels=(8, 16, 16), place_level=1, mirrored=mirrored).eval()
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.05)
+    textures = F.avg_pool2d(face(2), 4), lit(face(1)), ones() * light().clamp(0, 1)
+    with torch.no_grad():
+        for both_ways in (True, False):
+            straight, mirrored_first = (
+                relight(*pictures, LAB, network, ones(), ones(), both_ways=both_ways).texture
+                for pictures in (textures, [texture.flip(-1) for texture in textures])
+            )
+            apart = (straight - mirrored_first.flip(-1)).abs().max()
+            assert (apart < 1e-4) == both_ways
+
+
+def test_a_mirror_without_weights_says_nothing():
+    torch.manual_seed(2)
+    plain = RelightNetwork(SIZE, channels=(8, 16, 16), place_level=1).eval()
+    mirrored = RelightNetwork(SIZE, channels=(8, 16, 16), place_level=1, mirrored=True).eval()
+    assert mirrored.load_state_dict(plain.state_dict(), strict=False).missing_keys == ["mirror.weight"]
+    phone, base = lit(face(1)), F.avg_pool2d(face(2), 1)
+    parts = phone, base, smoothed_quotient(phone, base, ones()), ones()
+    with torch.no_grad():
+        for one, other in zip(plain(*parts), mirrored(*parts), strict=True):
+            torch.testing.assert_close(one, other)
+
+
 def test_light_goes_and_detail_stays():
     person = face(3)
     base = torch.full((1, 3, 32, 32), 0.2)

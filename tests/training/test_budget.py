@@ -151,6 +151,10 @@ def test_cover_is_killed_and_resumed(world, tmp_path, monkeypatch):
     net = UNet2DModel.from_pretrained(runs[0] / "cover_network")
     assert net.config.sample_size * PATCH == 64 and net.conv_out.weight.abs().max() > 0
 
+    again = given(world, tmp_path / "again", "--set", f"start={runs[0] / 'cover_network'}")
+    stage = cover.CoverStage(cover.parse_options(again), torch.device("cpu"))
+    assert torch.equal(stage.net.conv_out.weight, net.conv_out.weight)
+
 
 def test_tone_that_goes_on_stays_with_what_it_said_of_portraits(world, tmp_path):
     torch.manual_seed(0)

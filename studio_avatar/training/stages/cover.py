@@ -4,10 +4,12 @@ Real portraits without covers, in their own light, and simulated captures, that 
 it put something is known exactly.
 
     python -m studio_avatar.training cover --budget 40m --pack RUNS/pack.safetensors --run RUNS/cover
+    python -m studio_avatar.training cover … --set start=RUNS/cover/cover_network learning_rate=6e-4
 """
 
 import torch
 import torch.nn.functional as F
+from diffusers import UNet2DModel
 
 from studio_avatar.data.prepare.pack import Pack
 from studio_avatar.data.simulate.draw import Draw, blur
@@ -49,8 +51,7 @@ class CoverStage:
         self.real = max(int(batch * config.portrait_share), 1)
         self.simulated = max(batch - self.real, 1)
         torch.manual_seed(config.seed)
-        side = config.resolution // PATCH
-        self.net = build_unet(config.channels, inputs=6, outputs=1, patch=PATCH, sample_size=side)
+        self.net = _network(config)
         self.net.to(device, memory_format=torch.channels_last)
         optimizer = torch.optim.AdamW(self.net.parameters(), lr=config.learning_rate, weight_decay=1e-3)
         self.modules, self.optimizers = {"net": self.net}, {"net": optimizer}
@@ -105,6 +106,13 @@ class CoverStage:
         return sheet(phone, visibility, cover, found * (visibility > 0.05))
 
 
+def _network(config: CoverConfig) -> UNet2DModel:
+    if config.start:
+        return UNet2DModel.from_pretrained(config.start).float()
+    side = config.resolution // PATCH
+    return build_unet(config.channels, inputs=6, outputs=1, patch=PATCH, sample_size=side)
+
+
 def _thin(cover):
     """1 where what covers (B, 1, R, R) is too thin for a square of a 32nd of the width: all that glasses are."""
     side = cover.shape[-1] // 32 | 1
@@ -119,5 +127,9 @@ def train(options: BudgetOptions) -> None:
     stage.ema.module.save_pretrained(options.run / "cover_network")
 
 
+def parse_options(arguments=None) -> BudgetOptions:
+    return parse_budget_options("cover", budget_parser("cover", __doc__), arguments)
+
+
 def main(arguments=None):
-    train(parse_budget_options("cover", budget_parser("cover", __doc__), arguments))
+    train(parse_options(arguments))

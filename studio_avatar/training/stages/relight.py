@@ -61,7 +61,7 @@ class RelightStage:
         self.adversary = Adversary(config.adversarial_weight, config.adversarial_from, device)
         self.modules = {"net": self.net, "critic": self.adversary.critic}
         optimizer = torch.optim.AdamW(
-            self.net.parameters(), lr=config.learning_rate, weight_decay=1e-3, betas=(0.9, 0.98)
+            _parameter_groups(self.net, config), lr=config.learning_rate, weight_decay=1e-3, betas=(0.9, 0.98)
         )
         self.optimizers = {"net": optimizer, "critic": self.adversary.optimizer}
         self.ema = EMA(self.net, config.ema_decay)
@@ -175,8 +175,8 @@ def _mean_around(values, weight, sigma):
 
 
 def _network(config: RelightConfig) -> RelightNetwork:
-    """The network to train; blocks that `config.start` has not begin as identities."""
-    network = RelightNetwork(config.resolution, config.channels, config.blocks)
+    """The network to train; blocks that `config.start` has not begin as identities, a mirror as zero."""
+    network = RelightNetwork(config.resolution, config.channels, config.blocks, mirrored=config.mirrored)
     if config.start:
         trained = RelightNetwork.from_pretrained(config.start).float().state_dict()
         if unknown := network.load_state_dict(trained, strict=False).unexpected_keys:
@@ -184,6 +184,14 @@ def _network(config: RelightConfig) -> RelightNetwork:
                 f"{config.start} has more than `blocks` and `channels` allow, such as {unknown[0]}."
             )
     return network
+
+
+def _parameter_groups(network: RelightNetwork, config: RelightConfig) -> list[dict]:
+    """The layer of the mirrored texture learns faster: it begins at zero, beside what is trained already."""
+    mirror = [] if network.mirror is None else [network.mirror.weight]
+    others = [parameter for name, parameter in network.named_parameters() if not name.startswith("mirror.")]
+    groups = (others, config.learning_rate), (mirror, config.learning_rate * config.mirror_rate)
+    return [{"params": parameters, "lr": rate} for parameters, rate in groups if parameters]
 
 
 def train(options: BudgetOptions) -> None:
