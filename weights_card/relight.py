@@ -85,19 +85,29 @@ def compose(phone, visibility, gain, keep, repair):
     return Relit(torch.lerp(repair, relit, keep), keep, gain, repair)
 
 
-def answers(base, phone, visibility, network, sigma=QUOTIENT_SIGMA):
+def answers(base, phone, visibility, network, sigma=QUOTIENT_SIGMA, both_ways=False):
     """The network's gain, keep mask and repaired base for textures of its own size.
 
     base, phone: (B, 3, R, R) sRGB in [-1, 1], both in the estimated tone. visibility: (B, 1, R, R).
+    both_ways: the answer is the mean of those to the textures and to their mirror images (of the keep mask's logits).
     """
     quotient = smoothed_quotient(phone, base, visibility, sigma)
     if network is None:
         return quotient, torch.ones_like(visibility), base
     parts = (phone, base, quotient, visibility)
     dtype = next(network.parameters()).dtype
-    change, keep, repair = (part.float() for part in network(*(part.to(dtype) for part in parts)))
+    if both_ways:
+        parts = (torch.cat([part, part.flip(-1)]) for part in parts)
+    told = (part.float() for part in network(*(part.to(dtype) for part in parts)))
+    change, keep, repair = (_mean_of_both(part) for part in told) if both_ways else told
     change = F.interpolate(change, phone.shape[-2:], mode="bicubic", align_corners=False)
     return (quotient + change).clamp(-MAX_GAIN, MAX_GAIN), torch.sigmoid(keep), (base + repair).clamp(-1, 1)
+
+
+def _mean_of_both(answer):
+    """(2B, C, H, W), answers to B pictures and to their mirror images → (B, C, H, W)."""
+    straight, mirrored = answer.chunk(2)
+    return (straight + mirrored.flip(-1)) * 0.5
 
 
 def shaded_beside_skin(texture, skin):
@@ -156,7 +166,7 @@ def resized(image, size, mode="bicubic"):
     return F.interpolate(image, size=(size, size), mode=mode, align_corners=False)
 
 
-def relight(base, phone, visibility, lab, network, weight, skin, sigma=QUOTIENT_SIGMA):
+def relight(base, phone, visibility, lab, network, weight, skin, sigma=QUOTIENT_SIGMA, both_ways=False):
     """Studio base and phone texture → `Relit`, the person in studio light, at the phone texture's size.
 
     Args:
@@ -166,6 +176,7 @@ def relight(base, phone, visibility, lab, network, weight, skin, sigma=QUOTIENT_
         network: a `RelightNetwork`, or None for the smoothed quotient alone, at `QUOTIENT_RESOLUTION`.
         sigma: of the quotient, share of the texture's width; networks were trained with the default.
         weight, skin: the tone estimator's buffers (1, 1, R, R): where tone is measured, and where it is set.
+        both_ways: the network is asked of the mirror images, too: its answers then depend less on where light comes from.
     """
     size = phone.shape[-1]
     side = QUOTIENT_RESOLUTION if network is None else network.config.resolution
@@ -183,7 +194,9 @@ def relight(base, phone, visibility, lab, network, weight, skin, sigma=QUOTIENT_
     factor = tone_gain(small_phone, weight * small_visibility, lab)
 
     # 2. What the light did, what to keep, and what to repair.
-    gain, keep, repair = answers(base, apply_gain(small_phone, factor), small_visibility, network, sigma)
+    gain, keep, repair = answers(
+        base, apply_gain(small_phone, factor), small_visibility, network, sigma, both_ways
+    )
     seen_skin = small_visibility * weight
     of_skin = (gain * seen_skin).sum((2, 3)) / seen_skin.sum((2, 3)).clamp_min(1e-4) + torch.log(factor)
     wet = gain_of_eyes(small_phone, small_visibility * (1 - skin), of_skin)

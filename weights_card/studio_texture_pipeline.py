@@ -308,7 +308,8 @@ class StudioTexturePipeline(DiffusionPipeline):
         """The phone texture in studio light and in the person's `SkinTone`, with what it lacks from the base → `Relit`."""
         lab = torch.tensor([tone.lab], device=base.device)
         masks = self.tone_estimator.tone_weight.to(base.device), self.tone_estimator.skin.to(base.device)
-        return relight(base.float(), rgb.float(), seen.float(), lab, self.relight_network, *masks)
+        textures = base.float(), rgb.float(), seen.float()
+        return relight(*textures, lab, self.relight_network, *masks, both_ways=True)
 
     def in_tone(self, base, tone):
         """The studio generator's picture in the person's `SkinTone`."""

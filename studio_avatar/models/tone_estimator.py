@@ -18,7 +18,7 @@ from torch import nn
 
 # Median luma, linear: a capture whose face and surroundings are both darker is lifted to it, by three stops at most; a face
 # alone says less, for a dark one may be a dark person's.
-DIM, DIM_ALONE, MAX_LIFT = 0.2, 0.1, 8.0
+DIM, DIM_ALONE, MAX_LIFT = 0.3, 0.1, 8.0
 # Which numbers of the scene vector are colors or brightness: whites of the eyes, surroundings, teeth.
 COLORS = [index < 3 or 4 <= index < 10 or 12 <= index < 15 for index in range(20)]
 

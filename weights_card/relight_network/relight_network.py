@@ -45,6 +45,8 @@ class RelightNetwork(ModelMixin, ConfigMixin):
     blocks: residual blocks a level, on the way down and on the way up: one number for all levels, or one for each.
     gain_level: level whose features give the gain: 1 is a quarter of the resolution.
     place_level: level at which learned maps tell where on the face a texel lies.
+    mirrored: whether the network sees the mirrored phone texture, too. A face is nearly its own mirror image, the light on
+        it is not: what differs between the halves is light first of all, and what one half lacks the other may have.
     """
 
     @register_to_config
@@ -55,11 +57,13 @@ class RelightNetwork(ModelMixin, ConfigMixin):
         blocks: int | tuple[int, ...] = 1,
         gain_level: int = 1,
         place_level: int = 2,
+        mirrored: bool = False,
     ):
         super().__init__()
         blocks = (blocks,) * len(channels) if isinstance(blocks, int) else blocks
         inputs = 10 * PATCH**2  # phone, base, quotient's gain (3 each), visibility
         self.first = nn.Conv2d(inputs, channels[0], 3, padding=1)
+        self.mirror = nn.Conv2d(4 * PATCH**2, channels[0], 3, padding=1, bias=False) if mirrored else None
         side = resolution // PATCH // 2**place_level
         self.place = nn.Parameter(torch.zeros(1, channels[place_level], side, side))
         self.down = nn.ModuleList(_blocks(*level) for level in zip(channels, blocks, strict=True))
@@ -77,6 +81,8 @@ class RelightNetwork(ModelMixin, ConfigMixin):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
         nn.init.constant_(self.keep.bias, KEEP_AT_START)
+        if mirrored:
+            nn.init.zeros_(self.mirror.weight)
 
     def forward(self, phone, base, gain, visibility):
         """All (B, C, R, R): phone and base sRGB in [-1, 1], the quotient's log gain, visibility in [0, 1].
@@ -85,8 +91,10 @@ class RelightNetwork(ModelMixin, ConfigMixin):
             gain: (B, 3, r, r) what is to be added to the log gain, at the gain level's size.
             keep: (B, 1, R, R) logits. repair: (B, 3, R, R), what is to be added to the base.
         """
-        x = torch.cat([phone * visibility, base, gain, visibility * 2.0 - 1.0], dim=1)
-        x = self.first(F.pixel_unshuffle(x, PATCH))
+        seen, visible = phone * visibility, visibility * 2.0 - 1.0
+        x = self.first(F.pixel_unshuffle(torch.cat([seen, base, gain, visible], dim=1), PATCH))
+        if self.mirror is not None:
+            x = x + self.mirror(F.pixel_unshuffle(torch.cat([seen, visible], dim=1).flip(-1), PATCH))
         skips = []
         for level, blocks in enumerate(self.down):
             if level == self.config.place_level:

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from .draw import Draw, blur
 
 HAND = (1.0, 0.6, 0.42)  # relative linear color of skin or hair in front of the face
+BLACK = 0.3  # share of caps and masks that are, beside those that happen to be dark
 DYE = 2.2  # most standard deviation of the logarithms of dyed cloth's channels: a red cap's are 4 apart
 
 
@@ -65,6 +66,7 @@ def _cap_mask_and_hand(dressed: Dressed, cloth_light, rough_edge, draw) -> Dress
     for number, (probability, edge) in enumerate(edges):
         alpha = torch.sigmoid(edge * 1.5) * draw.chance(probability, batch, 1, 1, 1)
         value = draw.uniform(batch, 1, 1, 1) ** 2 * 0.8 + 0.01
+        value = torch.where(draw.chance(BLACK, batch, 1, 1, 1), 0.05 * value, value)
         dye = DYE * draw.uniform(batch, 1, 1, 1) * draw.chance(0.7, batch, 1, 1, 1)
         hue = torch.exp(dye * draw.normal(batch, 3, 1, 1))
         hue = hue / hue.amax(1, keepdim=True)
