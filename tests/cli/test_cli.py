@@ -106,11 +106,11 @@ def test_the_example_keeps_its_quality(example):
     )
     face = region_mask(head, len(texture), "face")
     shown, completed = face & (seen >= 0.5), face & (seen < 0.5)
-    assert metrics.skin_delta_e(texture, truth, shown) < 3.55  # 3.22
-    assert metrics.skin_delta_e(texture, truth, completed) < 4.64  # 4.21
-    assert abs(metrics.skin_ita(texture, shown) - metrics.skin_ita(truth, shown)) < 4.4  # 4.0 degrees
-    assert metrics.ssim(texture, truth, shown) > 0.952  # 0.956
-    assert metrics.gradient_correlation(texture, truth, shown) > 0.559  # 0.622; falls when registration does
+    assert metrics.skin_delta_e(texture, truth, shown) < 3.48  # 3.16
+    assert metrics.skin_delta_e(texture, truth, completed) < 4.77  # 4.33
+    assert abs(metrics.skin_ita(texture, shown) - metrics.skin_ita(truth, shown)) < 2.4  # 2.2 degrees
+    assert metrics.ssim(texture, truth, shown) > 0.954  # 0.958
+    assert metrics.gradient_correlation(texture, truth, shown) > 0.560  # 0.623; falls when registration does
 
 
 @pytest.fixture(scope="module")
