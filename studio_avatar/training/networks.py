@@ -7,11 +7,16 @@ from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 
-def build_unet(channels, inputs: int, patch: int, outputs: int = 3, sample_size: int | None = None):
+def build_unet(
+    channels, inputs: int, patch: int, outputs: int = 3, sample_size: int | None = None, start: str = ""
+):
     """Image-to-image UNet on space-to-depth patches of `inputs` channels; `outputs` channels out, zero at the start.
 
     sample_size: side in patches of the pictures it is for, where it is for one size.
+    start: folder of a trained one, which is taken as it is in the place of a new one; empty: none.
     """
+    if start:
+        return UNet2DModel.from_pretrained(start).float()
     levels = len(channels)
     unet = UNet2DModel(
         sample_size=sample_size,

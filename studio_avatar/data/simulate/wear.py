@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from .draw import Draw, blur
 
 HAND = (1.0, 0.6, 0.42)  # relative linear color of skin or hair in front of the face
-BLACK = 0.3  # share of caps and masks that are, beside those that happen to be dark
+BLACK = 0.3  # share of caps, masks and hands (gloves) that are, beside those that happen to be dark
 DYE = 2.2  # most standard deviation of the logarithms of dyed cloth's channels: a red cap's are 4 apart
 
 

@@ -9,7 +9,6 @@ it put something is known exactly.
 
 import torch
 import torch.nn.functional as F
-from diffusers import UNet2DModel
 
 from studio_avatar.data.prepare.pack import Pack
 from studio_avatar.data.simulate.draw import Draw, blur
@@ -51,7 +50,10 @@ class CoverStage:
         self.real = max(int(batch * config.portrait_share), 1)
         self.simulated = max(batch - self.real, 1)
         torch.manual_seed(config.seed)
-        self.net = _network(config)
+        side = config.resolution // PATCH
+        self.net = build_unet(
+            config.channels, inputs=6, outputs=1, patch=PATCH, sample_size=side, start=config.start
+        )
         self.net.to(device, memory_format=torch.channels_last)
         optimizer = torch.optim.AdamW(self.net.parameters(), lr=config.learning_rate, weight_decay=1e-3)
         self.modules, self.optimizers = {"net": self.net}, {"net": optimizer}
@@ -104,13 +106,6 @@ class CoverStage:
         found = torch.sigmoid(cover_logits(made.phone, made.visibility, self.ema.module).float())
         phone, visibility, cover = map(band, (made.phone, made.visibility, made.cover))
         return sheet(phone, visibility, cover, found * (visibility > 0.05))
-
-
-def _network(config: CoverConfig) -> UNet2DModel:
-    if config.start:
-        return UNet2DModel.from_pretrained(config.start).float()
-    side = config.resolution // PATCH
-    return build_unet(config.channels, inputs=6, outputs=1, patch=PATCH, sample_size=side)
 
 
 def _thin(cover):

@@ -11,7 +11,6 @@ Part of the captures get no gradients, so that one network serves unseen skin to
 from pathlib import Path
 
 import torch
-from diffusers import UNet2DModel
 
 from studio_avatar.data.prepare.pack import Pack
 from studio_avatar.data.simulate.draw import Draw
@@ -59,7 +58,8 @@ class UpscalerStage:
         self.judges = Judges(pack, None, device)
         self.batch = batch_size(config, device)
         torch.manual_seed(config.seed)
-        self.unet = _network(config).to(device, memory_format=torch.channels_last)
+        self.unet = build_unet(config.channels, inputs=9, patch=PATCH, start=config.start)
+        self.unet.to(device, memory_format=torch.channels_last)
         self.adversary = Adversary(config.adversarial_weight, config.adversarial_from, device)
         optimizer = torch.optim.AdamW(self.unet.parameters(), lr=config.learning_rate, weight_decay=1e-4)
         self.modules = {"unet": self.unet, "critic": self.adversary.critic}
@@ -131,12 +131,6 @@ class UpscalerStage:
         time = torch.ones(len(relit), device=self.device)
         clean = predict_clean(self.ema.module, start, time, condition(relit, gradients, trust))
         return sheet(relit, clean, target)
-
-
-def _network(config: UpscalerConfig):
-    if config.start:
-        return UNet2DModel.from_pretrained(config.start).float()
-    return build_unet(config.channels, inputs=9, patch=PATCH)
 
 
 def train(options: BudgetOptions) -> None:
