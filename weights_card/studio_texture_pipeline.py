@@ -18,7 +18,7 @@ from diffusers import DiffusionPipeline
 from diffusers.utils import BaseOutput
 from PIL import Image
 
-from .cover import find_cover, wide, without_forehead
+from .cover import bridged, find_cover, wide, without_forehead
 from .errors import InvalidInputError, MissingDependencyError
 from .inversion import invert, shrink_observed
 from .relight import relight
@@ -278,16 +278,16 @@ class StudioTexturePipeline(DiffusionPipeline):
         )
 
     def seen_by_tone(self, rgb, seen, cover):
-        """(rgb, seen) at the base's resolution without what is wide among `cover`, and without a forehead that is covered;
-        arguments as in `tone`."""
-        rgb, seen = shrink_observed(rgb, seen, self.base_resolution)
-        cover = F.adaptive_avg_pool2d(cover.float(), self.base_resolution).to(seen)
-        return rgb, without_forehead(seen, cover) * (1 - wide(cover))
+        """(rgb, seen) at the base's resolution without rims of glasses, what is wide among `cover`, and a forehead under a
+        cap; arguments as in `tone`."""
+        rgb, bare = shrink_observed(rgb, seen * (1 - cover), self.base_resolution)
+        seen, cover = (F.adaptive_avg_pool2d(part, self.base_resolution) for part in (seen, cover.to(seen)))
+        return bridged(rgb, bare, seen), without_forehead(seen, cover) * (1 - wide(cover))
 
     def tone(self, rgb, seen, cover, skin_tone, scene=None):
         """`SkinTone` of the person in a phone texture (1, 3, H, W), and the tone the texture shows; see `__call__`.
 
-        seen: (1, 1, H, W) with what lies in front of the skin. cover: as from `uncovered`; what is wide has no say.
+        seen: (1, 1, H, W) with what lies in front of the skin. cover: as from `uncovered`; it has no say.
         """
         rgb, seen = self.seen_by_tone(rgb, seen, cover)
         vector = None if scene is None else torch.from_numpy(scene.vector)[None].to(rgb)

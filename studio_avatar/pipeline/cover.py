@@ -1,8 +1,8 @@
 """What lies in front of the eyes and forehead in a phone texture: rims of glasses, strands of hair, hands.
 
 It is no skin: it has no say in the code or in the light, and where it lies the studio's texture stands. The rest of the
-pipeline needs no word of it: covered texels count as unseen. In tone only what is `wide` has no say: a cap would be taken
-for skin, but around a thin rim there is skin enough, and the eyes behind it tell more than it takes away.
+pipeline needs no word of it: covered texels count as unseen. For tone only what is `wide` does: thin rims are taken off
+(`bridged`), for to an estimator that knows faces a hole in the shape of glasses looks like another face.
 This file imports only single files beside it: it is also published on the Hub as remote code.
 """
 
@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from .inversion import largest_around, shrink_observed
+from .relight import smoothed
 
 PATCH = 2  # texels of the network's picture that become one pixel's channels
 ROWS, COLUMNS = (
@@ -23,8 +24,10 @@ WEAK, REACH = 0.24, 10 / 256
 BORDER = 2.5 / 512  # of the texture's width: shadow and blur around what covers
 FOREHEAD = 0.36  # of its height, where the brows begin
 CROSSED = 0.4  # share of a row of the forehead that is covered, from which on something goes across it
+CAP_FROM = 0.27  # of the height: caps go across above it (73 people: 0.22 at most), rims of glasses below (0.30 at least)
 BRIM = 0.015  # of the height: what shows below the edge of a cover is its shadow
 WIDE = 0.05  # of the texture's width: the least width of caps, hands and scarfs, more than that of rims and strands
+BRIDGED_FROM = 2 / 128  # of the width: from how far around the skin under a rim is guessed
 
 
 def band(texture):
@@ -84,15 +87,27 @@ def wide(cover):
     return torch.minimum(largest_around(kept, reach), cover)
 
 
+def bridged(rgb, bare, seen):
+    """`rgb` (B, 3, R, R), the mean of the bare texels, where fewer than were `seen` are bare, as it is around.
+
+    bare, seen: (B, 1, R, R), visibility without and with what is covered.
+    """
+    share = (bare / seen.clamp_min(1e-3)).clamp(0, 1)
+    around = smoothed(rgb, bare, BRIDGED_FROM * rgb.shape[-1])
+    return torch.where(seen > 1e-3, torch.lerp(around, rgb, share), rgb)
+
+
 def without_forehead(seen, cover):
-    """`seen` (B, 1, H, H) without the forehead where a cover (B, 1, H, H) goes across it, down to the cover's lower edge.
+    """`seen` (B, 1, H, H) without the forehead where a cap (B, 1, H, H) goes across it, down to the cap's lower edge.
 
     Caps are found in patches, and what is left between them is cloth: less is known of skin by it than without any forehead.
+    Glasses go across it, too, but lower.
     """
     side = seen.shape[-1]
     rows = torch.arange(side, device=seen.device) / side
     total = seen.sum(-1)
     crossed = ((seen * cover).sum(-1) > CROSSED * total.clamp_min(1.0)) & (rows < FOREHEAD)
     lowest = torch.where(crossed, rows, -1.0).amax(-1, keepdim=True)  # (B, 1, 1)
-    hidden = (lowest >= 0) & (rows <= lowest + BRIM)
+    capped = (crossed & (rows < CAP_FROM)).any(-1, keepdim=True)
+    hidden = capped & (rows <= lowest + BRIM)
     return seen * ~hidden[..., None]

@@ -16,6 +16,8 @@ from studio_avatar.data.simulate.texel_masks import TexelMasks
 from studio_avatar.data.simulate.texel_phone import UNDER_STOPS
 from studio_avatar.imaging.ramps import steeper
 from studio_avatar.models.tone_estimator import COLORS
+from studio_avatar.pipeline.cover import bridged
+from studio_avatar.pipeline.inversion import largest_around
 from studio_avatar.pipeline.skin_tone import (
     apply_gain,
     linear_to_srgb,
@@ -37,6 +39,8 @@ STEEPNESS = (-0.35, 0.8)  # of its contrast: towards the smoothstep, whose middl
 CURVE_POWER = 0.12  # standard deviation of the logarithm of its exponent
 CAPPED = 0.4  # share of samples whose head is covered
 CAP_EDGES = (0.2, 0.42)  # of the texture's height, where such covers end
+IN_GLASSES = 0.4  # share of samples that wear some
+RIM_COLORS = (0.02, 0.3)  # [0, 1], sRGB
 OTHER_TONE = 18.0  # degrees, standard deviation of the change of the typology angle
 
 
@@ -151,8 +155,26 @@ def under_caps(phone, visibility, draw: Draw):
     cloth = (
         color * (0.5 + 0.5 * luma / shade.clamp_min(0.02)) * draw.uniform(count, 1, 1, 1, low=0.6)
     ).clamp(0, 1)
-    found = ((draw.smooth(count, side, 7) + draw.uniform(count, 1, 1, 1, low=-1, high=3)) * 4).clamp(0, 1)
-    return torch.lerp(phone, cloth * 2 - 1, cap), visibility * (1 - cap * found)
+    return torch.lerp(phone, cloth * 2 - 1, cap), visibility * (1 - cap * _found(count, side, draw))
+
+
+def in_glasses(phone, visibility, covers, draw: Draw):
+    """`phone`, some of them with glasses or strands of hair that are taken off again, as the pipeline does for tone.
+
+    Arguments as in `under_caps`; covers: (M, 1, R, R) uint8 alpha of glasses and strands. Who somebody is taken for must not
+    depend on what they wear: what is bridged is another face.
+    """
+    count, side = len(phone), phone.shape[-1]
+    alpha = covers[draw.integers(len(covers), count)].float() / 255
+    alpha = alpha * draw.chance(IN_GLASSES, count, 1, 1, 1)
+    rim = draw.uniform(count, 3, 1, 1, low=RIM_COLORS[0], high=RIM_COLORS[1]) * 2 - 1
+    found = largest_around(alpha, 3) * _found(count, side, draw)
+    return bridged(torch.lerp(phone, rim, alpha), visibility * (1 - found), visibility)
+
+
+def _found(count: int, side: int, draw: Draw):
+    """(B, 1, R, R) in [0, 1]: of what is worn, what the cover network finds: all, patches, or hardly anything."""
+    return ((draw.smooth(count, side, 7) + draw.uniform(count, 1, 1, 1, low=-1, high=3)) * 4).clamp(0, 1)
 
 
 def joined(*batches: Captures) -> Captures:

@@ -23,7 +23,7 @@ from studio_avatar.errors import InvalidInputError
 from studio_avatar.models import ToneEstimator
 from studio_avatar.training import losses
 from studio_avatar.training.budget import Clock, batch_size, descend, pick_device, train_within
-from studio_avatar.training.captured import RenderedCaptures, developed_anew, joined, under_caps
+from studio_avatar.training.captured import RenderedCaptures, developed_anew, in_glasses, joined, under_caps
 from studio_avatar.training.config import ToneConfig
 from studio_avatar.training.datasets import to_float, to_mask
 from studio_avatar.training.loop import EMA, sheet
@@ -64,7 +64,7 @@ class ToneStage:
             self._fill_buffers()
         self.teachers = [_frozen(folder, device) for folder in config.teachers]
         known = self.teachers or ([_frozen(config.start, device)] if config.start else [])
-        self.anchor = Anchor(pack, self.net, known) if known else None
+        self.anchor = Anchor(pack, self.net, known, self.simulator.covers) if known else None
         optimizer = torch.optim.AdamW(
             self.net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
@@ -90,7 +90,8 @@ class ToneStage:
         made = self.simulator.sample(self.batch - self.num_rendered, draw, self.families)
         if self.num_rendered:
             rendered = self.rendered.sample(self.num_rendered, draw, other_tones=True)
-            phone, visibility = under_caps(rendered.phone, rendered.visibility, draw)
+            phone = in_glasses(rendered.phone, rendered.visibility, self.simulator.covers, draw)
+            phone, visibility = under_caps(phone, rendered.visibility, draw)
             made = joined(made, dataclasses.replace(rendered, phone=phone, visibility=visibility))
         known = 1 - draw.chance(self.config.scene_dropout, self.batch, 1).float()
         truth = (made.lab - self.net.lab_mean) / self.net.lab_std
@@ -166,13 +167,14 @@ class Anchor:
     """
 
     @torch.no_grad()
-    def __init__(self, pack: Pack, net: ToneEstimator, known):
-        """known: the trained ones. net: whose normalization is taken.
+    def __init__(self, pack: Pack, net: ToneEstimator, known, covers):
+        """known: the trained ones. net: whose normalization is taken. covers: of the simulator, to be worn.
 
         Raises:
             InvalidInputError: the pack has no scenes of portraits.
         """
         side, device = net.config.resolution, net.lab_mean.device
+        self.covers = covers
         self.phone = pack.images("portraits", side).to(device)
         self.visibility = pack.images("seen", side)[:, None].to(device)
         self.scene = pack.tensor("scenes").to(device)
@@ -189,12 +191,14 @@ class Anchor:
         self.said = torch.cat(said)
 
     def distance(self, net, count: int, draw: Draw):
-        """Mean square of how far `net` is from it on `count` random portraits, flipped or not, by other cameras, in caps."""
+        """Mean square of how far `net` is from it on `count` random portraits, flipped or not, by other cameras, in caps and
+        glasses."""
         rows = draw.rows(len(self.phone), count).to(self.phone.device)
         flipped = draw.chance(0.5, count).view(-1, 1, 1, 1)
         phone, visibility = to_float(self.phone[rows]), to_mask(self.visibility[rows])
         phone, visibility = (torch.where(flipped, m.flip(-1), m) for m in (phone, visibility))
         phone, scene = developed_anew(phone, self.scene[rows], draw)
+        phone = in_glasses(phone, visibility, self.covers, draw)
         phone, visibility = under_caps(phone, visibility, draw)
         phone, scene = net.lifted(phone, visibility, scene)
         return F.mse_loss(net(phone, visibility, scene)[0], self.said[rows])
