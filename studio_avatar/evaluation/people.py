@@ -173,36 +173,44 @@ def textures(pipeline, portrait: Portrait, seed: int = 0) -> tuple[dict[str, np.
     return named, made.skin_tone.ita
 
 
-def cap_changes(pipeline, portrait: Portrait) -> dict[str, float]:
-    """Cap → change of the estimated typology angle in degrees when it is painted over hair and forehead."""
-    import torch
-
-    from studio_avatar.pipeline.studio_texture_pipeline import to_tensor
-
-    def angle(rgb):
-        with torch.no_grad():
-            picture, seen = to_tensor(rgb), torch.from_numpy(portrait.visibility)[None, None]
-            _, cover = pipeline.uncovered(picture, seen)
-            return pipeline.tone(picture, seen, cover, None, portrait.scene)[0].ita
-
-    edge, bare = round(CAP_EDGE * len(portrait.rgb)), angle(portrait.rgb)
-    changes = {}
+def tone_changes(pipeline, portrait: Portrait, rims: np.ndarray) -> dict[str, float]:
+    """What is put on → change of the estimated typology angle in degrees: caps over hair and forehead, and glasses of these
+    `rims` (S, S) in [0, 1]."""
+    bare, edge = angle(pipeline, portrait, portrait.rgb), round(CAP_EDGE * len(portrait.rgb))
+    changes = {"glasses": angle(pipeline, portrait, in_glasses(portrait, rims)) - bare}
     for name, color in CAPS.items():
         capped = portrait.rgb.copy()
         # Cloth in the light that falls on the head: the brightness of what it covers, evened out.
         shade = capped[:edge].mean(-1, keepdims=True)
         capped[:edge] = np.asarray(color, np.float32) * (0.6 + 0.4 * shade / max(shade.mean(), 1e-3))
-        changes[name] = angle(capped.clip(0, 1)) - bare
+        changes[f"cap {name}"] = angle(pipeline, portrait, capped.clip(0, 1)) - bare
     return changes
+
+
+def angle(pipeline, portrait: Portrait, rgb: np.ndarray) -> float:
+    """The typology angle in degrees that is estimated for a phone texture (S, S, 3) in [0, 1]."""
+    import torch
+
+    from studio_avatar.pipeline.studio_texture_pipeline import to_tensor
+
+    with torch.no_grad():
+        picture, seen = to_tensor(rgb), torch.from_numpy(portrait.visibility)[None, None]
+        _, cover = pipeline.uncovered(picture, seen)
+        return pipeline.tone(picture, seen, cover, None, portrait.scene)[0].ita
+
+
+def in_glasses(portrait: Portrait, rims: np.ndarray) -> np.ndarray:
+    """The phone texture with painted `rims` (S, S) in [0, 1]."""
+    return portrait.rgb * (1 - rims[..., None]) + RIM_COLOR * rims[..., None]
 
 
 def rims_left(pipeline, portrait: Portrait, rims: np.ndarray) -> float:
     """Share in [0, …] of the energy of painted rims of glasses that is left in the relit texture.
 
     rims: (S, S) in [0, 1]. Energy: squared difference between with and without rims, over the seen texels of the rims; in
-    the texture over that in the phone texture.
+    the texture over that in the phone texture. What was hidden and is lost, wrinkles and brows, counts as well.
     """
-    glasses = portrait.rgb * (1 - rims[..., None]) + RIM_COLOR * rims[..., None]
+    glasses = in_glasses(portrait, rims)
     where = (rims > 0.5) & (portrait.visibility > 0.5)
     before, after = relit(pipeline, portrait, portrait.rgb), relit(pipeline, portrait, glasses)
     put_on = np.square(glasses - portrait.rgb)[where].sum()
@@ -234,8 +242,8 @@ def sample_rims(head, size: int) -> list[np.ndarray]:
 
 
 def measure(data: Path, pipeline, cache: Path | None, limit: int | None = None, tell=print):
-    """All held-out people: rows (kind, name, typology angle, {method: distance, "cap COLOR": change of the angle, "rims":
-    share of their energy that is left}), and the tiles of those `SHOWN`."""
+    """All held-out people: rows (kind, name, typology angle, {method: distance, "cap COLOR" and "glasses": change of the
+    angle, "rims": share of their energy that is left}), and the tiles of those `SHOWN`."""
     describe, rows, tiles, rims = FaceDescriptor(), [], {}, sample_rims(pipeline.head, SIZE)
     for kind, paths in held_out(data).items():
         for path in paths[:limit]:
@@ -251,9 +259,9 @@ def measure(data: Path, pipeline, cache: Path | None, limit: int | None = None, 
                 name: float(np.linalg.norm(describe(picture, portrait.points) - own))
                 for name, picture in renders.items()
             }
-            caps = {f"cap {name}": change for name, change in cap_changes(pipeline, portrait).items()}
-            left = {"rims": rims_left(pipeline, portrait, rims[len(rows) % GLASSES])}
-            rows.append((kind, portrait.name, ita, distances | caps | left))
+            worn = rims[len(rows) % GLASSES]
+            left = {"rims": rims_left(pipeline, portrait, worn)}
+            rows.append((kind, portrait.name, ita, distances | tone_changes(pipeline, portrait, worn) | left))
             tell(f"{portrait.name} " + " ".join(f"{name} {value:.3f}" for name, value in distances.items()))
             if portrait.name in SHOWN:
                 shown = (portrait.photo, renders["phone texture"], renders["studio texture"])
@@ -294,11 +302,16 @@ def to_markdown(rows, tones: dict[str, str]) -> str:
     lines += [
         f"| {group} | {len(values)} | {np.median(values):.0f} |" for group, values in sorted(groups.items())
     ]
-    lines += ["", "Change of the estimated angle when a cap is painted over hair and forehead:", ""]
-    lines += ["| cap | median [°] | worst [°] |", "|---|---:|---:|"]
-    for cap in CAPS:
-        changes = np.abs([row[3][f"cap {cap}"] for row in rows])
-        lines.append(f"| {cap} | {np.median(changes):.1f} | {changes.max():.1f} |")
+    lines += [
+        "",
+        "Change of the estimated angle when a cap is painted over hair and forehead, or glasses on the face:",
+        "",
+        "| put on | median [°] | worst [°] |",
+        "|---|---:|---:|",
+    ]
+    for worn in (*(f"cap {color}" for color in CAPS), "glasses"):
+        changes = np.abs([row[3][worn] for row in rows])
+        lines.append(f"| {worn} | {np.median(changes):.1f} | {changes.max():.1f} |")
     left = 100 * np.array([row[3]["rims"] for row in rows])
     lines += [
         "",

@@ -43,9 +43,19 @@ def test_the_relit_texture_is_the_pipelines(rims):
     np.testing.assert_allclose(texture, made.relit, atol=1e-5)
 
 
+def test_what_is_put_on_lies_where_caps_and_glasses_do(monkeypatch, rims):
+    seen = []
+    monkeypatch.setattr(people, "angle", lambda pipeline, person, rgb: seen.append(rgb) or float(len(seen)))
+    changes = people.tone_changes(None, portrait(), rims)
+    assert changes == {"glasses": 1.0, "cap black": 2.0, "cap red": 3.0, "cap white": 4.0}
+    bare, glasses, black, red, _ = seen
+    assert ((glasses != bare).any(-1) == (rims > 0)).all() and glasses[20:24].max() < 0.08
+    assert (black[17:] == bare[17:]).all() and black[:17].max() < 0.07 and red[:17, :, 0].min() > 0.3
+
+
 def test_tables_name_every_measure():
     distances = {method: 0.2 + 0.01 * n for n, method in enumerate(people.METHODS)}
-    caps = {f"cap {name}": 2.0 for name in people.CAPS}
+    caps = {f"cap {name}": 2.0 for name in people.CAPS} | {"glasses": 3.0}
     rows = [
         ("generated", "f000", 20.0, distances | caps | {"rims": 0.08}),
         ("generated", "f001", 30.0, distances | caps | {"rims": 0.2}),
@@ -60,5 +70,6 @@ def test_tables_name_every_measure():
     assert "| generated (2) | studio texture | 0.240 | +0.040 ± 0.000 |" in text
     assert "| portraits (1) | studio texture | 0.480 | +0.080 ± 0.000 |" in text
     assert "| all without glasses (2) | studio texture | 0.240 | +0.040 ± 0.000 |" in text
-    assert "| generated | 2 | 25 |" in text and "| black | 2.0 | 2.0 |" in text
+    assert "| generated | 2 | 25 |" in text and "| cap black | 2.0 | 2.0 |" in text
+    assert "| glasses | 3.0 | 3.0 |" in text
     assert "median 14 %, worst 20 %" in text

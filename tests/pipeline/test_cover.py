@@ -8,7 +8,7 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from helpers.tiny_weights import FAST, phone, tiny_pipeline
 
-from studio_avatar.pipeline.cover import PATCH, find_cover, hanging_together, wide, without_forehead
+from studio_avatar.pipeline.cover import PATCH, bridged, find_cover, hanging_together, wide, without_forehead
 
 SIDE = 64  # of the network's pictures
 
@@ -51,7 +51,7 @@ def test_half_precision_networks_answer_in_single():
     assert cover.dtype == torch.float32 and cover.max() > 0.9
 
 
-def test_what_is_wide_has_no_say_in_tone_and_what_is_thin_has():
+def test_neither_what_is_wide_nor_what_is_thin_has_a_say_in_tone():
     cover = torch.zeros(1, 1, 128, 128)
     cover[..., 20:50, 30:90] = 1  # a cap
     cover[..., 80:83, 30:90] = 1  # a rim of glasses
@@ -60,13 +60,24 @@ def test_what_is_wide_has_no_say_in_tone_and_what_is_thin_has():
     assert (wide(cover) == expected).all()
 
     pipe, tones = tiny_pipeline(), []
-    for color in (0.0, 0.1):
+    for row in (20, 80, 81, 84):
         rgb, seen = torch.full((1, 3, 128, 128), 0.5), torch.ones(1, 1, 128, 128)
-        rgb[..., 20:50, 30:90] = -color
+        rgb[..., row : row + 2, 30:90] = -0.5
         tones.append(pipe.tone(rgb, seen, cover, None)[0])
-        rgb[..., 80:83, 30:90] = -color
-        tones.append(pipe.tone(rgb, seen, cover, None)[0])
-    assert tones[0] == tones[2] and tones[1] != tones[3]
+    assert tones[0] == tones[1] == tones[2] != tones[3]
+
+
+def test_skin_goes_on_under_a_rim_and_holes_stay_holes():
+    across = torch.linspace(-0.5, 0.5, 128).expand(1, 3, 128, 128)
+    seen = torch.ones(1, 1, 128, 128)
+    seen[..., 100:, :] = 0
+    bare = seen.clone()
+    bare[..., 60:63, :] = 0
+    bare[..., 63, :] = 0.5
+    rgb = torch.where(bare < 1, torch.full_like(across, -1.0), across)
+    whole = bridged(torch.where(bare == 0.5, across, rgb), bare, seen)
+    assert (whole[..., :100, 8:-8] - across[..., :100, 8:-8]).abs().max() < 0.01
+    assert torch.equal(whole[..., :60, :], across[..., :60, :]) and (whole[..., 100:, :] == -1).all()
 
 
 def test_what_is_covered_has_no_say():
@@ -95,12 +106,14 @@ def test_pale_parts_count_where_they_hang_together_with_sure_ones():
 
 
 def test_a_forehead_under_a_cap_has_no_say_in_tone():
-    """Down to the cap's lower edge, though it is found in patches; a strand, and a bar over the eyes, hide no forehead."""
-    seen, cover = torch.zeros(3, 1, 128, 128), torch.zeros(3, 1, 128, 128)
+    """Down to the cap's lower edge, though it is found in patches; a strand, and glasses over brows or eyes, hide no
+    forehead."""
+    seen, cover = torch.zeros(4, 1, 128, 128), torch.zeros(4, 1, 128, 128)
     seen[:, :, 20:110, 30:90] = 1
     cover[0, :, 28:35, 30:60] = 1  # half of the cap's last rows
     cover[1, :, 20:60, 50:54] = 1
     cover[2, :, 50:54, 30:90] = 1
+    cover[3, :, 40:44, 30:90] = 1
     left = without_forehead(seen, cover)
     assert (left[0, :, :36] == 0).all() and (left[0, :, 38:] == seen[0, :, 38:]).all()
     assert (left[1:] == seen[1:]).all()

@@ -87,6 +87,20 @@ def test_caps_cover_what_is_above_their_edge_of_some_captures_and_are_found_more
     assert found.min() < 0.5 and found.max() > 0.95
 
 
+def test_glasses_are_taken_off_some_captures_and_nearly_all_of_them_is_gone(monkeypatch):
+    phone, seen = torch.full((64, 3, SIZE, SIZE), 0.2), torch.ones(64, 1, SIZE, SIZE)
+    covers = torch.zeros(2, 1, SIZE, SIZE, dtype=torch.uint8)
+    covers[:, :, 12:14, 6:26] = 255
+    worn = captured.in_glasses(phone, seen, covers, Draw(5, "cpu"))
+    left = (worn - phone).abs().amax((1, 2, 3))
+    assert 0 < int((left > 0.05).sum()) < 32
+    assert torch.allclose(worn[:, :, :10], phone[:, :, :10]) and torch.allclose(
+        worn[:, :, 16:], phone[:, :, 16:]
+    )
+    monkeypatch.setattr(captured, "_found", lambda count, side, draw: torch.ones(count, 1, side, side))
+    assert torch.allclose(captured.in_glasses(phone, seen, covers, Draw(5, "cpu")), phone, atol=1e-4)
+
+
 def test_sets_without_scene_or_registration_give_none(tmp_path):
     assert not list(read_captures(tmp_path / "none.safetensors", 4))
 
