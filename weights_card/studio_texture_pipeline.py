@@ -18,7 +18,7 @@ from diffusers import DiffusionPipeline
 from diffusers.utils import BaseOutput
 from PIL import Image
 
-from .cover import bridged, find_cover, wide, without_forehead
+from .cover import bridged, find_cover, wide, without_forehead, without_specks
 from .errors import InvalidInputError, MissingDependencyError
 from .inversion import invert, shrink_observed
 from .relight import relight
@@ -280,8 +280,9 @@ class StudioTexturePipeline(DiffusionPipeline):
     def seen_by_tone(self, rgb, seen, cover):
         """(rgb, seen) at the base's resolution without rims of glasses, what is wide among `cover`, and a forehead under a
         cap; arguments as in `tone`."""
+        cover = without_specks(cover.to(seen), self.base_resolution)
         rgb, bare = shrink_observed(rgb, seen * (1 - cover), self.base_resolution)
-        seen, cover = (F.adaptive_avg_pool2d(part, self.base_resolution) for part in (seen, cover.to(seen)))
+        seen, cover = (F.adaptive_avg_pool2d(part, self.base_resolution) for part in (seen, cover))
         return bridged(rgb, bare, seen), without_forehead(seen, cover) * (1 - wide(cover))
 
     def tone(self, rgb, seen, cover, skin_tone, scene=None):

@@ -27,6 +27,8 @@ CROSSED = 0.4  # share of a row of the forehead that is covered, from which on s
 CAP_FROM = 0.27  # of the height: caps go across above it (73 people: 0.22 at most), rims of glasses below (0.30 at least)
 BRIM = 0.015  # of the height: what shows below the edge of a cover is its shadow
 WIDE = 0.05  # of the texture's width: the least width of caps, hands and scarfs, more than that of rims and strands
+LONG = 3 / 32  # of the width: what reaches less far across or down is a speck
+TOUCHED = 0.2  # share of a coarse texel that is covered, from which it hangs together with others
 BRIDGED_FROM = 2 / 128  # of the width: from how far around the skin under a rim is guessed
 
 
@@ -85,6 +87,24 @@ def wide(cover):
     reach = 2 * round(0.5 * WIDE * cover.shape[-1]) + 1
     kept = -largest_around(-cover, reach)
     return torch.minimum(largest_around(kept, reach), cover)
+
+
+def without_specks(cover, side: int):
+    """`cover` (B, 1, H, H) in [0, 1] without parts that are not `LONG`, looked for at `side` texels.
+
+    Glasses, strands and caps are. Of specks there are more under caps and on wrinkled skin than anywhere else, and hardly
+    one is a cover: tone would miss the skin or the lid that is there.
+    """
+    touched = F.adaptive_avg_pool2d(cover, side) > TOUCHED
+    rows, columns = torch.meshgrid(*(2 * [torch.arange(side, device=cover.device) + 0.0]), indexing="ij")
+    nowhere = torch.tensor(-torch.inf, device=cover.device)
+    # How far to the right, down, left and up one gets from each texel without leaving the cover.
+    ends = torch.where(touched, torch.stack([columns, rows, -columns, -rows]), nowhere)
+    for _ in range(round(2 * LONG * side)):
+        ends = torch.where(touched, largest_around(ends, 3), nowhere)
+    length = (ends[:, :2] + ends[:, 2:]).amax(1, keepdim=True) + 1
+    long = largest_around((length >= LONG * side).to(cover), 3)
+    return cover * F.interpolate(long, size=cover.shape[-2:], mode="nearest")
 
 
 def bridged(rgb, bare, seen):

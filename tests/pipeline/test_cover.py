@@ -8,7 +8,15 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from helpers.tiny_weights import FAST, phone, tiny_pipeline
 
-from studio_avatar.pipeline.cover import PATCH, bridged, find_cover, hanging_together, wide, without_forehead
+from studio_avatar.pipeline.cover import (
+    PATCH,
+    bridged,
+    find_cover,
+    hanging_together,
+    wide,
+    without_forehead,
+    without_specks,
+)
 
 SIDE = 64  # of the network's pictures
 
@@ -103,6 +111,17 @@ def test_pale_parts_count_where_they_hang_together_with_sure_ones():
     whole = hanging_together(found, 5)
     assert (whole[0, 0, 4, :20] >= 0.9).all()
     assert (whole[0, 0, 4, 20:25] == 1).all() and torch.equal(whole[0, 0, :, 25:], found[0, 0, :, 25:])
+
+
+def test_specks_are_no_covers_and_rims_in_pieces_are():
+    cover = torch.zeros(1, 1, 512, 512)
+    cover[..., 100:120, 100:120] = 1
+    cover[..., 200:206, 100:180] = 1  # along a rim
+    cover[..., 206:280, 174:180] = 1
+    cover[..., 300:306, 100:130] = 1  # a short piece of one
+    left = without_specks(cover, 128)
+    assert left[..., :200, :].max() == left[..., 300:, :].max() == 0
+    assert torch.equal(left[..., 200:300, :], cover[..., 200:300, :])
 
 
 def test_a_forehead_under_a_cap_has_no_say_in_tone():
