@@ -68,8 +68,8 @@ def true_views(head, made: SimulatedCapture, seen: Observation) -> list[View]:
 def registered_texture(head, made: SimulatedCapture, seen: Observation) -> np.ndarray:
     """The true texture through the capture's own registration: (S, S, 3) float32 sRGB.
 
-    Every view shows the true texture where the view truly looks, and the views are blended as the capture blends them: what
-    the phone texture would be without light, noise and cover. Where nothing was seen it is the true texture.
+    Every view shows the true texture where the view truly looks, and every detail comes from the view that leads in the
+    phone texture: what that would be without light, noise and cover. Where nothing was seen it is the true texture.
     """
     import cv2
 
@@ -87,5 +87,5 @@ def registered_texture(head, made: SimulatedCapture, seen: Observation) -> np.nd
     average = Average(flat[0])
     for view in flat[1:]:
         average.add(view)
-    rgb, share = blend(flat, average, seen.best_view), np.clip(4 * average.trust, 0, 1)[..., None]
+    rgb, share = blend(flat, average, seen.best_view, lead=1.0), np.clip(4 * average.trust, 0, 1)[..., None]
     return share * rgb + (1 - share) * truth
