@@ -242,6 +242,34 @@ def test_fusing_aligns_and_equalises_instead_of_blurring():
     )  # light carried on from the overlap
 
 
+def test_noise_is_averaged_and_what_one_view_shows_alone_does_not_show_through():
+    rng, size = np.random.default_rng(1), 256
+    across = np.linspace(0, 60, size, dtype=np.float32)
+    truth = 0.5 + 0.1 * np.sin(across)[None, :, None] * np.cos(across)[:, None, None] * np.ones(3, np.float32)
+    pixel, ones = np.zeros((size, size, 2), np.float32), np.ones((size, size), np.float32)
+
+    def view(noise):
+        grain = noise * rng.standard_normal((size, size, 3)).astype(np.float32)
+        return View((truth + grain).clip(0, 1), ones, pixel, ones)
+
+    def detail(rgb):
+        return cv2.Laplacian(rgb, cv2.CV_32F)[8:-8, 8:-8].ravel()
+
+    def likeness(rgb):
+        return np.corrcoef(detail(rgb), detail(truth))[0, 1]
+
+    noisy = [view(0.04) for _ in range(5)]
+    assert likeness(fuse(noisy, [1.0, *[0.9] * 4]).rgb) > 1.3 * likeness(noisy[0].rgb)
+
+    clean = [view(0.0) for _ in range(4)]
+    strand = slice(100, 112)
+    clean[2].rgb[strand] = 0.05
+    fused = fuse(clean, [1.0, *[0.9] * 3]).rgb
+    assert np.abs(fused - truth)[strand].max() < 0.05  # a quarter of a half would be 0.06 in the mean
+    beside = (slice(0, 80), slice(None))
+    assert 1 < detail(fused[beside]).std() / detail(truth[beside]).std() < 1.5
+
+
 def test_unseen_texels_continue_what_is_seen():
     rgb = np.zeros((64, 64, 3), np.float32)
     rgb[:, :32], rgb[:, 32:] = (0.8, 0.5, 0.4), (0.2, 0.3, 0.6)
