@@ -21,7 +21,7 @@ LEAD = 0.5
 # Of the finest bands, by the others' share: what views that are not quite aligned take from detail.
 RAISED = (1.0, 0.7, 0.3)
 AGREEING = 0.03  # of luma: half a say for a view that is so far off the best
-AGREED_OVER = 1.0 / 256.0  # over the size of the texture
+AGREED_OVER = 256  # cells of the texture's side over each of which luma is averaged
 
 
 @dataclass(frozen=True)
@@ -80,12 +80,8 @@ def _shares(views: list[View], best: np.ndarray, lead: float) -> list[np.ndarray
     leads = [(best == k).astype(np.float32) for k in range(len(views))]
     if lead == 1:
         return leads
-    sigma = AGREED_OVER * len(best)
-    lumas = [blur(view.rgb.mean(-1), sigma) for view in views]
-    leading = np.choose(best, lumas)
     weights = [
-        view.trust**2 / (1 + ((luma - leading) / np.float32(AGREEING)) ** 2)
-        for view, luma in zip(views, lumas, strict=True)
+        view.trust**2 * agreement for view, agreement in zip(views, _agreements(views, best), strict=True)
     ]
     total = np.maximum(sum(weights), 1e-6)
     return [
@@ -106,6 +102,24 @@ def _best_view(views: list[View], quality: Sequence[float]) -> np.ndarray:
         best[worth > most] = k
         most = np.maximum(most, worth)
     return best
+
+
+def _agreements(views: list[View], best: np.ndarray) -> list[np.ndarray]:
+    """(H, W) in (0, 1] of each view: how well its luma is that of the `best` view at each place and right beside it."""
+    import cv2
+
+    width, height = best.shape[::-1]
+    cells = (min(AGREED_OVER, width), min(AGREED_OVER, height))
+    lumas = [
+        cv2.resize(cv2.cvtColor(view.rgb, cv2.COLOR_RGB2GRAY), cells, interpolation=cv2.INTER_AREA)
+        for view in views
+    ]
+    nearest = cv2.resize(best.astype(np.uint8), cells, interpolation=cv2.INTER_NEAREST)
+    leading = np.choose(nearest, lumas)
+    off = [(luma - leading) / np.float32(AGREEING) for luma in lumas]
+    # The edges of a rim or a strand lie in cells that agree nearly.
+    agreements = [cv2.erode(1 / (1 + o * o), np.ones((3, 3), np.uint8)) for o in off]
+    return [cv2.resize(one, (width, height), interpolation=cv2.INTER_LINEAR) for one in agreements]
 
 
 def fill_unseen(rgb: np.ndarray, trust: np.ndarray) -> np.ndarray:
