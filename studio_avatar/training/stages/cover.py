@@ -33,9 +33,6 @@ from studio_avatar.training.portraits import Portraits
 
 LIGHT_OVER = 1 / 24  # of the width: over what the light of a portrait is taken to be smooth
 MEAN_REFLECTANCE = 0.35  # of skin, by which its light is told from its brightness
-SHADOWED = 0.5  # share of portraits on which a lamp or the sun casts shadows
-SHADE = (0.1, 0.6)  # of the light, what is left in them
-SHADOW_EDGES = (4.0, 40.0)  # how steep they are, in the unit of smooth noise over a cell
 PREVIEW_SEED = 77
 
 
@@ -77,8 +74,7 @@ class CoverStage:
         tint = 0.35 * draw.normal(self.real, 1, 1, 1) + 0.08 * draw.normal(self.real, 3, 1, 1)
         lit = srgb_to_linear(texture * 0.5 + 0.5) * torch.exp(tint)
         light = blur(lit.mean(1, keepdim=True), LIGHT_OVER * lit.shape[-1]) / MEAN_REFLECTANCE
-        shade = cast_shadows(self.real, lit.shape[-1], draw)
-        dressed = dress(lit * shade, light * shade, self.simulator.covers, masks.face, draw)
+        dressed = dress(lit, light.expand_as(lit), self.simulator.covers, masks.face, draw)
         phone = degrade(linear_to_srgb(dressed.lit.clamp(0, 1)), draw) * 2 - 1
         mirrored = draw.chance(0.5, self.real, 1, 1, 1)
         return (torch.where(mirrored, one.flip(-1), one) for one in (phone, visibility, dressed.cover))
@@ -110,21 +106,6 @@ class CoverStage:
         found = torch.sigmoid(cover_logits(made.phone, made.visibility, self.ema.module).float())
         phone, visibility, cover = map(band, (made.phone, made.visibility, made.cover))
         return sheet(phone, visibility, cover, found * (visibility > 0.05))
-
-
-def cast_shadows(count: int, size: int, draw: Draw):
-    """(B, 3, R, R) in (0, 1], by what light is multiplied: patches with sharp or soft edges and a tint, on some of them.
-
-    A nose in hard sun casts what looks like a dark cover, and is none.
-    """
-    cells = draw.choices.choice((4, 6, 9))
-    steep = draw.uniform(count, 1, 1, 1, low=SHADOW_EDGES[0], high=SHADOW_EDGES[1])
-    dark = torch.sigmoid((draw.smooth(count, size, cells) - draw.uniform(count, 1, 1, 1, high=1.2)) * steep)
-    dark = dark * draw.chance(SHADOWED, count, 1, 1, 1)
-    left = draw.uniform(count, 1, 1, 1, low=SHADE[0], high=SHADE[1]) * torch.exp(
-        0.15 * draw.normal(count, 3, 1, 1)
-    )
-    return torch.lerp(torch.ones_like(left), left.clamp_max(1), dark)
 
 
 def _thin(cover):
