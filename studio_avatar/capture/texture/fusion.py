@@ -5,7 +5,7 @@ best; half of the detail is its own, half the mean of all that agree with it, wh
 all around.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,16 +77,14 @@ def blend(
 
 def _shares(views: list[View], best: np.ndarray, lead: float) -> list[np.ndarray]:
     """(H, W) of each view in the detail, with the sum 1: `lead` for the best one, the rest for all that agree with it."""
-    leads = [(best == k).astype(np.float32) for k in range(len(views))]
-    if lead == 1:
-        return leads
     weights = [
         view.trust**2 * agreement for view, agreement in zip(views, _agreements(views, best), strict=True)
     ]
     total = np.maximum(sum(weights), 1e-6)
-    return [
-        lead * leader + (1 - lead) * weight / total for leader, weight in zip(leads, weights, strict=True)
-    ]
+    for k, weight in enumerate(weights):
+        weight *= (1 - lead) / total
+        weight += np.float32(lead) * (best == k)
+    return weights
 
 
 def _best_view(views: list[View], quality: Sequence[float]) -> np.ndarray:
@@ -104,8 +102,8 @@ def _best_view(views: list[View], quality: Sequence[float]) -> np.ndarray:
     return best
 
 
-def _agreements(views: list[View], best: np.ndarray) -> list[np.ndarray]:
-    """(H, W) in (0, 1] of each view: how well its luma is that of the `best` view at each place and right beside it."""
+def _agreements(views: list[View], best: np.ndarray) -> Iterator[np.ndarray]:
+    """(H, W) in (0, 1] of one view after the other: how well its luma is the `best` view's at a place and right beside."""
     import cv2
 
     width, height = best.shape[::-1]
@@ -116,10 +114,11 @@ def _agreements(views: list[View], best: np.ndarray) -> list[np.ndarray]:
     ]
     nearest = cv2.resize(best.astype(np.uint8), cells, interpolation=cv2.INTER_NEAREST)
     leading = np.choose(nearest, lumas)
-    off = [(luma - leading) / np.float32(AGREEING) for luma in lumas]
-    # The edges of a rim or a strand lie in cells that agree nearly.
-    agreements = [cv2.erode(1 / (1 + o * o), np.ones((3, 3), np.uint8)) for o in off]
-    return [cv2.resize(one, (width, height), interpolation=cv2.INTER_LINEAR) for one in agreements]
+    for luma in lumas:
+        off = (luma - leading) / np.float32(AGREEING)
+        # The edges of a rim or a strand lie in cells that agree nearly.
+        agreement = cv2.erode(1 / (1 + off * off), np.ones((3, 3), np.uint8))
+        yield cv2.resize(agreement, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def fill_unseen(rgb: np.ndarray, trust: np.ndarray) -> np.ndarray:
