@@ -1,44 +1,35 @@
 """The mean of the weights of trained networks of one shape: `python -m tools.mean_weights --out OUT A=0.5 B=0.5`.
 
-Where training went on from published weights, their mean is often better than either (model soups: Wortsman et al. 2022).
-A and B are folders that a stage wrote; the configuration is that of the first.
+A and B are folders that a stage wrote, such as published weights and what training made of them. Configuration and buffers
+are the first's.
 """
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
-import torch
-from safetensors.torch import load_file, save
+import diffusers
 
+from studio_avatar import models
 from studio_avatar.errors import InvalidInputError, StudioAvatarError
-from studio_avatar.imaging.files import write_atomically
-
-WEIGHTS, CONFIG = "diffusion_pytorch_model.safetensors", "config.json"
+from studio_avatar.training.networks import mean_parameters
 
 
-def mean_weights(shares: dict[Path, float]) -> dict[str, torch.Tensor]:
-    """Name → mean of the folders' tensors by their shares, which are divided by their sum; float32 where they are real.
+def load_network(folder: Path):
+    """The network in a folder that a stage wrote, float32, of the class that its configuration names.
 
     Raises:
-        InvalidInputError: a folder has no weights, shares are not positive, or two folders have networks of different shape.
+        InvalidInputError: there is none.
     """
-    total = sum(shares.values())
-    if not shares or min(shares.values()) < 0 or total <= 0:
-        raise InvalidInputError("Shares must be positive, such as A=0.7 B=0.3.")
-    mean, first = {}, next(iter(shares))
-    for folder, share in shares.items():
-        if not (folder / WEIGHTS).is_file():
-            raise InvalidInputError(f"There is no {WEIGHTS} in {folder}.")
-        tensors = load_file(folder / WEIGHTS)
-        if mean and {k: v.shape for k, v in tensors.items()} != {k: v.shape for k, v in mean.items()}:
-            raise InvalidInputError(f"The networks in {first} and {folder} are not of one shape.")
-        for name, tensor in tensors.items():
-            if tensor.is_floating_point():
-                mean[name] = mean.get(name, 0) + share / total * tensor.float()
-            else:
-                mean.setdefault(name, tensor)  # counters
-    return mean
+    config = folder / "config.json"
+    if not config.is_file():
+        raise InvalidInputError(f"There is no network in {folder}: it has no config.json.")
+    name = json.loads(config.read_text()).get("_class_name", "")
+    kind = getattr(models, name, None) or getattr(diffusers, name, None)
+    if kind is None:
+        raise InvalidInputError(f"The network in {folder} is of an unknown class: {name}.")
+    return kind.from_pretrained(folder).float()
 
 
 def main(arguments=None) -> int:
@@ -47,11 +38,8 @@ def main(arguments=None) -> int:
     parser.add_argument("networks", nargs="+", metavar="FOLDER=SHARE")
     options = parser.parse_args(arguments)
     try:
-        shares = dict(_share(text) for text in options.networks)
-        mean = mean_weights(shares)
-        options.out.mkdir(parents=True, exist_ok=True)
-        write_atomically(options.out / WEIGHTS, save(mean, metadata={"format": "pt"}))
-        write_atomically(options.out / CONFIG, (next(iter(shares)) / CONFIG).read_bytes())
+        folders, shares = zip(*(_share(text) for text in options.networks))
+        mean_parameters([load_network(folder) for folder in folders], shares).save_pretrained(options.out)
     except (StudioAvatarError, OSError) as error:
         print(error, file=sys.stderr)
         return 2

@@ -189,14 +189,7 @@ def tone_changes(pipeline, portrait: Portrait, rims: np.ndarray) -> dict[str, fl
 
 def angle(pipeline, portrait: Portrait, rgb: np.ndarray) -> float:
     """The typology angle in degrees that is estimated for a phone texture (S, S, 3) in [0, 1]."""
-    import torch
-
-    from studio_avatar.pipeline.studio_texture_pipeline import to_tensor
-
-    with torch.no_grad():
-        picture, seen = to_tensor(rgb), torch.from_numpy(portrait.visibility)[None, None]
-        _, cover = pipeline.uncovered(picture, seen)
-        return pipeline.tone(picture, seen, cover, None, portrait.scene)[0].ita
+    return _observed(pipeline, portrait, rgb)[2].ita
 
 
 def in_glasses(portrait: Portrait, rims: np.ndarray) -> np.ndarray:
@@ -221,15 +214,27 @@ def relit(pipeline, portrait: Portrait, rgb: np.ndarray) -> np.ndarray:
     """The relit texture (S, S, 3) in [0, 1] of a phone texture (S, S, 3), with the encoder's code as it is."""
     import torch
 
-    from studio_avatar.pipeline.studio_texture_pipeline import to_array, to_tensor
+    from studio_avatar.pipeline.studio_texture_pipeline import to_array
+
+    picture, mask, tone = _observed(pipeline, portrait, rgb)
+    with torch.no_grad():
+        inversion = pipeline.invert(picture, mask, 0, lambda stage, fraction: None)
+        base = pipeline.in_tone(pipeline.generate(inversion), tone)
+        return to_array(pipeline.relight(base, picture, mask, tone).texture)
+
+
+def _observed(pipeline, portrait: Portrait, rgb: np.ndarray):
+    """A phone texture (S, S, 3) in [0, 1] of the portrait as the pipeline takes it: tensor, mask of the person alone, and
+    the estimated `SkinTone`."""
+    import torch
+
+    from studio_avatar.pipeline.studio_texture_pipeline import to_tensor
 
     with torch.no_grad():
         picture, seen = to_tensor(rgb), torch.from_numpy(portrait.visibility)[None, None]
         mask, cover = pipeline.uncovered(picture, seen)
-        inversion = pipeline.invert(picture, mask, 0, lambda stage, fraction: None)
         tone, _ = pipeline.tone(picture, seen, cover, None, portrait.scene)
-        base = pipeline.in_tone(pipeline.generate(inversion), tone)
-        return to_array(pipeline.relight(base, picture, mask, tone).texture)
+    return picture, mask, tone
 
 
 def sample_rims(head, size: int) -> list[np.ndarray]:

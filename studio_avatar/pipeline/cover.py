@@ -22,9 +22,6 @@ SURE = (0.35, 0.65)  # probability from which a texel is no more trusted, and at
 # over the texture's width.
 WEAK, REACH = 0.24, 10 / 256
 BORDER = 2.5 / 512  # of the texture's width: shadow and blur around what covers; it fades over twice as much
-FADE = (
-    12 / 1024
-)  # of the width, over which a cover's border fades: repair and kept skin side by side leave a seam
 FOREHEAD = 0.36  # of its height, where the brows begin
 CROSSED = 0.4  # share of a row of the forehead that is covered, from which on something goes across it
 CAP_FROM = 0.27  # of the height: caps go across above it (73 people: 0.22 at most), rims of glasses below (0.30 at least)

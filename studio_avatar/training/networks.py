@@ -1,10 +1,37 @@
-"""Networks that only training makes: UNets of diffusers as the stages start them, and a critic of patches."""
+"""Networks that only training makes: UNets of diffusers as the stages start them, means of trained ones, and a critic of
+patches."""
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from diffusers import UNet2DModel
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
+
+from studio_avatar.errors import InvalidInputError
+
+
+@torch.no_grad()
+def mean_parameters(networks: Sequence[nn.Module], shares: Sequence[float] | None = None) -> nn.Module:
+    """The first network with the mean of the parameters of all by their shares, which are divided by their sum; buffers are
+    the first's. None: equal shares.
+
+    What began as one network has a mean that is often better than any of them (model soups: Wortsman et al. 2022).
+
+    Raises:
+        InvalidInputError: shares are not positive, or the networks are not of one shape.
+    """
+    shares = shares or [1.0] * len(networks)
+    if min(shares) < 0 or sum(shares) <= 0:
+        raise InvalidInputError("Shares must be positive, such as 0.7 and 0.3.")
+    shapes = [[(name, p.shape) for name, p in network.named_parameters()] for network in networks]
+    if any(shape != shapes[0] for shape in shapes):
+        raise InvalidInputError("The networks are not of one shape: they have no mean.")
+    weights = [share / sum(shares) for share in shares]
+    for parts in zip(*(network.parameters() for network in networks), strict=True):
+        parts[0].copy_(sum(weight * part for weight, part in zip(weights, parts, strict=True)))
+    return networks[0]
 
 
 def build_unet(

@@ -16,6 +16,7 @@ from studio_avatar.data.prepare.pack import Pack
 from studio_avatar.data.simulate.texel_light import typology_angle
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.models import ToneEstimator
+from studio_avatar.training.networks import mean_parameters
 from studio_avatar.training.validated import ValidatedCaptures
 
 
@@ -45,11 +46,7 @@ def joined(networks: list[ToneEstimator]) -> ToneEstimator:
 
 def mean_of(folders: list[str]) -> ToneEstimator:
     """The network with the mean of the parameters of those in `folders`; buffers are the first's."""
-    networks = [ToneEstimator.from_pretrained(folder).float() for folder in folders]
-    with torch.no_grad():
-        for parts in zip(*(network.parameters() for network in networks), strict=True):
-            parts[0].copy_(torch.stack(parts).mean(0))
-    return networks[0].eval()
+    return mean_parameters([ToneEstimator.from_pretrained(folder).float() for folder in folders]).eval()
 
 
 def main(arguments=None) -> None:
