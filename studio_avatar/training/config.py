@@ -158,6 +158,7 @@ class RelightConfig(BudgetConfig):
     start: str = ""  # folder of a trained network to go on from, which may have fewer blocks, or no mirror; empty: none
     portrait_share: float = 0.25  # share of the batch that are real portraits in another light
     rendered_share: float = 0.35  # and that are rendered captures, where the packed file has some
+    own_light_share: float = 0.125  # and as many more, in their own light
     code_noise: float = 0.15  # most deviation added to the base's codes, in their standard deviations
     l1_weight: float = 1.0
     light_weight: float = 2.0  # on what is coarser than detail, where something was seen
@@ -169,6 +170,7 @@ class RelightConfig(BudgetConfig):
     keep_weight: float = 0.02  # price of not keeping what is seen
     own_light_identity_weight: float = 0.3  # real portraits in their own light: the same person must come out
     own_light_detail_weight: float = 1.0  # and the same fine detail
+    even_weight: float = 0.3  # in even light
     adversarial_weight: float = 0.03
     adversarial_from: float = 0.3  # of the schedule; it rises over the next fifth
 

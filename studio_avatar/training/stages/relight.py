@@ -17,7 +17,7 @@ from studio_avatar.data.simulate.draw import Draw, blur
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.head.model import HeadModel
 from studio_avatar.models import RelightNetwork
-from studio_avatar.pipeline.relight import relight, resized, shaded_beside_skin
+from studio_avatar.pipeline.relight import log_linear, relight, resized, shaded_beside_skin
 from studio_avatar.pipeline.skin_tone import measure_tone, set_tone
 from studio_avatar.training import losses
 from studio_avatar.training.adversary import Adversary
@@ -35,6 +35,10 @@ FACE = (0.2, 0.14, 0.72)  # top, left and side of the face over the texture's si
 LIGHT_OVER = 10 / 512  # of the width: what is coarser, a portrait's evened light may have wrong
 BETWEEN_CHARTS = 0.2  # weight of texels that lie on no part of the head, beside 1 of eyes and mouth
 FINE = 5 / 512  # of the width: what is finer is a person's detail, whatever the light
+# Uneven light on real portraits, in natural logarithms: what it is averaged over, what studio textures have of it, too, and
+# from where on it is hair or something else that is no light.
+EVEN_OVER, EVEN_ENOUGH, NO_LIGHT = 14 / 512, 0.06, 1.2
+BEARDS_BELOW = 0.53  # of the height: where it is dark below, it may be a beard that the base has not
 PREVIEW_SEED = 77
 
 
@@ -53,6 +57,7 @@ class RelightStage:
         batch = batch_size(config, device)
         self.real = max(int(batch * config.portrait_share), 1)
         self.num_rendered = round(batch * config.rendered_share) if len(self.rendered) else 0
+        self.own = max(round(batch * config.own_light_share), 1)
         self.known = max(
             batch - self.real, self.num_rendered + 1
         )  # simulated or rendered: with a true target
@@ -72,14 +77,14 @@ class RelightStage:
 
     def step(self, draw, progress):
         phone, visibility, target, cover, trust = self.batch(draw)
-        own_phone, own_visibility, own_trust = self.portraits.photos(max(self.real // 2, 1), draw)
+        own_phone, own_visibility, own_trust = self.portraits.photos(self.own, draw)
         masks, made = self.simulator.masks, len(phone)
         lab = measure_tone(target, masks.tone_weight)
         lab = lab + draw.normal(*lab.shape) * torch.tensor(TONE_ERROR, device=self.device)
         target = set_tone(target, masks.tone_weight, lab, masks.skin)
         own_lab = measure_tone(own_phone, masks.tone_weight * own_visibility)
         # All in one pass: what a GPU does of it takes less time than asking for it.
-        relit = self.relit(
+        base, relit = self.relit(
             torch.cat([phone, own_phone]),
             torch.cat([visibility, own_visibility]),
             torch.cat([lab, own_lab]),
@@ -91,6 +96,8 @@ class RelightStage:
         terms["beside_skin"] = self.beside_skin_term(relit.repair[: self.known].float(), target[: self.known])
         terms["keep"] = losses.weighted_l1(given_up, visibility * (1 - cover) * masks.covered)
         terms |= self.own_light_terms(texture[made:], own_phone, own_trust)
+        own_base = set_tone(resized(base[made:], phone.shape[-1]), masks.tone_weight, own_lab, masks.skin)
+        terms["even"] = self.even_term(texture[made:], own_base, own_visibility)
         loss = sum(getattr(self.config, f"{name}_weight") * term for name, term in terms.items())
         fooling = (torch.lerp(target, texture[:made], self.skin)[: self.known], visibility[: self.known])
         loss = loss + self.adversary.answer(*fooling, progress)
@@ -101,7 +108,7 @@ class RelightStage:
     def relit(self, phone, visibility, lab, draw):
         masks, network = self.simulator.masks, InMixedPrecision(self.net, self.device)
         base = self.bases(phone, visibility, draw, self.config.code_noise)
-        return relight(base, phone, visibility, lab, network, masks.tone_weight, masks.skin)
+        return base, relight(base, phone, visibility, lab, network, masks.tone_weight, masks.skin)
 
     def batch(self, draw):
         """Simulated captures, rendered ones, then portraits in simulated light: phone, visibility, target, cover, and trust
@@ -146,6 +153,16 @@ class RelightStage:
             "own_light_detail": losses.weighted_l1(fine, self.area * trust),
         }
 
+    def even_term(self, texture, base, visibility):
+        """How uneven the light on real portraits is still: a face is nearly its own mirror image, and above the beard about
+        as bright and as red at each place as its base, which the studio lights evenly."""
+        size, seen = self.config.resolution, visibility * self.skin * self.simulator.masks.face
+        light, even = (_mean_around(log_linear(one), seen, EVEN_OVER * size) for one in (texture, base))
+        rows = torch.linspace(0, 1, size, device=seen.device).view(1, 1, -1, 1)
+        return losses.weighted_l1(_uneven(light - light.flip(-1)), seen * seen.flip(-1)) + losses.weighted_l1(
+            _uneven(light - even), seen * (rows < BEARDS_BELOW)
+        )
+
     def beside_skin_term(self, repair, target):
         """Eyes, teeth and mouth, as they are drawn where they were not seen, and what lies between the charts: distance to
         the studio texture's, which are painted."""
@@ -172,6 +189,11 @@ class RelightStage:
 def _mean_around(values, weight, sigma):
     """Gaussian mean of `values` (B, C, H, W) by `weight` (B, 1, H, W), fading where there is next to none."""
     return blur(values * weight, sigma) / blur(weight, sigma).clamp_min(0.05)
+
+
+def _uneven(difference):
+    """Size of a difference of logarithms, beyond what is `EVEN_ENOUGH`; what is more than light can do has no gradient."""
+    return (difference.abs() - EVEN_ENOUGH).clamp(0, NO_LIGHT)
 
 
 def _network(config: RelightConfig) -> RelightNetwork:
