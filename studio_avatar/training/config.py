@@ -170,7 +170,7 @@ class RelightConfig(BudgetConfig):
     keep_weight: float = 0.02  # price of not keeping what is seen
     own_light_identity_weight: float = 0.3  # real portraits in their own light: the same person must come out
     own_light_detail_weight: float = 1.0  # and the same fine detail
-    even_weight: float = 0.3  # in even light
+    even_weight: float = 0.2  # in even light
     adversarial_weight: float = 0.03
     adversarial_from: float = 0.3  # of the schedule; it rises over the next fifth
 

@@ -37,7 +37,7 @@ BETWEEN_CHARTS = 0.2  # weight of texels that lie on no part of the head, beside
 FINE = 5 / 512  # of the width: what is finer is a person's detail, whatever the light
 # Uneven light on real portraits, in natural logarithms: what it is averaged over, what studio textures have of it, too, and
 # from where on it is hair or something else that is no light.
-EVEN_OVER, EVEN_ENOUGH, NO_LIGHT = 14 / 512, 0.06, 1.2
+EVEN_OVER, EVEN_ENOUGH, NO_LIGHT = 24 / 512, 0.06, 1.2
 BEARDS_BELOW = 0.53  # of the height: where it is dark below, it may be a beard that the base has not
 PREVIEW_SEED = 77
 
