@@ -41,14 +41,14 @@ print(json.dumps(results))
 """
 
 
-def clip(path: Path, codec: str, options: dict) -> Path:
+def clip(path: Path, codec: str, options: dict, pixels: str = "yuv420p") -> Path:
     """Twenty pictures of a pattern that moves."""
     import av
 
     background = np.random.default_rng(0).integers(0, 255, (96, 128, 3), np.uint8)
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=15, options=options)
-        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = 128, 96, pixels
         for number in range(20):
             frame = av.VideoFrame.from_ndarray(np.roll(background, 3 * number, axis=1), "rgb24")
             frame.pts, frame.time_base = number, Fraction(1, 15)
@@ -59,7 +59,12 @@ def clip(path: Path, codec: str, options: dict) -> Path:
 
 def photo(path: Path) -> Path:
     picture = np.random.default_rng(1).integers(0, 255, (120, 160, 3), np.uint8)
-    Image.fromarray(picture).save(path)
+    if path.suffix == ".heic":
+        from pillow_heif import from_pillow
+
+        from_pillow(Image.fromarray(picture)).save(path)
+    else:
+        Image.fromarray(picture).save(path)
     return path
 
 
@@ -74,10 +79,15 @@ ORIGINALS = {
     "hevc.mov": lambda path: clip(path, "libx265", {"x265-params": "log-level=none:crf=28"}),
     "vp9.webm": lambda path: clip(path, "libvpx-vp9", {"cpu-used": "8"}),
     "av1.mp4": lambda path: clip(path, "libsvtav1", {"preset": "12"}),
+    "mjpeg.avi": lambda path: clip(path, "mjpeg", {"qscale": "5"}, "yuvj420p"),
+    "h264.mkv": lambda path: clip(path, "libx264", {"crf": "28"}),
+    "h264.ts": lambda path: clip(path, "libx264", {"crf": "28"}),
     "photo.jpg": photo,
     "photo.png": photo,
     "photo.webp": photo,
     "photo.avif": photo,
+    "photo.heic": photo,
+    "photo.tiff": photo,
     "animation.gif": animation,
 }
 

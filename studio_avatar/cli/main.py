@@ -5,6 +5,7 @@ What each command takes and does is in its module of `studio_avatar.cli.commands
 
 import argparse
 import errno
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,11 +16,13 @@ from studio_avatar.version import __version__
 from .commands import COMMANDS, DEFAULT_COMMAND
 
 USER_ERROR_EXIT = 2  # as argparse
+FAULT_EXIT = 70  # EX_SOFTWARE of sysexits.h: the fault is ours
 INTERRUPTED_EXIT = 130  # 128 + SIGINT, as shells have it
+TRACEBACK_VARIABLE = "STUDIO_AVATAR_TRACEBACK"  # set: show where in the code it failed
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code; a user's error is one sentence on stderr, no traceback."""
+    """Run one command and return its exit code; an error is one sentence on stderr, no traceback."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     dashed = next((name for name in arguments if name.startswith("-") and Path(name).is_file()), None)
     if dashed:
@@ -34,6 +37,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nstudio-avatar: stopped; nothing was written.", file=sys.stderr)
         return INTERRUPTED_EXIT
+    except (
+        Exception
+    ) as error:  # a fault of ours, or a library's: the user gets a sentence with a next step all the same
+        if os.environ.get(TRACEBACK_VARIABLE):
+            raise
+        _refuse(
+            f"This should not have happened ({type(error).__name__}: {_first_line(error)}). Nothing was written. Please try "
+            f"another file or other options; with {TRACEBACK_VARIABLE}=1 the same command shows what a report needs."
+        )
+        return FAULT_EXIT
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), "no reason given")
 
 
 def _os_sentence(error: OSError) -> str:

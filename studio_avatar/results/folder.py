@@ -66,6 +66,15 @@ def check_target(target: Path, own_names: set[str] | None = None) -> None:
 
     own_names: the files that a result has; those of `ResultFiles` if not given.
     """
+    own_names = ResultFiles.names() | EXTRA_NAMES if own_names is None else own_names
+    if check_place(target) == target:
+        others = {path.name for path in target.iterdir()} - own_names
+        if not all(is_staging(name, target.resolve().name) for name in others):
+            raise InvalidInputError(f"'{target}' has other files in it: {ELSEWHERE}")
+
+
+def check_place(target: Path) -> Path:
+    """Refuse a folder that cannot be made or written, whatever is in it; returns the part of it that exists."""
     for folder in (target, *target.parents):
         if folder.is_symlink() and not folder.exists():
             raise InvalidInputError(
@@ -75,11 +84,7 @@ def check_target(target: Path, own_names: set[str] | None = None) -> None:
     if not existing.is_dir():
         raise InvalidInputError(f"'{existing}' is a file: {ELSEWHERE}")
     _check_writable(existing)
-    own_names = ResultFiles.names() | EXTRA_NAMES if own_names is None else own_names
-    if existing == target:
-        others = {path.name for path in target.iterdir()} - own_names
-        if not all(is_staging(name, target.resolve().name) for name in others):
-            raise InvalidInputError(f"'{target}' has other files in it: {ELSEWHERE}")
+    return existing
 
 
 def _check_writable(folder: Path) -> None:

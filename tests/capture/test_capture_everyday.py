@@ -191,35 +191,47 @@ def test_interlaced_pictures_are_not_combed(tmp_path):
 # --- photos
 
 
+D50 = np.array([0.9642, 1.0, 0.8249])
+
+
 def wide_profile() -> bytes:
     """Display P3's primaries with gamma 2.2, written by hand (ICC.1:2001)."""
     xy = [(0.680, 0.320), (0.265, 0.690), (0.150, 0.060)]
     to_xyz = np.array([(x / y, 1.0, (1.0 - x - y) / y) for x, y in xy]).T
     white = np.array([0.3127 / 0.3290, 1.0, (1 - 0.3127 - 0.3290) / 0.3290])
     cone = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
-    d50 = np.array([0.9642, 1.0, 0.8249])
-    adapt = np.linalg.inv(cone) @ np.diag((cone @ d50) / (cone @ white)) @ cone
+    adapt = np.linalg.inv(cone) @ np.diag((cone @ D50) / (cone @ white)) @ cone
     columns = adapt @ (to_xyz * np.linalg.solve(to_xyz, white))
-
-    def xyz(values) -> bytes:
-        return b"XYZ \0\0\0\0" + b"".join(struct.pack(">i", round(v * 65536)) for v in values)
-
     curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(2.2 * 256)) + b"\0\0"
+    colorants = {name: icc_xyz(columns[:, i]) for i, name in enumerate((b"rXYZ", b"gXYZ", b"bXYZ"))}
+    return icc_profile(b"RGB ", {**colorants, **dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve)})
+
+
+def linear_gray_profile() -> bytes:
+    """Gray without any gamma."""
+    return icc_profile(b"GRAY", {b"kTRC": b"curv\0\0\0\0" + struct.pack(">I", 0)})
+
+
+def icc_xyz(values) -> bytes:
+    return b"XYZ \0\0\0\0" + b"".join(struct.pack(">i", round(v * 65536)) for v in values)
+
+
+def icc_profile(space: bytes, tags: dict[bytes, bytes]) -> bytes:
     tags = {
         b"desc": b"desc\0\0\0\0" + struct.pack(">I", 2) + b"P\0" + b"\0" * 80,
         b"cprt": b"text\0\0\0\0none",
-        b"wtpt": xyz(d50),
-        **{name: xyz(columns[:, i]) for i, name in enumerate((b"rXYZ", b"gXYZ", b"bXYZ"))},
-        **dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve),
-    }
+        b"wtpt": icc_xyz(D50),
+    } | tags
     table, body, start = b"", b"", 132 + 12 * len(tags)
     for name, data in tags.items():
         data += b"\0" * (-len(data) % 4)
         table += name + struct.pack(">II", start + len(body), len(data))
         body += data
-    size = start + len(body)
-    head = struct.pack(">I4sI4s4s4s", size, b"none", 0x02100000, b"mntr", b"RGB ", b"XYZ ") + b"\0" * 12
-    head += b"acsp" + b"\0" * 28 + b"".join(struct.pack(">i", round(v * 65536)) for v in d50)
+    head = (
+        struct.pack(">I4sI4s4s4s", start + len(body), b"none", 0x02100000, b"mntr", space, b"XYZ ")
+        + b"\0" * 12
+    )
+    head += b"acsp" + b"\0" * 28 + b"".join(struct.pack(">i", round(v * 65536)) for v in D50)
     return head.ljust(128, b"\0") + struct.pack(">I", len(tags)) + table + body
 
 
@@ -236,11 +248,20 @@ def test_a_color_profile_counts_whatever_the_pixels_are(tmp_path, mode):
     assert np.abs(frame.rgb[40, 40].astype(int) - SKIN).max() <= 2
 
 
-def test_deep_grey_is_scaled(tmp_path):
+def test_deep_gray_is_scaled(tmp_path):
     ramp = np.tile(np.linspace(0, 65535, 80).astype(np.uint16), (80, 1))
     Image.fromarray(ramp).save(tmp_path / "a.png")
     (frame,) = read_frames(tmp_path / "a.png")
     assert np.abs(frame.rgb[40, :, 0].astype(int) - np.linspace(0, 255, 80)).max() <= 1
+
+
+@pytest.mark.parametrize("deep", [False, True], ids=["8 bits", "16 bits"])
+def test_a_gray_profile_counts_whatever_the_depth(tmp_path, deep):
+    """A linear one: half of the light is 188 in sRGB."""
+    values = np.full((80, 80), 32896 if deep else 128, np.uint16 if deep else np.uint8)
+    Image.fromarray(values).save(tmp_path / "a.png", icc_profile=linear_gray_profile())
+    (frame,) = read_frames(tmp_path / "a.png")
+    assert np.abs(frame.rgb[40, 40].astype(int) - 188).max() <= 2
 
 
 def test_a_huge_photo_is_scaled_while_it_is_decoded(tmp_path):

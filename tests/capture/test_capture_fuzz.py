@@ -9,7 +9,7 @@ pytest.importorskip("resource")
 from tools.damaged_files import ORIGINALS, damaged_copies, read_apart  # noqa: E402
 
 COPIES = 12  # of each kind
-CLIPS = [name for name in ORIGINALS if name.endswith((".mp4", ".mov", ".webm"))]
+CLIPS = [name for name in ORIGINALS if name.endswith((".mp4", ".mov", ".webm", ".avi", ".mkv", ".ts"))]
 PHOTOS = [name for name in ORIGINALS if name not in CLIPS]
 
 

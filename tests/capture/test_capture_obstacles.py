@@ -111,8 +111,21 @@ def test_a_mask_over_the_mouth_is_named_whatever_its_color(head, color, verdict)
         rgb[(face | lips) & below] = color
     lit = (rgb / 255 * (1.0, 0.85, 0.6)).astype(np.float32)
     fused = Fused(lit, np.ones((SIZE, SIZE), np.float32), np.zeros((SIZE, SIZE), int), [])
-    (found,) = [finding for finding in _cover(head, fused) if finding.name == "mouth_covered"]
+    (found,) = [finding for finding in _cover(head, fused, 0.0, 0.0) if finding.name == "mouth_covered"]
     assert found.verdict == verdict and ("mask" in found.advice) == (color is not None)
+
+
+@pytest.mark.parametrize(
+    "color", [(12, 12, 14), (160, 20, 25), (238, 238, 238)], ids=["black", "red", "white"]
+)
+def test_a_cap_is_named_and_says_nothing_of_the_light(head, scene, bare, color):
+    cap, rows = scene.texture.copy(), np.arange(len(scene.texture))
+    cap[rows < 0.3 * len(cap)] = np.float32(color) / 255
+    report = captured(head, replace(scene, texture=cap)).report
+    assert "hair, a cap or a scarf" in report.finding("hair_on_face").advice
+    assert report.finding("hair_on_face").verdict == "poor"
+    for name in ("too_dark", "too_bright"):
+        assert report.finding(name).verdict == bare.report.finding(name).verdict == "good"
 
 
 def with_hand(picture: np.ndarray, colour, low: float = 0.5) -> np.ndarray:

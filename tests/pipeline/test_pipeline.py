@@ -49,6 +49,12 @@ def test_pictures_are_taken_like_arrays(pipe):
     assert first.tobytes() == again.tobytes()
 
 
+def test_a_texture_comes_out_as_large_as_it_was_given(pipe):
+    given = phone(192)
+    del given["output_size"]
+    assert pipe(**given, **FAST, seed=0).texture.size == (192, 192)
+
+
 def test_another_tone_goes_on_from_the_inversion(pipe):
     dark, light = (pipe(**phone(), **FAST, seed=0, skin_tone=tone) for tone in (-20, 40))
     assert dark.texture.tobytes() != light.texture.tobytes()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from studio_avatar.cli.main import main
+from studio_avatar.cli.main import FAULT_EXIT, TRACEBACK_VARIABLE, main
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.imaging.files import new_folder, remove_staging
 from studio_avatar.results import exports
@@ -165,6 +165,22 @@ def test_errors_of_the_system_are_sentences(tmp_path, capsys, monkeypatch):
         assert main(["a.mp4"]) == 2
         printed = capsys.readouterr().err
         assert sentence in printed and "None" not in printed
+
+
+def test_a_fault_of_ours_is_a_sentence_and_shows_where_when_asked(capsys, monkeypatch):
+    def fail(options):
+        raise RuntimeError("tensor of another size\nand more")
+
+    monkeypatch.setattr("studio_avatar.cli.commands.create.run", fail)
+    assert main(["a.mp4"]) == FAULT_EXIT
+    printed = capsys.readouterr().err
+    assert (
+        "should not have happened (RuntimeError: tensor of another size)" in printed
+        and "Traceback" not in printed
+    )
+    monkeypatch.setenv(TRACEBACK_VARIABLE, "1")
+    with pytest.raises(RuntimeError):
+        main(["a.mp4"])
 
 
 def test_a_file_that_begins_like_an_option_gets_a_hint(tmp_path, capsys, monkeypatch):

@@ -184,7 +184,6 @@ def to_srgb(image):
     profile = info.pop("icc_profile", None)
     if image.mode.startswith(("I", "F")):
         image = Image.fromarray(_eight_bits(np.asarray(image)))
-        profile = None
     elif image.mode in ("LA", "La"):
         image = image.convert("LA").getchannel("L")
     elif image.mode not in PLAIN_MODES:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from studio_avatar.head.geometry import geometry
+from studio_avatar.imaging.image_io import unit_to_uint8
 
 if TYPE_CHECKING:
     from studio_avatar.head.model import HeadModel
 
+LOGGER = logging.getLogger(__name__)
 TILE_PX = 480  # height of a key frame
 PER_ROW = 6
 LINE, SEEN = (64, 220, 255), (90, 200, 120)  # colours of mesh and of what was seen
@@ -22,8 +25,17 @@ def contact_sheet(observation, head: HeadModel) -> np.ndarray:
 
     observation: from `studio_avatar.capture.observe`; head: the same `HeadModel`. Returns (H, W, 3) uint8 sRGB: rows of
     key frames with the mesh drawn over them and their time, yaw and pitch; below them the phone texture, the seen map
-    (bright where seen) and the texture with the map laid over it.
+    (bright where seen) and the texture with the map laid over it. A capture is not lost for its picture: where that cannot
+    be drawn, the phone texture stands for it, and the log says why.
     """
+    try:
+        return _drawn(observation, head)
+    except Exception as error:
+        LOGGER.warning("The contact sheet shows the texture alone: %s", str(error) or type(error).__name__)
+        return unit_to_uint8(observation.texture.rgb)
+
+
+def _drawn(observation, head: HeadModel) -> np.ndarray:
     tiles = [_keyframe_tile(observation, head, k) for k in range(len(observation.keyframes))]
     width = max(tile.shape[1] for tile in tiles) * min(PER_ROW, max(len(tiles), 3))
     rows = [_row(tiles[begin : begin + PER_ROW], width) for begin in range(0, len(tiles), PER_ROW)]

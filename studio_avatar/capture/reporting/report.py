@@ -74,6 +74,8 @@ AROUND_EYES = (
 FOREHEAD_AREA = (
     (63, 105, 66, 107, 9, 336, 296, 334, 293, 301, 251, 284, 332, 297, 338, 10, 109, 67, 103, 54, 21, 71),
 )
+BETWEEN_BROWS = 9  # landmark
+HAIR_FAIR, HAIR_POOR = 10, 25  # percent of the forehead that is covered
 # Around the mouth, from the nose to the chin.
 AROUND_MOUTH = ((203, 206, 216, 212, 202, 204, 194, 201, 200, 421, 418, 424, 422, 432, 436, 426, 423, 164),)
 # Cloth is less red and more blue than skin by so many log units, and lips under it are not told from what surrounds them.
@@ -183,12 +185,14 @@ def make_report(
 
     doubt: why nothing can be said of the skin tone (`SceneStatistics.doubt`).
     """
+    around_eyes, on_forehead = _covered_shares(head, fused)
+    skin = _seen_skin(head, fused, below_brows=on_forehead > HAIR_POOR)
     findings = [
         *_coverage(head, fused, keyframes),
         *_sharpness_and_size(keyframes, sighting, fit),
-        *_exposure(head, fused),
-        *_light(head, fused),
-        *_cover(head, fused),
+        *_exposure(fused.rgb[skin] if skin.any() else np.full((1, 3), 0.5, np.float32)),
+        *_light(head, fused, skin & _region(head, fused, "face")),
+        *_cover(head, fused, around_eyes, on_forehead),
     ]
     photos = sighting.sampled <= MOST_PHOTOS and not keyframes[0].frame.of_clip
     if photos:
@@ -249,8 +253,8 @@ def _sharpness_and_size(keyframes, sighting: Sighting, fit: HeadFit) -> list[Fin
     ]  # fmt: skip
 
 
-def _exposure(head: HeadModel, fused: Fused) -> list[Finding]:
-    skin = _seen_skin(head, fused)
+def _exposure(skin: np.ndarray) -> list[Finding]:
+    """skin: (N, 3) sRGB in [0, 1]."""
     # A channel that clips alone, as red does under a lamp, leaves the texture in the others.
     dark, bright = 100 * (skin.max(1) < 0.12).mean(), 100 * (np.sort(skin, axis=1)[:, 1] > 0.98).mean()
     return [
@@ -260,9 +264,9 @@ def _exposure(head: HeadModel, fused: Fused) -> list[Finding]:
     ]
 
 
-def _light(head: HeadModel, fused: Fused) -> list[Finding]:
+def _light(head: HeadModel, fused: Fused, skin: np.ndarray) -> list[Finding]:
     """How much the face's brightness changes with the direction it faces, and from where it is brightest."""
-    direction, strength = light_direction(head, fused)
+    direction, strength = light_direction(head, fused, skin)
     azimuth = float(np.degrees(np.arctan2(direction[0], direction[2])))
     side = "left" if azimuth > 0 else "right"
     sideways, upwards = abs(direction[0]), direction[1]
@@ -274,10 +278,8 @@ def _light(head: HeadModel, fused: Fused) -> list[Finding]:
     ]
 
 
-def _cover(head: HeadModel, fused: Fused) -> list[Finding]:
-    """What is not skin where skin should be: rims around the eyes and hair on the forehead, by colour or by thinness, and
-    cloth over the mouth, by colour.
-    """
+def _covered_shares(head: HeadModel, fused: Fused) -> tuple[float, float]:
+    """Percent of what was seen around the eyes, and of the forehead, that is not skin, by color or by thinness."""
     from studio_avatar.head.layout import landmark_uv
 
     place = landmark_uv(head) * len(fused.seen)
@@ -287,14 +289,20 @@ def _cover(head: HeadModel, fused: Fused) -> list[Finding]:
     for outline in (AROUND_EYES, FOREHEAD_AREA):
         area = skin & _polygons(place, outline, fused.seen.shape)
         shares.append(100 * unlike[area].mean() if area.any() else 0.0)
+    return tuple(shares)
+
+
+def _cover(head: HeadModel, fused: Fused, around_eyes: float, on_forehead: float) -> list[Finding]:
+    """What is not skin where skin should be: rims around the eyes, hair or cloth on the forehead (in percent, as
+    `_covered_shares` gives them), and cloth over the mouth, by color."""
     return [
-        _at_most("glasses", shares[0], "%", 5, 25, "Take off glasses, if you wear any."),
+        _at_most("glasses", around_eyes, "%", 5, 25, "Take off glasses, if you wear any."),
         _at_most(
             "hair_on_face",
-            shares[1],
+            on_forehead,
             "%",
-            10,
-            25,
+            HAIR_FAIR,
+            HAIR_POOR,
             "Free the forehead, if hair, a cap or a scarf covers it.",
         ),
         _at_most(
@@ -326,14 +334,13 @@ def _cloth_on_mouth(head: HeadModel, fused: Fused) -> float:
     return max(float(min(-red / LESS_RED, blue / MORE_BLUE)), 0.0)
 
 
-def light_direction(head: HeadModel, fused: Fused) -> tuple[np.ndarray, float]:
+def light_direction(head: HeadModel, fused: Fused, where: np.ndarray) -> tuple[np.ndarray, float]:
     """Unit vector (3,) in head space towards the brighter side, and the strength: slope of luma over its mean.
 
-    Least squares of luma = mean + slope . normal over the seen skin of the face.
+    Least squares of luma = mean + slope . normal over the seen skin of the face, `where` (H, W) bool.
     """
     from studio_avatar.head.layout import TexelMap, texel_map, texel_normals
 
-    where = _region(head, fused, "face") & (fused.seen > SEEN_AT)
     if where.sum() < 100:
         return np.array([0.0, 0.0, 1.0]), 0.0
     texels = texel_map(head, len(fused.seen))
@@ -353,10 +360,15 @@ def _region(head: HeadModel, fused: Fused, *names: str) -> np.ndarray:
     return region_mask(head, len(fused.seen), *names)
 
 
-def _seen_skin(head: HeadModel, fused: Fused) -> np.ndarray:
-    """(N, 3) colours of the face where it was seen."""
+def _seen_skin(head: HeadModel, fused: Fused, below_brows: bool = False) -> np.ndarray:
+    """(H, W) bool, the face where it was seen. below_brows: above them lies a cap, a scarf or hair, and how bright that is
+    says nothing of the light."""
+    from studio_avatar.head.layout import landmark_uv
+
     where = _region(head, fused, *REGIONS["face"]) & (fused.seen > SEEN_AT)
-    return fused.rgb[where] if where.any() else np.full((1, 3), 0.5, np.float32)
+    if below_brows:
+        where[: round(landmark_uv(head)[BETWEEN_BROWS, 1] * len(where))] = False
+    return where
 
 
 def _polygons(place: np.ndarray, outlines, shape: tuple[int, int]) -> np.ndarray:

@@ -41,6 +41,7 @@ def run(options: argparse.Namespace) -> int:
         is_one_of_many,
         run_batch,
     )
+    from studio_avatar.results.folder import check_place
     from studio_avatar.results.settings import load_pipeline
     from studio_avatar.weights.locate import find_weights, weights_revision
 
@@ -48,6 +49,7 @@ def run(options: argparse.Namespace) -> int:
         raise InvalidInputError(f"--threads must be at least 1, not {options.threads}.")
     settings = shared.settings(options)
     jobs = find_jobs(options.folder, options.output)
+    check_place(options.output)
     left_out = find_left_out(options.folder) if is_main_process() else []
     for report in left_out if not options.quiet else ():
         print(report.to_json(), flush=True)
