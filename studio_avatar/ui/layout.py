@@ -33,11 +33,13 @@ GUIDE = """
 <li>Soft light from the front. Glasses off, hair out of the face, mouth closed.</li></ul>
 """
 
-# Drawn over the camera's picture; page.css shows it while the camera is on.
+# Drawn over the camera's picture; page.css shows it while the camera is on, filming.js counts and lets the prompts run.
 CAMERA_GUIDE = """
 <div aria-hidden="true">
 <svg viewBox="0 0 300 225" preserveAspectRatio="xMidYMid slice"><ellipse cx="150" cy="97" rx="58" ry="75"/></svg>
-<p><span>Look into the camera</span><span>Turn slowly left</span><span>Turn slowly right</span>
+<b class="count"></b>
+<p><span>Fit your face into the oval, then press the red button</span>
+<span>Look into the camera</span><span>Turn slowly left</span><span>Turn slowly right</span>
 <span>Look up, then down</span></p>
 </div>
 """

@@ -17,7 +17,15 @@ from studio_avatar.weights.locate import find_weights
 from .zerogpu import on_gpu, prepare
 
 STATIC = Path(__file__).parent / "static"
-SCRIPTS = ("element.js", "scene.js", "mirror.js", "head_viewer.js", "texture_compare.js", "page.js")
+SCRIPTS = (
+    "element.js",
+    "scene.js",
+    "mirror.js",
+    "head_viewer.js",
+    "texture_compare.js",
+    "filming.js",
+    "page.js",
+)
 UPLOAD_SIZE = re.compile(r"\d+(b|kb|mb|gb)", re.IGNORECASE)
 LOGIN_VARIABLE = "STUDIO_AVATAR_LOGIN"
 CERTIFICATE_NOTE = (

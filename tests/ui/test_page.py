@@ -494,10 +494,22 @@ def test_the_camera_is_guided_and_what_it_records_is_a_film(visit, stand_in):
     assert not guide.is_visible()
     page.get_by_text("Click to Access Webcam").click()
     guide.wait_for()
-    page.get_by_label("start recording").click()
-    page.wait_for_timeout(2000)
-    page.get_by_label("start recording").click()  # gradio's button keeps its name while it records
-    page.wait_for_selector("#check-card .card")
+    record, count, checked = (
+        page.get_by_label("start recording"),
+        guide.locator(".count"),
+        len(stand_in.service.looked_at),
+    )
+    record.click()
+    sync_api.expect(count).to_have_text("3")
+    record.click()  # called off
+    sync_api.expect(count).to_have_text("")
+    record.click()
+    sync_api.expect(count).to_have_text("1")
+    page.wait_for_selector("#camera-guide.recording")
+    sync_api.expect(count).to_have_text("8 s")
+    page.evaluate("const now = performance.now.bind(performance); performance.now = () => now() + 9000")
+    page.wait_for_selector("#check-card .card")  # it ended by itself
+    assert len(stand_in.service.looked_at) == checked + 1
     assert not guide.is_visible()
     pictures = [frame.rgb for frame in read_frames(stand_in.service.looked_at[-1][0])]
     assert len(pictures) > 3 and pictures[-1].std() > 20
