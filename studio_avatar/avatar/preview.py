@@ -34,13 +34,13 @@ TALLEST = 0.165  # meters from the middle to the upper edge of the picture, and 
 MIDDLE = np.array([0.0, -0.018, 0.0])
 BACKGROUND = (0.93, 0.93, 0.94)
 PREVIEW_CELL = (320, 400)  # pixels
-TURNTABLE_SIZE, TURNTABLE_FPS, TURNTABLE_SECONDS = (288, 360), 20, 3.0
+TURNTABLE_SIZE, TURNTABLE_FPS, TURNTABLE_SECONDS = (720, 900), 20, 3.0
 PAINTED_SHADE = ("eyeball_left", "eyeball_right", "eye_sockets")  # the paint has the shade of the lids
 INSIDE, MOUTH_LIGHT = (
     ("teeth", "tongue"),
     0.35,
 )  # share of light that walls of the mouth hand on to each other
-TURNTABLE_TEXELS = 512  # as many as its pixels can show
+TURNTABLE_TEXELS = 1024  # as many as its pixels can show
 SMILE = {"mouthSmileLeft": 0.7, "mouthSmileRight": 0.7, "cheekSquintLeft": 0.4, "cheekSquintRight": 0.4}
 TALK = {"jawOpen": 0.35, "browInnerUp": 0.6, "mouthFunnel": 0.2}
 

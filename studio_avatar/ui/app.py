@@ -419,6 +419,8 @@ def _preview_updates(outputs: Outputs, visitor: Visitor) -> dict:
     """The pictures of an avatar while it is made."""
     titles = presentation.PREVIEW_TITLES
     pictures = {name: path for name, path in visitor.previews.items() if name in titles}
+    if pictures and visitor.check:  # a face that is known first, then the unrolled ones
+        pictures = {"sheet": visitor.check.sheet, **pictures}
     if not visitor.working or not pictures:
         return {outputs.previews: gr.HTML("", visible=False)}
     return {outputs.previews: gr.HTML(presentation.previews(pictures), visible=True)}

@@ -36,6 +36,7 @@ REASON_WORDS = {
     "eyes_closed": "eyes closed", "occluded": "something in front of the face",
 }  # fmt: skip
 PREVIEW_TITLES = {
+    "sheet": "Your pictures, and the head that was fitted to them",
     "phone_texture": "What the phone saw",
     "base": "Studio base, what the model knows of faces",
     "relit": "Relit: your own texture in studio light",
