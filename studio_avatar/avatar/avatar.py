@@ -239,9 +239,9 @@ class Avatar:
     def _write_obj(self, path, mesh, material, hair, _animation):
         return write_obj_folder(path.with_suffix(""), mesh, material, hair)
 
-    def _write_folder(self, path, mesh, material, _hair, _animation):
+    def _write_folder(self, path, mesh, material, hair, _animation):
         regions = list(self.head.config.region_names)
-        return write_plain_folder(path, mesh, material, self.names, regions, self._extras)
+        return write_plain_folder(path, mesh, material, self.names, regions, self._extras, hair)
 
 
 def build_avatar(

@@ -31,7 +31,7 @@ from .layout import (
     settings_accordion,
 )
 from .listeners import Listeners
-from .service import AvatarService
+from .service import AvatarResult, AvatarService
 from .sessions import KEEP_SECONDS, SWEEP_SECONDS
 from .shares import address_of
 from .visitors import Visitor, Visitors
@@ -157,7 +157,8 @@ def _wire(page: _Page) -> None:
         field.change(_checker(page), [*inputs.captures(), size], **watching)
     settings = inputs.settings.components()
     actions.create.click(_creator(page), [*inputs.captures(), outputs.tone_answer, *settings], **watching)
-    outputs.correct_tone.click(_corrector(page), outputs.tone_correction, **watching)
+    changes = [outputs.tone_correction, outputs.other_hair, outputs.other_shapes]
+    outputs.make_again.click(_changer(page), changes, **watching)
     outputs.tone_dots.input(lambda degrees: degrees, outputs.tone_dots, outputs.tone_correction, **QUIET)
     outputs.pack.click(_packer(page), outputs.more_files, **watching)
     form = [inputs.video, inputs.photos, inputs.tabs, inputs.source]
@@ -210,13 +211,23 @@ def _creator(page: _Page) -> Callable:
     return create
 
 
-def _corrector(page: _Page) -> Callable:
-    def correct(skin_tone: float, request: gr.Request):
+def _changer(page: _Page) -> Callable:
+    def change(skin_tone: float, hair: str, shapes: str, request: gr.Request):
         visitor = page.visitors.of(request.session_hash)
-        if visitor.result is not None:
-            yield from _started(page, visitor, lambda: page.work.correct_tone(visitor, skin_tone))
+        if (result := visitor.result) is None:
+            return
+        if skin_tone == _shown_tone(result):  # untouched: an estimate stays one
+            skin_tone = result.settings.skin_tone
+        changes = {"skin_tone": skin_tone, "hair": hair, "shapes": shapes}
+        yield from _started(page, visitor, lambda: page.work.make_again(visitor, **changes))
 
-    return correct
+    return change
+
+
+def _shown_tone(result: AvatarResult) -> int:
+    """Where the slider of the tone stands, degrees."""
+    low, high, _ = SETTINGS["skin_tone"].slider
+    return round(min(max(result.tones["studio"].ita, low), high))
 
 
 def _packer(page: _Page) -> Callable:
@@ -463,12 +474,14 @@ def _result_updates(outputs: Outputs, visitor: Visitor) -> dict:
     result = visitor.result
     if result is None:
         return {outputs.result_group: gr.Column(visible=False)}
-    files, (low, high, _) = result.files, SETTINGS["skin_tone"].slider
+    files = result.files
     return {
         outputs.result_group: gr.Column(visible=True),
         outputs.head: presentation.head_viewer(files.avatar, result.phone_head, files.provenance),
         outputs.compare: presentation.texture_compare(files.phone_texture, files.texture, result.overlays),
         outputs.tones: presentation.skin_tone_rows(result.tones),
-        outputs.tone_correction: gr.Slider(value=round(min(max(result.tones["studio"].ita, low), high))),
+        outputs.tone_correction: gr.Slider(value=_shown_tone(result)),
+        outputs.other_hair: gr.Dropdown(value=result.settings.hair),
+        outputs.other_shapes: gr.Dropdown(value=result.settings.shapes),
         outputs.account: presentation.account(result.invented, result.timings),
     }

@@ -121,7 +121,9 @@ class Outputs:
     tones: gr.HTML
     tone_dots: gr.Radio
     tone_correction: gr.Slider
-    correct_tone: gr.Button
+    other_hair: gr.Dropdown
+    other_shapes: gr.Dropdown
+    make_again: gr.Button
     account: gr.HTML
     more_files: gr.CheckboxGroup
     pack: gr.Button
@@ -208,7 +210,12 @@ def output_column(handover_code: gr.HTML, finished_heads: Sequence[Path]) -> Out
                 tone_correction = setting_control(
                     SETTINGS["skin_tone"], label="Finer", info="−60 is dark, 65 very light.", elem_id="tone-correction"
                 )  # fmt: skip
-                correct_tone = gr.Button("Make it again in this tone", size="md", elem_id="correct-tone")
+                with gr.Row():
+                    other_hair, other_shapes = (
+                        setting_control(SETTINGS[name], info=None, elem_id=f"other-{name}", min_width=120)
+                        for name in ("hair", "shapes")
+                    )
+                make_again = gr.Button("Make it again like this", size="md", elem_id="make-again")
                 account = gr.HTML(elem_id="account")
                 with gr.Accordion("More files", open=False, elem_id="more"):
                     more_files = gr.CheckboxGroup(
@@ -228,5 +235,5 @@ def output_column(handover_code: gr.HTML, finished_heads: Sequence[Path]) -> Out
     return Outputs(
         handover_code, status, previews, welcome, ask_tone, tone_question, tone_answer, check_group, check_card,
         check_pictures, result_group, head, compare, downloads, texture_file, head_file, archive_file, tones, tone_dots,
-        tone_correction, correct_tone, account, more_files, pack, pack_file,
+        tone_correction, other_hair, other_shapes, make_again, account, more_files, pack, pack_file,
     )  # fmt: skip

@@ -39,10 +39,10 @@ class Work:
         """Make the avatar, going on from the check of this capture where there is one."""
         return self._start(visitor, paths, settings.size, settings)
 
-    def correct_tone(self, visitor: Visitor, skin_tone: float) -> Job:
-        """Make the visitor's avatar again with another tone of the skin."""
+    def make_again(self, visitor: Visitor, **changes: float | str) -> Job:
+        """Make the visitor's avatar again with some settings changed, such as the tone of the skin or the hair."""
         result = visitor.result
-        settings = replace(result.settings, skin_tone=skin_tone)
+        settings = replace(result.settings, **changes)
         return self._start(visitor, list(result.paths), settings.size, settings)
 
     def export(self, visitor: Visitor, settings: ExportSettings) -> Job:

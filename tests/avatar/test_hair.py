@@ -297,6 +297,14 @@ def test_with_bones_hair_hangs_on_the_head_and_stays_in_its_place(worn, tmp_path
     np.testing.assert_allclose(moved, point, atol=1e-6)
 
 
+def test_the_plain_folder_has_hair_too(worn, tmp_path):
+    folder = worn.export(tmp_path / "plain")
+    with np.load(folder / "hair.npz") as hair:
+        np.testing.assert_array_equal(hair["vertices"], worn.hair.vertices)
+        assert hair["faces"].max() < len(hair["vertices"]) == len(hair["tint"]) == len(hair["uv"])
+    assert Image.open(folder / "hair.png").mode == "RGBA"
+
+
 def test_without_hair_the_file_has_one_mesh(worn, tmp_path):
     bare = Avatar(worn.head, worn.identity, worn.texture[::8, ::8])
     assert len(Glb(bare.export(tmp_path / "bare.glb")).scene["meshes"]) == 1

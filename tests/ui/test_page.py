@@ -131,7 +131,7 @@ def test_what_happens_is_in_view_and_a_result_stays(visit, stand_in, device):
     first = page.locator("studio-head").get_attribute("glb")
 
     stand_in.service.held = True
-    press(page, "#correct-tone")
+    press(page, "#make-again")
     assert status_is_in_view(page)
     assert page.locator("studio-head").is_visible() and page.locator("#downloads").is_visible()
     press(page, "#cancel")
@@ -142,7 +142,7 @@ def test_what_happens_is_in_view_and_a_result_stays(visit, stand_in, device):
     assert page.locator("studio-head").get_attribute("glb") == first
 
     stand_in.service.held = False
-    press(page, "#correct-tone")
+    press(page, "#make-again")
     page.wait_for_selector(f"studio-head[data-drawn]:not([glb='{first}'])")
     assert page.locator("studio-compare .divider").is_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]

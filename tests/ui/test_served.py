@@ -233,8 +233,13 @@ def correct_the_tone(page):
     first = page.locator("studio-head").get_attribute("glb")
     page.locator("#tone-correction input[type=number]").fill("-30")
     page.locator("#tone-correction input[type=number]").press("Enter")
-    page.locator("#correct-tone").click()
+    page.locator("#other-hair input").click()
+    page.get_by_role("option", name="Bob01").click()
+    page.locator("#make-again").click()
     page.wait_for_selector(f"studio-head:not([glb='{first}'])")
+    again = page.locator("studio-head").get_attribute("glb")
+    glb = page.evaluate("async (glb) => (await fetch(glb)).text()", again)
+    assert '"style":"bob01"' in glb
     timings = page.locator("#account .timings:not(:has-text('Inverting'))").inner_text()
     assert "Relighting" in timings and "Capturing" not in timings
 

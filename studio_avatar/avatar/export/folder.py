@@ -2,6 +2,7 @@
 
 head.obj  head.mtl  colour.png  normal.png  roughness.png          (OBJ)
 mesh.npz  expressions.json  colour.png  normal.png  roughness.png  (plain folder)
+Heads with hair have hair.png as well, and hair.npz in the plain folder.
 """
 
 import io
@@ -17,10 +18,6 @@ from studio_avatar.avatar.shapes.mesh import AvatarMesh
 from studio_avatar.imaging.files import new_folder
 from studio_avatar.rendering.normals import vertex_normals
 from studio_avatar.version import __version__
-
-OBJ_FILES = frozenset({"head.obj", "head.mtl", "colour.png", "normal.png", "roughness.png"})
-PLAIN_FILES = frozenset({"mesh.npz", "expressions.json", "colour.png", "normal.png", "roughness.png"})
-
 
 HAIR_MATERIAL = "newmtl hair\nKd 1 1 1\nKs 0.02 0.02 0.02\nNs 30\nPr 0.6\nPm 0\nillum 2\nmap_Kd hair.png\nmap_d hair.png\n\n"
 
@@ -55,10 +52,13 @@ def write_plain_folder(
     names: list[str],
     regions: list[str],
     extras: dict,
+    hair: Hair | None = None,
 ) -> Path:
-    """Write `folder` with `mesh.npz`, `expressions.json` and the pictures.
+    """Write `folder` with `mesh.npz`, `expressions.json` and the pictures, and hair in `hair.npz` and `hair.png`.
 
     `mesh.npz`: vertices (V, 3) and offsets (E, V, 3) float32 meters, faces, uv (v down), uv_faces, region.
+    `hair.npz`: vertices (H, 3) and normals (H, 3) in meters beside the neutral head, faces, uv (H, 2, v down), and
+    tint (H, 3), by which the color of `hair.png` is multiplied.
     `expressions.json`: the names of the offsets, the names that `region` numbers, and `extras`.
     Raises:
         OSError: the folder cannot be written; an older one is left as it was.
@@ -75,6 +75,12 @@ def write_plain_folder(
         }
         (staging / "expressions.json").write_text(json.dumps(description, indent=1) + "\n")
         _write_pictures(staging, material)
+        if hair is not None:
+            (staging / "hair.png").write_bytes(hair_png(hair))
+            buffer = io.BytesIO()
+            parts = ("vertices", "normals", "faces", "uv", "tint")
+            np.savez_compressed(buffer, **{name: getattr(hair, name) for name in parts})
+            (staging / "hair.npz").write_bytes(buffer.getvalue())
     return Path(folder)
 
 

@@ -7,7 +7,7 @@ const running = () => document.querySelector("#status [data-phase=work]");
 
 // ---- into view: the status at the click, later what came of it
 
-const STARTERS = "#create, #cancel, #correct-tone, #pack, #examples button";
+const STARTERS = "#create, #cancel, #make-again, #pack, #examples button";
 const PLACES = { work: "status", failed: "status", check: "check", tone: "ask-tone", result: "head", files: "more" };
 
 function show(id, behavior = "smooth") {

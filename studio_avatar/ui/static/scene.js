@@ -79,7 +79,8 @@ const HAIR_DEPTH_SHADER = `
     gl_FragColor = vec4(1.0);
   }`;
 
-// Lit as a whole: both sides alike, by normals that bend with the head; a broad highlight across the strands.
+// Lit as a whole: both sides alike, by normals that bend with the head; a broad highlight across the strands. Its soft edge
+// is the share of a pixel's samples that are covered (alpha to coverage), which needs no order of drawing.
 const HAIR_SHADER = `
   varying vec3 worldPosition, worldNormal, paint; varying vec4 lit; varying vec2 texel;
   uniform sampler2D strands; uniform sampler2DShadow shadowMap;
@@ -87,15 +88,18 @@ const HAIR_SHADER = `
   ${ENCODE}
   void main() {
     vec4 strand = texture(strands, texel);
-    if (strand.a < cutoff) discard;
+    float covered = clamp((strand.a - cutoff) / max(fwidth(strand.a), 0.001) + 0.5, 0.0, 1.0);
+    if (covered <= 0.0) discard;
     vec3 hair = strand.rgb * paint, n = normalize(worldNormal), v = normalize(eye - worldPosition);
-    if (flat_) { gl_FragColor = vec4(encode(hair), 1.0); return; }
+    if (flat_) { gl_FragColor = vec4(encode(hair), covered); return; }
     float open = mix(0.45, 1.0, texture(shadowMap, vec3(lit.xy / lit.w * 0.5 + 0.5, lit.z / lit.w * 0.5 + 0.47)));
     float facing = clamp((dot(n, toLight) + 0.3) / 1.3, 0.0, 1.0);
     float shine = 0.04 * pow(max(dot(n, normalize(v + toLight)), 0.0), 24.0) * strand.r;
     vec3 around = mix(ground, sky, 0.5 + 0.5 * n.y);
-    gl_FragColor = vec4(encode(hair * (lightColour * facing * open + around) + lightColour * shine * open), 1.0);
+    gl_FragColor = vec4(encode(hair * (lightColour * facing * open + around) + lightColour * shine * open), covered);
   }`;
+// three's numbers: the color is written as it is, and alpha added up, so that the page does not show through hair on skin.
+const WRITE_COLOR_ADD_ALPHA = { blending: 5, blendSrc: 201, blendDst: 200, blendSrcAlpha: 201, blendDstAlpha: 201 };
 
 const DISTANCE = 0.85, FIELD = 0.40, SHADOW_SIZE = 1024, REACH = 0.22, CENTRE = -0.015;
 const SHARPNESS = 4;  // anisotropy of the textures
@@ -178,7 +182,8 @@ class Scene {
     map.anisotropy = SHARPNESS;
     const values = { strands: map, cutoff: alphaTest };
     return {
-      painted: this.material(HAIR_SHADER, values, { vertexColors: true }),
+      painted: this.material(HAIR_SHADER, values,
+        { vertexColors: true, alphaToCoverage: true, ...WRITE_COLOR_ADD_ALPHA }),
       shading: this.material(HAIR_DEPTH_SHADER, values),
     };
   }
