@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from helpers.glb_reader import Glb
 from helpers.node_tools import validate
+from PIL import Image
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
