@@ -3,9 +3,9 @@
     python -m studio_avatar.evaluation.hair --data ../shared/data --cache RUNS/people
 
 writes docs/heads.jpg: held-out generated portraits and the example, each as a photo and as the head from the front and in
-three-quarter view; and prints for all of them, and for the other held-out portraits that are cached, the intersection over
-union of the head's silhouette with the segmented one, with hair and bald, and how far dlib's recognition network finds the
-head, in the photo's view, from the photo, with hair and bald.
+three-quarter view; and prints for all of them, and for the other held-out portraits, real and generated, the intersection
+over union of the head's silhouette with the segmented one, with hair and bald, and how far dlib's recognition network finds
+the head, in the photo's view, from the photo, with hair and bald.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from PIL import Image
 
 from studio_avatar.avatar.hair.outline import LONGEST
 from studio_avatar.avatar.hair.views import HeadView, head_views
-from studio_avatar.avatar.preview import Scene
+from studio_avatar.avatar.preview import BACKGROUND, Scene
 from studio_avatar.capture.fitting.head_fit import HeadFit
 from studio_avatar.capture.hair import find_hair
 from studio_avatar.capture.phone_texture import PhoneTexture
@@ -47,6 +47,7 @@ EXAMPLE = Path("examples/selfie.mp4")
 TILE = (240, 300)  # width, height [px]
 SIZE = 512  # texels
 YAW = 40.0  # degrees, of the three-quarter view
+BESIDE = tuple(round(255 * share) for share in BACKGROUND)  # where a photo ends
 
 
 def silhouettes(view: HeadView, head, oval: np.ndarray, cover: np.ndarray | None) -> float:
@@ -109,8 +110,10 @@ def portrait(photo: np.ndarray, points: np.ndarray, size: tuple[int, int], room:
     reach = (high - low)[1] * room
     middle = (low + high) / 2 - (0, 0.1 * reach)
     half = reach * np.array([size[0] / size[1], 1])
-    crop = Image.fromarray(photo).crop(tuple(np.rint([*(middle - half), *(middle + half)]).astype(int)))
-    return crop.resize(size, Image.Resampling.LANCZOS)
+    left, top = (int(c) for c in np.rint(middle - half))
+    tile = Image.new("RGB", tuple(int(c) for c in np.rint(2 * half)), BESIDE)
+    tile.paste(Image.fromarray(photo), (-left, -top))
+    return tile.resize(size, Image.Resampling.LANCZOS)
 
 
 def tiles(photo: np.ndarray, points: np.ndarray, avatar) -> Image.Image:
@@ -223,7 +226,7 @@ def load_people(options, wanted, also_others: bool = False):
 
     pipeline = StudioTexturePipeline.from_pretrained(find_weights(options.weights))
     pipeline.set_progress_bar_config(disable=True)
-    paths = {path.stem: path for path in held_out(options.data)["generated"]}
+    paths = {path.stem: path for people in held_out(options.data).values() for path in people}
     missing = [name for name in wanted if name not in paths]
     if missing:
         raise InvalidInputError(f"{options.data} lacks the held-out generated portrait {missing[0]}.")
@@ -246,10 +249,17 @@ def main(arguments=None) -> int:
     except StudioAvatarError as error:
         print(error, file=sys.stderr)
         return 2
-    haired, bald, near, far = np.array([row[1:] for row in rows]).mean(0)
-    print(
-        f"mean of {len(rows)}: silhouette {haired:.3f}, bald {bald:.3f}; distance {near:.3f}, bald {far:.3f}"
-    )
+    real = {path.stem for path in held_out(options.data).get("portraits", ())}
+    for kind, group in (
+        ("real", [row for row in rows if row[0] in real]),
+        ("generated", [row for row in rows if row[0] not in real]),
+    ):
+        if group:
+            haired, bald, near, far = np.array([row[1:] for row in group]).mean(0)
+            print(
+                f"mean of {len(group)} {kind}: silhouette {haired:.3f}, bald {bald:.3f}; "
+                f"distance {near:.3f}, bald {far:.3f}"
+            )
     sheet(shown).save(options.picture, quality=85)
     return 0
 

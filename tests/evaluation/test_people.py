@@ -6,6 +6,8 @@ from helpers.tiny_weights import tiny_pipeline
 
 from studio_avatar.capture.scene import SceneStatistics
 from studio_avatar.evaluation import people
+from studio_avatar.evaluation.evenness import unevenness
+from studio_avatar.imaging.color import linear_to_srgb, srgb_to_linear
 
 SIZE = 64
 
@@ -53,23 +55,34 @@ def test_what_is_put_on_lies_where_caps_and_glasses_do(monkeypatch, rims):
     assert (black[17:] == bare[17:]).all() and black[:17].max() < 0.07 and red[:17, :, 0].min() > 0.3
 
 
+def test_light_from_the_side_is_uneven_and_what_is_everywhere_is_not():
+    y, x = np.mgrid[0:SIZE, 0:SIZE] / (SIZE - 1)
+    seen, skin = np.ones((SIZE, SIZE)), np.ones((SIZE, SIZE), bool)
+    even = np.repeat((0.3 + 0.4 * np.sin(np.pi * x) * y)[..., None], 3, -1)
+    assert unevenness(even, seen, skin) < 1e-4
+    lit = linear_to_srgb(srgb_to_linear(even) * np.where(x < 0.5, 0.6, 1.0)[..., None])
+    assert unevenness(lit, seen, skin) == pytest.approx(-np.log(0.6), rel=0.2)
+    assert np.isnan(unevenness(lit, seen * (x < 0.5), skin))
+
+
 def test_tables_name_every_measure():
     distances = {method: 0.2 + 0.01 * n for n, method in enumerate(people.METHODS)}
+    light = {f"uneven {method}": 0.3 for method in people.METHODS}
     caps = {f"cap {name}": 2.0 for name in people.CAPS} | {"glasses": 3.0}
     rows = [
-        ("generated", "f000", 20.0, distances | caps | {"rims": 0.08}),
-        ("generated", "f001", 30.0, distances | caps | {"rims": 0.2}),
+        ("generated", "f000", 20.0, distances | light | caps | {"rims": 0.08}),
+        ("generated", "f001", 30.0, distances | light | caps | {"rims": 0.2}),
         (
             "portraits",
             people.WEAR_GLASSES[0],
             40.0,
-            {m: 2 * d for m, d in distances.items()} | caps | {"rims": 0.14},
+            {m: 2 * d for m, d in distances.items()} | light | caps | {"rims": 0.14},
         ),
     ]
     text = people.to_markdown(rows, {})
-    assert "| generated (2) | studio texture | 0.240 | +0.040 ± 0.000 |" in text
-    assert "| portraits (1) | studio texture | 0.480 | +0.080 ± 0.000 |" in text
-    assert "| all without glasses (2) | studio texture | 0.240 | +0.040 ± 0.000 |" in text
+    assert "| generated (2) | studio texture | 0.240 | +0.040 ± 0.000 | 0.30 |" in text
+    assert "| portraits (1) | studio texture | 0.480 | +0.080 ± 0.000 | 0.30 |" in text
+    assert "| all without glasses (2) | studio texture | 0.240 | +0.040 ± 0.000 | 0.30 |" in text
     assert "| generated | 2 | 25 |" in text and "| cap black | 2.0 | 2.0 |" in text
     assert "| glasses | 3.0 | 3.0 |" in text
     assert "median 14 %, worst 20 %" in text
