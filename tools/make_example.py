@@ -1,7 +1,7 @@
 """The bundled example capture: `python -m tools.make_example --texture T.png --out examples/`.
 
-A head that nobody has, under uneven light, turns left and right in front of a phone. Writes `selfie.mp4`
-(720x1280 H.264, 30 frames a second) and `selfie_studio.png`, the true studio texture behind it.
+A head that nobody has, facing a window, turns left and right in front of a phone, then looks up and down. Writes
+`selfie.mp4` (720x1280 H.264, 30 frames a second) and `selfie_studio.png`, the true studio texture behind it.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ from studio_avatar.imaging.image_io import encode_png, unit_to_uint8
 from studio_avatar.imaging.video_io import encode_h264
 from studio_avatar.rendering import Lamp, Skin, look_at
 
-SIZE, SECONDS = (720, 1280), 5.0
+SIZE, SECONDS = (720, 1280), 7.0
 FRAMES_PER_SECOND, RENDERED_PER_SECOND = 30, 15
 FOCAL_PX, DISTANCE = 1450.0, 0.52  # a phone at arm's length [px, m]
-# The turn of the head over time: (seconds, degrees to the person's right).
-TURN = ((0.0, 0.0), (0.5, 0.0), (1.6, 42.0), (2.7, 0.0), (3.8, -42.0), (4.8, 0.0), (5.0, 0.0))
+# The turn of the head over time: (seconds, degrees to the person's right), and its nod: (seconds, degrees up).
+TURN = ((0.0, 0.0), (0.5, 0.0), (1.6, 42.0), (2.7, 0.0), (3.8, -42.0), (4.8, 0.0), (7.0, 0.0))
+NOD = ((0.0, 0.0), (4.9, 0.0), (5.6, 17.0), (6.4, -17.0), (7.0, 0.0))
 BLINK_AT, SMILE_FROM = 2.6, 3.2  # [s]
 CRF = 23
 SHIRT = (0.17, 0.22, 0.30)
@@ -74,7 +75,7 @@ def read_texture(path: Path) -> np.ndarray:
 def film(head, texture: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
     """The frames of the example one after the other, uint8 sRGB (1280, 720, 3)."""
     identity = sample_identity(rng, head.config.num_identity) * np.float32(0.8)
-    room, phone = uneven_room(), example_phone()
+    room, phone = bright_room(), example_phone()
     backdrop = sample_background(rng, room, SIZE)
     tremble = smooth_walk(rng, int(SECONDS * RENDERED_PER_SECOND) + 1)
     occlusion = shaped_mesh(head, identity, expression_at(head, 0.0)).occlusion
@@ -91,15 +92,14 @@ def film(head, texture: np.ndarray, rng: np.random.Generator) -> Iterator[np.nda
             yield frame
 
 
-def uneven_room() -> Room:
-    """A warm lamp at the person's right, a cool window behind the left shoulder, little light else."""
-    warm, cool = temperature(3600), temperature(7500)
-    lamp = np.array([-0.72, 0.45, 0.55])
-    window = np.array([0.8, 0.35, 0.1]) / np.linalg.norm([0.8, 0.35, 0.1])
+def bright_room() -> Room:
+    """A large window that the person faces, a warm lamp at the right, and walls that send both back."""
+    warm, cool = temperature(4200), temperature(6500)
+    lamp, window = np.array([-0.5, 0.3, 0.8]), np.array([0.2, 0.1, 0.97])
     return Room(
-        ambient=cool * 0.24,
-        lobes=((window, cool * 0.5, 0.8),),
-        lamps=(Lamp(tuple(lamp / np.linalg.norm(lamp)), tuple(warm * 1.15), spread=0.08),),
+        ambient=cool * 0.7,
+        lobes=((window / np.linalg.norm(window), cool * 0.45, 0.9),),
+        lamps=(Lamp(tuple(lamp / np.linalg.norm(lamp)), tuple(warm * 0.2), spread=0.3),),
         turns_with_camera=True,
     )
 
@@ -115,7 +115,8 @@ def camera_at(seconds: float, tremble: np.ndarray):
     """The camera as seen from the head, and how far the head is turned, radians."""
     times, degrees = np.array(TURN).T
     turn = np.radians(eased(times, degrees[:, None], seconds).item()) + 0.02 * tremble[0]
-    pitch = np.radians(3.0 * np.sin(2 * np.pi * seconds / SECONDS)) + 0.015 * tremble[1]
+    times, degrees = np.array(NOD).T
+    pitch = -np.radians(eased(times, degrees[:, None], seconds).item()) + 0.015 * tremble[1]
     direction = np.array([np.sin(turn) * np.cos(pitch), np.sin(pitch), np.cos(turn) * np.cos(pitch)])
     target = np.array([0.0, -0.035, 0.03]) + 0.003 * tremble[2:5]
     return look_at(target + direction * DISTANCE, target, FOCAL_PX, SIZE, 0.01 * tremble[5]), turn

@@ -9,6 +9,7 @@ This file imports only single files beside it: it is also published on the Hub a
 import contextlib
 import dataclasses
 import importlib
+import re
 import time
 
 import numpy as np
@@ -210,6 +211,7 @@ class StudioTexturePipeline(DiffusionPipeline):
         hair="none",
         shapes=SHAPES[0],
         rig=RIGS[0],
+        hair_color="auto",
     ):
         """Raises `InvalidInputError` with one sentence on the first argument that cannot work."""
         if sum(x is not None for x in (video, images, capture, phone_texture)) != 1:
@@ -233,6 +235,10 @@ class StudioTexturePipeline(DiffusionPipeline):
         known = ["auto", *self.hair_styles.config.names, "none"]
         if hair not in known:
             raise InvalidInputError(f"There is no hair '{hair}': use one of {', '.join(known)}.")
+        if not re.fullmatch("auto|#[0-9a-fA-F]{6}", hair_color):
+            raise InvalidInputError(
+                f"hair_color is auto or a color such as #3b2616 (red, green, blue), not {hair_color!r}."
+            )
         if shapes not in SHAPES:
             raise InvalidInputError(f"There are no shapes '{shapes}': use {' or '.join(SHAPES)}.")
         if rig not in RIGS:
@@ -319,13 +325,15 @@ class StudioTexturePipeline(DiffusionPipeline):
             base, self.tone_estimator.tone_weight.to(base), lab, self.tone_estimator.skin.to(base)
         )
 
-    def build_avatar(self, capture, texture, hair="none", shapes=SHAPES[0], rig=RIGS[0]):
+    def build_avatar(self, capture, texture, hair="none", shapes=SHAPES[0], rig=RIGS[0], hair_color="auto"):
         """Capture and studio texture (H, W, 3) in [0, 1] → `Avatar`, eyes and mouth painted, with hair; needs the package.
 
-        Other `hair`, `shapes` or `rig` need neither a new capture nor a new texture.
+        Other `hair`, `hair_color`, `shapes` or `rig` need neither a new capture nor a new texture.
         """
         avatar = importlib.import_module("studio_avatar.avatar")
-        return avatar.build_avatar(self.head, capture, texture, self.hair_styles, hair, shapes, rig)
+        return avatar.build_avatar(
+            self.head, capture, texture, self.hair_styles, hair, shapes, rig, hair_color
+        )
 
     @torch.no_grad()
     def __call__(
@@ -344,6 +352,7 @@ class StudioTexturePipeline(DiffusionPipeline):
         hair: str = "auto",
         shapes: str = SHAPES[0],
         rig: str = RIGS[0],
+        hair_color: str = "auto",
         output_size: int | None = None,
         scene=None,
         inversion=None,
@@ -369,6 +378,7 @@ class StudioTexturePipeline(DiffusionPipeline):
             skin_tone: individual typology angle of the skin in degrees, −60 (dark) to 65 (light), where the user knows
                 better than the estimate.
             hair: "auto" for the style that agrees best with the hair in the frames, the name of a style, or "none".
+            hair_color: "auto", that of the hair in the frames, or "#rrggbb" (sRGB).
             shapes: expressions of the avatar: "arkit" (52) or "arkit+oculus" (with visemes, 72).
             rig: "mixamo" for bones in the avatar's GLB, or "none".
             output_size: side of the texture in texels; None: that of the given phone texture or capture, else 1024.
@@ -393,7 +403,7 @@ class StudioTexturePipeline(DiffusionPipeline):
             output_size = DEFAULT_SIZE if given is None else len(given)
         self.check_inputs(
             video, images, capture, phone_texture, seen, output_size,
-            num_inference_steps, num_inversion_steps, gradient_guidance_scale, skin_tone, hair, shapes, rig,
+            num_inference_steps, num_inversion_steps, gradient_guidance_scale, skin_tone, hair, shapes, rig, hair_color,
         )  # fmt: skip
         progress = progress_callback or (lambda stage, fraction: None)
         preview = preview_callback or (lambda name, texture: None)
@@ -461,7 +471,7 @@ class StudioTexturePipeline(DiffusionPipeline):
         with _timed(timings, "avatar"):
             if capture is not None:
                 progress("avatar", 0.0)
-                avatar = self.build_avatar(capture, texture, hair, shapes, rig)
+                avatar = self.build_avatar(capture, texture, hair, shapes, rig, hair_color)
                 progress("avatar", 1.0)
 
         # 9. Return.

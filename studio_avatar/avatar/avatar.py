@@ -252,6 +252,7 @@ def build_avatar(
     hair: str = "none",
     shapes: str = ARKIT,
     rig: str = NO_RIG,
+    hair_color: str = "auto",
 ) -> Avatar:
     """The captured person's head wearing a studio texture.
 
@@ -261,7 +262,7 @@ def build_avatar(
             never sees well, are painted, the irises in the captured color, and so are the lids' rims; lashes are taken off
             the upper lids; a step in color where its borders meet on the head is evened out.
         hair_styles: the weights' `HairStyles`, or None for a bare head. hair: "auto", "none" or the name of a style.
-        shapes, rig: see `Avatar`.
+        shapes, rig: see `Avatar`. hair_color: "auto", as in the pictures, or "#rrggbb".
     Raises:
         InvalidInputError: there is no such hair.
     """
@@ -272,7 +273,7 @@ def build_avatar(
     )
     mesh, worn = avatar_mesh(head, np.asarray(capture.fit.identity)), None
     if hair_styles is not None:
-        worn = wear_hair(head, hair_styles, capture, texture, mesh.vertices, hair)
+        worn = wear_hair(head, hair_styles, capture, texture, mesh.vertices, hair, hair_color)
     expression = worn_expression(head, mesh, np.asarray(capture.fit.expression))
     rest = resting_expression(head, expression)
     expression = beyond_rest(expression, rest)

@@ -36,7 +36,7 @@ def add_setting(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument(
         setting.option,
         type=setting.type,
-        choices=setting.choices if setting.type is str else None,
+        choices=setting.choices or None if setting.type is str else None,
         default=setting.default,
         metavar=setting.metavar,
         help=f"{setting.help} (default: {default})",

@@ -1,6 +1,7 @@
 """What a user can choose, declared once, and from paths and settings to a pipeline call."""
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import Field, dataclass, field, fields
@@ -57,6 +58,7 @@ class Setting:
         slider: (lowest, highest, step) of the page's slider.
         choices: values that the page offers instead of a slider; of texts, there are no others.
         metavar: what the value is, for `--help`.
+        pattern: regular expression of texts that are no choices.
         in_presets: whether a preset of the page sets it.
         unset: (label, help) of the page's tick without which an unset setting stays so, and where its slider starts.
     """
@@ -72,6 +74,7 @@ class Setting:
     slider: tuple[float, float, float] | None = None
     choices: tuple[int | str, ...] = ()
     metavar: str | None = None
+    pattern: str | None = None
     in_presets: bool = False
     unset: tuple[str, str, float] | None = None
 
@@ -91,6 +94,8 @@ class Setting:
     def check(self, value: float | str | None) -> None:
         """Raises `InvalidInputError` where no weights can work with a value, in the words of the command line."""
         lowest, highest, multiple = self.possible
+        if self.pattern and not re.fullmatch(self.pattern, value):
+            raise InvalidInputError(f"{self.option} is {self.help.split(';')[0]}, or auto, not {value!r}.")
         if lowest is not None and value < lowest:
             raise InvalidInputError(f"{self.option} must be at least {lowest}, not {value}.")
         if highest is not None and value > highest:
@@ -171,6 +176,14 @@ class CreationSettings:
         label="Hair",
         help="auto takes the style most like the hair in the pictures, none leaves the head bare",
         choices=HAIR,
+    )
+    hair_color: str = _declare(
+        "auto",
+        argument="hair_color",
+        label="Hair color",
+        help="red, green and blue of the hair, such as #3b2616; auto takes its color from the pictures",
+        metavar="COLOR",
+        pattern="auto|#[0-9a-fA-F]{6}",
     )
     shapes: str = _declare(
         "arkit",

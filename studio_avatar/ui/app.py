@@ -71,6 +71,7 @@ TELL_SECRET = """
 TELL_ORIGIN_AND_SECRET = """
 () => { try { return [location.origin, sessionStorage.getItem("studio-avatar")]; } catch { return ["", ""]; } }
 """
+DARK_BROWN = (0.035, 0.025, 0.018)  # linear: where no hair says more
 NO_HANDOVER = "This browser or this network keeps the phone out: film here, or bring a video."
 
 
@@ -157,7 +158,7 @@ def _wire(page: _Page) -> None:
         field.change(_checker(page), [*inputs.captures(), size], **watching)
     settings = inputs.settings.components()
     actions.create.click(_creator(page), [*inputs.captures(), outputs.tone_answer, *settings], **watching)
-    changes = [outputs.tone_correction, outputs.other_hair, outputs.other_shapes]
+    changes = [outputs.tone_correction, outputs.other_hair, outputs.hair_color, outputs.other_shapes]
     outputs.make_again.click(_changer(page), changes, **watching)
     outputs.tone_dots.input(lambda degrees: degrees, outputs.tone_dots, outputs.tone_correction, **QUIET)
     outputs.pack.click(_packer(page), outputs.more_files, **watching)
@@ -212,16 +213,28 @@ def _creator(page: _Page) -> Callable:
 
 
 def _changer(page: _Page) -> Callable:
-    def change(skin_tone: float, hair: str, shapes: str, request: gr.Request):
+    def change(skin_tone: float, hair: str, hair_color: str, shapes: str, request: gr.Request):
         visitor = page.visitors.of(request.session_hash)
         if (result := visitor.result) is None:
             return
-        if skin_tone == _shown_tone(result):  # untouched: an estimate stays one
-            skin_tone = result.settings.skin_tone
-        changes = {"skin_tone": skin_tone, "hair": hair, "shapes": shapes}
+        kept = result.settings  # what was not touched: an estimate stays one
+        changes = {
+            "skin_tone": kept.skin_tone if skin_tone == _shown_tone(result) else skin_tone,
+            "hair": hair,
+            "hair_color": kept.hair_color
+            if hair_color == _shown_hair_color(result)
+            else presentation.hex_of_picker(hair_color),
+            "shapes": shapes,
+        }
         yield from _started(page, visitor, lambda: page.work.make_again(visitor, **changes))
 
     return change
+
+
+def _shown_hair_color(result: AvatarResult) -> str:
+    """What the picker of the hair's color shows, "#rrggbb"."""
+    worn = result.avatar.worn
+    return presentation.hex_of_linear(DARK_BROWN if worn is None or worn.color is None else worn.color)
 
 
 def _shown_tone(result: AvatarResult) -> int:
@@ -482,6 +495,7 @@ def _result_updates(outputs: Outputs, visitor: Visitor) -> dict:
         outputs.tones: presentation.skin_tone_rows(result.tones),
         outputs.tone_correction: gr.Slider(value=_shown_tone(result)),
         outputs.other_hair: gr.Dropdown(value=result.settings.hair),
+        outputs.hair_color: gr.ColorPicker(value=_shown_hair_color(result)),
         outputs.other_shapes: gr.Dropdown(value=result.settings.shapes),
         outputs.account: presentation.account(result.invented, result.timings),
     }

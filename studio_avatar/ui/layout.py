@@ -122,6 +122,7 @@ class Outputs:
     tone_dots: gr.Radio
     tone_correction: gr.Slider
     other_hair: gr.Dropdown
+    hair_color: gr.ColorPicker
     other_shapes: gr.Dropdown
     make_again: gr.Button
     account: gr.HTML
@@ -215,6 +216,7 @@ def output_column(handover_code: gr.HTML, finished_heads: Sequence[Path]) -> Out
                         setting_control(SETTINGS[name], info=None, elem_id=f"other-{name}", min_width=120)
                         for name in ("hair", "shapes")
                     )
+                    hair_color = gr.ColorPicker(label="Hair color", elem_id="other-hair-color", min_width=120)
                 make_again = gr.Button("Make it again like this", size="md", elem_id="make-again")
                 account = gr.HTML(elem_id="account")
                 with gr.Accordion("More files", open=False, elem_id="more"):
@@ -235,5 +237,5 @@ def output_column(handover_code: gr.HTML, finished_heads: Sequence[Path]) -> Out
     return Outputs(
         handover_code, status, previews, welcome, ask_tone, tone_question, tone_answer, check_group, check_card,
         check_pictures, result_group, head, compare, downloads, texture_file, head_file, archive_file, tones, tone_dots,
-        tone_correction, other_hair, other_shapes, make_again, account, more_files, pack, pack_file,
+        tone_correction, other_hair, hair_color, other_shapes, make_again, account, more_files, pack, pack_file,
     )  # fmt: skip

@@ -2,12 +2,14 @@
 
 import base64
 import html
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
 
+from studio_avatar.imaging.color import linear_to_srgb
 from studio_avatar.imaging.image_io import unit_to_uint8
 from studio_avatar.pipeline.skin_tone import SkinTone
 from studio_avatar.results.settings import stage_title
@@ -245,9 +247,20 @@ def light_picture(gain: np.ndarray) -> np.ndarray:
     """
     light = np.exp(-gain)
     linear = np.clip(light / np.percentile(light.max(axis=-1), LIGHT_WHITE), 0.0, 1.0)
-    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055).astype(
-        np.float32
-    )
+    return linear_to_srgb(linear).astype(np.float32)
+
+
+def hex_of_linear(color: Sequence[float]) -> str:
+    """A linear color (3,) as "#rrggbb" in sRGB."""
+    values = linear_to_srgb(np.clip(color, 0.0, 1.0).astype(np.float32))
+    return "#" + "".join(f"{round(255 * value):02x}" for value in values.tolist())
+
+
+def hex_of_picker(color: str) -> str:
+    """What gradio's color picker gives, "#rrggbb" or "rgba(red, green, blue, 1)", as "#rrggbb"."""
+    if color.startswith("#"):
+        return color[:7]
+    return "#" + "".join(f"{round(float(value)):02x}" for value in re.findall(r"[\d.]+", color)[:3])
 
 
 def provenance_overlay(texture: np.ndarray, provenance: np.ndarray):

@@ -84,7 +84,9 @@ class AvatarResult:
 
     def leads_to(self, paths: Sequence[str], settings: CreationSettings) -> bool:
         """Whether what is asked for now is this avatar in another tone of the skin, with other hair, shapes or bones."""
-        free = {name: getattr(settings, name) for name in ("skin_tone", "hair", "shapes", "rig")}
+        free = {
+            name: getattr(settings, name) for name in ("skin_tone", "hair", "hair_color", "shapes", "rig")
+        }
         changed = replace(self.settings, **free)
         return self.paths == tuple(paths) and changed == settings
 
@@ -266,7 +268,8 @@ class AvatarService:
         )
         report(StageProgress("save", 0.6))
         seen = seen_by_region(output.avatar.head, output.provenance)
-        same_hair = earlier is not None and earlier.settings.hair == settings.hair
+        worn = [(made.hair, made.hair_color) for made in (settings, earlier and earlier.settings) if made]
+        same_hair = worn[1:] == worn[:1]
         return AvatarResult(
             paths=tuple(paths),
             settings=settings,

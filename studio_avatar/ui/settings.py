@@ -78,13 +78,17 @@ def setting_control(setting: Setting, **different) -> Component:
     if setting.slider:
         lowest, highest, step = setting.slider
         return gr.Slider(lowest, highest, value, step=step, **looks)
+    if setting.type is str:
+        return gr.Textbox(value, **looks)
     return gr.Number(value, precision=0 if setting.type is int else None, minimum=0, **looks)
 
 
 def api_component(setting: Setting) -> Component:
     """The setting for API clients alone: the page's presets do not touch it."""
-    if setting.type is str:
+    if setting.choices and setting.type is str:
         return gr.Dropdown(list(setting.choices), value=setting.default, label=setting.name, visible=False)
+    if setting.type is str:
+        return gr.Textbox(setting.default, label=setting.name, visible=False)
     lowest, highest = setting.limits
     precision = 0 if setting.type is int else None
     return gr.Number(

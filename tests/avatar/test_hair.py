@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 from studio_avatar.avatar import Avatar, build_avatar
 from studio_avatar.avatar.hair.cards import load_style
 from studio_avatar.avatar.hair.choice import NOT_BY_ITSELF, choose
-from studio_avatar.avatar.hair.color import hair_color
+from studio_avatar.avatar.hair.color import dyed, hair_color
 from studio_avatar.avatar.hair.outline import LONGEST
 from studio_avatar.avatar.hair.skin import Skin
 from studio_avatar.avatar.hair.views import head_views
@@ -28,7 +28,7 @@ from studio_avatar.head.geometry import geometry
 from studio_avatar.head.hair_styles import HairStyles
 from studio_avatar.head.landmark_ids import CHIN, FOREHEAD
 from studio_avatar.head.layout import region_mask
-from studio_avatar.imaging.color import linear_to_srgb
+from studio_avatar.imaging.color import linear_to_srgb, luma
 from studio_avatar.rendering import Camera
 from tools.groom_hair import GROOMS, groom
 
@@ -304,6 +304,16 @@ def test_the_plain_folder_has_hair_too(worn, tmp_path):
         np.testing.assert_array_equal(hair["vertices"], worn.hair.vertices)
         assert hair["faces"].max() < len(hair["vertices"]) == len(hair["tint"]) == len(hair["uv"])
     assert Image.open(folder / "hair.png").mode == "RGBA"
+
+
+def test_hair_is_dyed_and_stays_darker_where_it_was():
+    roots_to_tips = np.float32([[0.02, 0.01, 0.01], [0.06, 0.04, 0.03]])
+    red = dyed(roots_to_tips, "#a03020")
+    np.testing.assert_allclose(linear_to_srgb(red.mean(0)) * 255, (0xA0, 0x30, 0x20), atol=1)
+    np.testing.assert_allclose(
+        luma(red[0]) / luma(red[1]), luma(roots_to_tips[0]) / luma(roots_to_tips[1]), rtol=1e-4
+    )
+    assert dyed(roots_to_tips, "auto") is roots_to_tips
 
 
 def test_without_hair_the_file_has_one_mesh(worn, tmp_path):

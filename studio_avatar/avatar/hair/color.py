@@ -71,6 +71,15 @@ def hair_color(views: list[HeadView], gain: np.ndarray) -> tuple[np.ndarray, np.
     return 0.5 * (edges[:-1] + edges[1:]), _natural(found * gain)
 
 
+def dyed(colors: np.ndarray, color: str) -> np.ndarray:
+    """Linear colors (N, 3) with another mean: "auto" leaves them, "#rrggbb" (sRGB) dyes them."""
+    if color == "auto":
+        return colors
+    wanted = srgb_to_linear(np.array([int(color[at : at + 2], 16) for at in (1, 3, 5)], np.float32) / 255)
+    brightness = luma(colors)[:, None]
+    return (wanted * brightness / max(float(brightness.mean()), 1e-6)).clip(0, BRIGHTEST)
+
+
 def _natural(colors: np.ndarray) -> np.ndarray:
     """Colors (N, 3) as bright as before, within what hair has: melanin leaves at most as much blue as green, and as much
     green as red, and where there is a little more, it is the sky's sheen."""

@@ -11,7 +11,7 @@ from studio_avatar.errors import InvalidInputError
 
 from .cards import CROP, Hair, load_style, round_normals
 from .choice import choose
-from .color import colored, hair_color, light_gain, tints
+from .color import colored, dyed, hair_color, light_gain, tints
 from .scalp import hair_cover, painted_cover, stubble
 from .skin import Skin
 from .views import head_views
@@ -53,12 +53,15 @@ def style_names(styles: HairStyles) -> list[str]:
     return [AUTO, *styles.config.names, NONE]
 
 
-def wear_hair(head: HeadModel, styles: HairStyles, capture, texture, neutral, asked: str = AUTO) -> Worn:
+def wear_hair(
+    head: HeadModel, styles: HairStyles, capture, texture, neutral, asked: str = AUTO, color: str = AUTO
+) -> Worn:
     """Hair for a captured person.
 
     Args:
         capture: `PhoneTexture`; without `hair` it has no pictures to go by. texture: (H, H, 3) float32 studio texture, sRGB
-            in [0, 1]. neutral: (V, 3) the person's head. asked: "auto", "none" or the name of a style.
+            in [0, 1]. neutral: (V, 3) the person's head. asked: "auto", "none" or the name of a style. color: "auto",
+            that of the hair in the pictures, or "#rrggbb".
     Raises:
         InvalidInputError: there is no such style.
     """
@@ -67,23 +70,25 @@ def wear_hair(head: HeadModel, styles: HairStyles, capture, texture, neutral, as
     views = [] if capture.hair is None else head_views(head, capture, neutral)
     choice = choose(head, styles, neutral, views, asked)
     if choice.painted:
-        return _painted(head, styles, capture, texture, neutral, views, choice.reason)
+        return _painted(head, styles, capture, texture, neutral, views, choice.reason, color)
     if choice.style is None:
         return Worn(None, choice.reason)
     style, points = choice.style, choice.style.points(choice.vertices)
     gain = light_gain(head, capture.rgb, capture.seen, texture)
     heights, colors = hair_color(views, gain)
-    color, tint = tints(choice.vertices, heights, colors)
-    normals, cards = round_normals(choice.vertices, style.faces), colored(style.light, style.alpha, color)
+    colors = dyed(colors, color)
+    of_cards, tint = tints(choice.vertices, heights, colors)
+    normals, cards = round_normals(choice.vertices, style.faces), colored(style.light, style.alpha, of_cards)
     hair = Hair(style.name, choice.vertices, normals, style.faces, style.uv, tint, cards, points)
     cover = hair_cover(head, neutral, points, len(texture))
     return Worn(hair, choice.reason, choice.agreement, cover, colors.mean(0))
 
 
-def _painted(head, styles, capture, texture, neutral, views, reason: str) -> Worn:
+def _painted(head, styles, capture, texture, neutral, views, reason: str, color: str) -> Worn:
     """Hair without cards: its color on the scalp."""
     style = load_style(head, styles, CROP)
     points = style.points(style.on(Skin(head, neutral)))
     cover = painted_cover(head, neutral, points, views, len(texture))
     _, colors = hair_color(views, light_gain(head, capture.rgb, capture.seen, texture))
+    colors = dyed(colors, color)
     return Worn(None, reason, cover=stubble(cover, capture.seen), color=colors.mean(0))
