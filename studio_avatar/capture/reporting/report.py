@@ -273,7 +273,7 @@ def _light(head: HeadModel, fused: Fused, skin: np.ndarray) -> list[Finding]:
     where = f"your {side}" if sideways >= 0.5 * abs(upwards) else "above" if upwards > 0 else "below"
     advice = f"The light comes from {where}: turn towards it, or face a window."
     return [
-        _at_most("uneven_light", 100 * strength, "%", 25, 60, advice),
+        _at_most("uneven_light", 100 * strength, "%", 30, 60, advice),
         Finding("light_azimuth", _number(azimuth), "degrees, left positive", 0.0, "good", ""),
     ]
 
