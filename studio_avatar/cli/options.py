@@ -23,6 +23,12 @@ def add_quiet(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
 
 
+def add_mirrored(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--mirrored", action="store_true", help="the pictures are stored as in a mirror: turn them back"
+    )
+
+
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """One option for each of `SETTINGS`; `settings` reads them."""
     for name in SETTINGS:

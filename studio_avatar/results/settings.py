@@ -297,9 +297,12 @@ def create_avatar(
     return output
 
 
-def load_and_find(weights: str, paths: Sequence[str | os.PathLike], progress: ProgressCallback):
+def load_and_find(
+    weights: str, paths: Sequence[str | os.PathLike], progress: ProgressCallback, mirrored: bool = False
+):
     """Load the networks while the person is looked for in the pictures, which needs none of them.
 
+    mirrored: the pictures are stored as in a mirror, and are turned back.
     Returns:
         the `StudioTexturePipeline` and the `FoundPerson` for `create_avatar`.
     Raises:
@@ -310,7 +313,7 @@ def load_and_find(weights: str, paths: Sequence[str | os.PathLike], progress: Pr
     (source,) = capture_arguments(paths).values()
     with ThreadPoolExecutor(1) as background:
         loading = background.submit(load_pipeline, weights)
-        found = find_person(source, progress=progress)
+        found = find_person(source, progress=progress, mirrored=mirrored)
         progress("load", 0.0)  # what is left of it
         return loading.result(), found
 

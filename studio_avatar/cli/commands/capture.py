@@ -26,9 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-keyframes", type=int, default=12, help="pictures that are used, 8 to 24 (default: %(default)s)"
     )
-    parser.add_argument(
-        "--mirrored", action="store_true", help="the pictures are stored as in a mirror: turn them back"
-    )
+    shared.add_mirrored(parser)
     shared.add_weights(parser)
     shared.add_quiet(parser)
 

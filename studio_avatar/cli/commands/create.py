@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "files", nargs="+", metavar="FILE", help="one video, or one or more photos of the same person"
     )
     shared.add_output(parser, "folder that gets a folder named after the first file")
+    shared.add_mirrored(parser)
     shared.add_settings(parser)
     shared.add_exports(parser)
     shared.add_weights(parser)
@@ -35,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     check_target(target)
     weights = find_weights(options.weights)
     with StageBar(hidden=options.quiet) as bar, ThreadPoolExecutor(1) as background:
-        pipeline, found = load_and_find(weights, options.files, bar)
+        pipeline, found = load_and_find(weights, options.files, bar, options.mirrored)
         if exports.draws:  # what goes wrong with it is told when the pictures are drawn
             background.submit(load_kernels)
         output = create_avatar(pipeline, options.files, settings, bar, found=found)
