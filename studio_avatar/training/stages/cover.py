@@ -33,11 +33,6 @@ from studio_avatar.training.portraits import Portraits
 
 LIGHT_OVER = 1 / 24  # of the width: over what the light of a portrait is taken to be smooth
 MEAN_REFLECTANCE = 0.35  # of skin, by which its light is told from its brightness
-SHADOWED = 0.5  # share of portraits on which a lamp or the sun casts shadows
-SHADE = (0.12, 0.65)  # of the light, what is left in them
-SHADOW_EDGES = (4.0, 40.0)  # how steep they are, in the unit of smooth noise over a cell
-SHADOWS_BELOW = 0.34  # of the height: the brows, below which most lie
-ON_FOREHEAD = 0.25  # share of shadows that lie on it, too
 PREVIEW_SEED = 77
 
 
@@ -79,8 +74,7 @@ class CoverStage:
         tint = 0.35 * draw.normal(self.real, 1, 1, 1) + 0.08 * draw.normal(self.real, 3, 1, 1)
         lit = srgb_to_linear(texture * 0.5 + 0.5) * torch.exp(tint)
         light = blur(lit.mean(1, keepdim=True), LIGHT_OVER * lit.shape[-1]) / MEAN_REFLECTANCE
-        shade = cast_shadows(self.real, lit.shape[-1], draw)
-        dressed = dress(lit * shade, light * shade, self.simulator.covers, masks.face, draw)
+        dressed = dress(lit, light.expand_as(lit), self.simulator.covers, masks.face, draw)
         phone = degrade(linear_to_srgb(dressed.lit.clamp(0, 1)), draw) * 2 - 1
         mirrored = draw.chance(0.5, self.real, 1, 1, 1)
         return (torch.where(mirrored, one.flip(-1), one) for one in (phone, visibility, dressed.cover))
@@ -112,22 +106,6 @@ class CoverStage:
         found = torch.sigmoid(cover_logits(made.phone, made.visibility, self.ema.module).float())
         phone, visibility, cover = map(band, (made.phone, made.visibility, made.cover))
         return sheet(phone, visibility, cover, found * (visibility > 0.05))
-
-
-def cast_shadows(count: int, size: int, draw: Draw):
-    """(B, 3, R, R) in (0, 1], by what light is multiplied: patches with sharp or soft edges and a tint, on some of them.
-
-    A nose in hard sun casts what looks like a dark cover, and is none. What is dark above the brows is a cap more often.
-    """
-    steep = draw.uniform(count, 1, 1, 1, low=SHADOW_EDGES[0], high=SHADOW_EDGES[1])
-    depth = draw.smooth(count, size, draw.choices.choice((4, 6, 9))) - draw.uniform(count, 1, 1, 1, high=1.2)
-    dark = torch.sigmoid(depth * steep) * draw.chance(SHADOWED, count, 1, 1, 1)
-    rows = torch.linspace(0, 1, size, device=dark.device).view(1, 1, -1, 1)
-    below = torch.sigmoid((rows - SHADOWS_BELOW) * size / 8)
-    dark = dark * torch.maximum(below, draw.chance(ON_FOREHEAD, count, 1, 1, 1).to(below))
-    left = draw.uniform(count, 1, 1, 1, low=SHADE[0], high=SHADE[1])
-    left = (left * torch.exp(0.15 * draw.normal(count, 3, 1, 1))).clamp_max(1)
-    return torch.lerp(torch.ones_like(left), left, dark)
 
 
 def _thin(cover):
