@@ -177,14 +177,6 @@ class CreationSettings:
         help="auto takes the style most like the hair in the pictures, none leaves the head bare",
         choices=HAIR,
     )
-    hair_color: str = _declare(
-        "auto",
-        argument="hair_color",
-        label="Hair color",
-        help="red, green and blue of the hair, such as #3b2616; auto takes its color from the pictures",
-        metavar="COLOR",
-        pattern="auto|#[0-9a-fA-F]{6}",
-    )
     shapes: str = _declare(
         "arkit",
         argument="shapes",
@@ -198,6 +190,14 @@ class CreationSettings:
         label="Skeleton",
         help="bones in the GLB under Mixamo's names, which neck, head and eyes follow",
         choices=RIGS,
+    )
+    hair_color: str = _declare(
+        "auto",
+        argument="hair_color",
+        label="Hair color",
+        help="red, green and blue of the hair, such as #3b2616; auto takes its color from the pictures",
+        metavar="COLOR",
+        pattern="auto|#[0-9a-fA-F]{6}",
     )
 
     def pipeline_arguments(self) -> dict:
