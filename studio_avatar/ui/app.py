@@ -54,8 +54,11 @@ PACKED = "The files are made: see More files."
 STOPPED = "Stopped. Your files go when you close the page."
 STOPPED_WITH_RESULT = "Stopped. Your last avatar is still here, below."
 EXAMPLE_TITLES = {
-    "good": "A clip under a lamp: one click to the avatar",
+    "good": "A clip by the window: one click to the avatar",
     "weak": "Dark and never turning: see what the check says",
+    "person-1": "One photo: a man of about 70 (generated)",
+    "person-2": "One photo: a woman of about 60 (generated)",
+    "person-3": "One photo: a young woman (generated)",
 }
 PERSON_TITLE = "One photo (a generated person)"
 # The tab's secret: a reload brings it back, closing the tab forgets it. Not `randomUUID`, which plain HTTP lacks.
@@ -161,6 +164,7 @@ def _wire(page: _Page) -> None:
     changes = [outputs.tone_correction, outputs.other_hair, outputs.hair_color, outputs.other_shapes]
     outputs.make_again.click(_changer(page), changes, **watching)
     outputs.tone_dots.input(lambda degrees: degrees, outputs.tone_dots, outputs.tone_correction, **QUIET)
+    outputs.still.click(_stiller(page), outputs=outputs.head, **QUIET)
     outputs.pack.click(_packer(page), outputs.more_files, **watching)
     form = [inputs.video, inputs.photos, inputs.tabs, inputs.source]
     for name, path in page.examples.named().items():
@@ -241,6 +245,18 @@ def _shown_tone(result: AvatarResult) -> int:
     """Where the slider of the tone stands, degrees."""
     low, high, _ = SETTINGS["skin_tone"].slider
     return round(min(max(result.tones["studio"].ita, low), high))
+
+
+def _stiller(page: _Page) -> Callable:
+    """The browser cannot draw the head: a picture of it stands in its place."""
+
+    def still(request: gr.Request):
+        visitor = page.visitors.of(request.session_hash)
+        if visitor.result is None:
+            return gr.skip()
+        return presentation.still_head(page.work.still(visitor))
+
+    return still
 
 
 def _packer(page: _Page) -> Callable:

@@ -113,6 +113,7 @@ class Outputs:
     check_pictures: gr.HTML
     result_group: gr.Column
     head: gr.HTML
+    still: gr.Button
     compare: gr.HTML
     downloads: gr.Row
     texture_file: gr.DownloadButton
@@ -202,6 +203,7 @@ def output_column(handover_code: gr.HTML, finished_heads: Sequence[Path]) -> Out
         )  # fmt: skip
     with gr.Column(visible=False, elem_id="result") as result_group:
         head = gr.HTML(elem_id="head")
+        still = gr.Button("Show a picture", visible="hidden", elem_id="still")  # pressed by head_viewer.js
         with gr.Row():
             with gr.Column(min_width=300, scale=5):
                 compare = gr.HTML(elem_id="compare")
@@ -236,6 +238,6 @@ def output_column(handover_code: gr.HTML, finished_heads: Sequence[Path]) -> Out
                 check_pictures = gr.HTML(elem_id="check-pictures")
     return Outputs(
         handover_code, status, previews, welcome, ask_tone, tone_question, tone_answer, check_group, check_card,
-        check_pictures, result_group, head, compare, downloads, texture_file, head_file, archive_file, tones, tone_dots,
-        tone_correction, other_hair, hair_color, other_shapes, make_again, account, more_files, pack, pack_file,
+        check_pictures, result_group, head, still, compare, downloads, texture_file, head_file, archive_file, tones,
+        tone_dots, tone_correction, other_hair, hair_color, other_shapes, make_again, account, more_files, pack, pack_file,
     )  # fmt: skip

@@ -154,6 +154,13 @@ class AvatarService:
         """Yield progress, then `Done` with a ZIP of the result's files and of what else the settings say."""
         yield from follow(lambda report: self._export(result, settings, session, report))
 
+    def still(self, result: AvatarResult) -> Path:
+        """A picture (PNG) of an avatar under three lights, beside its other files; drawn when it is first asked for."""
+        path = result.files.avatar.parent / "still.png"
+        if not path.exists():
+            replace(result.avatar, head=self._ready_pipeline().head).preview(path)
+        return path
+
     def texture(
         self, phone_texture: str, seen: str, settings: CreationSettings, session: str
     ) -> Iterator[Update | Done[Path]]:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from studio_avatar.results.exports import ExportSettings
 from studio_avatar.results.settings import CreationSettings
@@ -44,6 +45,10 @@ class Work:
         result = visitor.result
         settings = replace(result.settings, **changes)
         return self._start(visitor, list(result.paths), settings.size, settings)
+
+    def still(self, visitor: Visitor) -> Path:
+        """A picture (PNG) of the visitor's avatar under three lights."""
+        return self._service.still(visitor.result)
 
     def export(self, visitor: Visitor, settings: ExportSettings) -> Job:
         """Write more files of the visitor's avatar."""

@@ -58,6 +58,9 @@ class StandInService(AvatarService):
     def create(self, paths, settings, session, check=None, earlier=None):
         yield from follow(lambda report: self._make(paths, settings, session, report))
 
+    def still(self, result):
+        return result.files.texture
+
     def _stages(self, names, report) -> None:
         for name in names:
             report(StageProgress(name, 0.2))

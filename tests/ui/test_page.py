@@ -250,8 +250,12 @@ def test_what_a_browser_lacks_is_a_sentence_and_no_dead_control(visit):
     with page.expect_file_chooser():
         refusal.get_by_role("button").click()
     press(page, "#example-good")
-    sync_api.expect(page.locator("studio-head .notice")).to_contain_text("WebGL 2")
-    assert page.locator("studio-head :is(select, input, button)").count() == 0
+    still = page.locator("#head .still")
+    sync_api.expect(still).to_contain_text("WebGL 2", timeout=PATIENCE_MS)
+    assert (
+        still.locator("img").evaluate("async (one) => { await one.decode(); return one.naturalWidth; }") > 0
+    )
+    assert page.locator("#head :is(select, input, button)").count() == 0
     assert page.locator("studio-compare .divider").is_visible()
 
 

@@ -73,6 +73,7 @@ class StudioHead extends PageElement {
       // Without the head its controls would do nothing.
       this.querySelectorAll(".controls, .sliders, .corner, .divider, .tag, canvas").forEach((part) => part.remove());
       this.classList.add("without-head");
+      if (error.message === NO_WEBGL && this.closest("#head")) document.getElementById("still")?.click();
       if (this.find(".notice")) this.find(".notice").textContent = error.message;
     }
   }
