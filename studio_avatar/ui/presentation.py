@@ -204,9 +204,8 @@ def head_viewer(glb: Path, phone_head: Path, provenance: Path) -> str:
 def still_head(picture: Path) -> str:
     """A picture of the head for browsers that cannot draw it."""
     return (
-        f'<figure class="still"><img src="{file_address(picture)}" alt="Your head under three lights, above with the '
-        "phone's texture, below with the studio texture\"><figcaption>This browser shows no WebGL 2, so the head stands still: "
-        "download it and open it in any 3D program.</figcaption></figure>"
+        f'<figure class="still"><img src="{file_address(picture)}" alt="Your head under three lights"><figcaption>This '
+        "browser has no WebGL 2, so the head stands still: download it and open it in any 3D program.</figcaption></figure>"
     )
 
 
