@@ -1,12 +1,14 @@
-"""Which API calls somebody still waits for: those whose stream of answers is open."""
+"""Which API calls somebody still waits for: those whose stream of answers is open.
+
+gradio's clients have one for all calls of a session; of plain HTTP each call is a session of its own.
+"""
 
 import threading
 import time
 from collections import Counter
-from urllib.parse import parse_qs
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-QUEUE_DATA = "/gradio_api/queue/data"  # of gradio's clients: one for all calls of a session
-CALL = "/gradio_api/call/{api_name}/{event_id}"  # of plain HTTP: one a call, which is a session of its own
 GONE_SECONDS = 3.0  # after a stream has closed; clients open it anew when it broke
 SILENT_SECONDS = 60.0  # after a call that nobody has asked the answer of
 REMEMBERED_SECONDS = 600.0
@@ -20,13 +22,17 @@ class Listeners:
         self._left: dict[str, float] = {}  # when the last stream of a session closed
         self._lock = threading.Lock()
 
-    def come(self, session: str) -> None:
-        """A stream was opened."""
+    @contextmanager
+    def listening(self, session: str) -> Iterator[None]:
+        """While a stream of a session's answers is open."""
         with self._lock:
             self._open[session] += 1
+        try:
+            yield
+        finally:
+            self._leave(session)
 
-    def leave(self, session: str) -> None:
-        """A stream was closed."""
+    def _leave(self, session: str) -> None:
         now = time.monotonic()
         with self._lock:
             self._open[session] -= 1
@@ -48,12 +54,3 @@ class Listeners:
         if left is None or left < since:
             return now - since > SILENT_SECONDS
         return now - left > GONE_SECONDS
-
-
-def session_of(path: str, route_path: str, query: bytes) -> str | None:
-    """The session whose answers a request asks for, or None where it asks for none."""
-    if route_path == CALL:
-        return path.rsplit("/", 1)[1]
-    if route_path == QUEUE_DATA:
-        return parse_qs(query.decode("latin-1")).get("session_hash", [None])[0]
-    return None
