@@ -22,6 +22,7 @@ from .cover import bridged, find_cover, wide, without_forehead, without_specks
 from .errors import InvalidInputError, MissingDependencyError
 from .inversion import invert, shrink_observed
 from .relight import relight
+from .saving import complete_save
 from .skin_tone import ITA_RANGE, SkinTone, measure_tone, set_tone, tone_of_ita
 from .upscale import PATCH, is_flow_matching, upscale
 
@@ -189,6 +190,12 @@ class StudioTexturePipeline(DiffusionPipeline):
         Unlike diffusers' own it casts nothing.
         """
         return cls(**{**pipeline.components, **components})
+
+    def save_config(self, save_directory, push_to_hub: bool = False, **kwargs):
+        """The last step of `save_pretrained`: index, code files and SHA-256 sums, so that this class and
+        `DiffusionPipeline.from_pretrained(…, trust_remote_code=True)` both load the folder."""
+        super().save_config(save_directory, push_to_hub, **kwargs)
+        complete_save(save_directory, self.components)
 
     @property
     def base_resolution(self) -> int:
