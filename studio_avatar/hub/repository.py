@@ -11,8 +11,7 @@ from diffusers import __version__ as diffusers_version
 
 from studio_avatar.errors import WeightsError
 from studio_avatar.imaging.files import write_atomically
-from studio_avatar.weights.checksums import write_checksums
-from studio_avatar.weights.download import INDEX_FILE
+from studio_avatar.weights.checksums import INDEX_FILE, write_checksums
 from studio_avatar.weights.variants import HALF_VARIANT, PLAIN_FILE, variant_file
 
 PACKAGE = Path(__file__).resolve().parents[1]
