@@ -12,6 +12,7 @@ from studio_avatar.results.settings import SETTINGS
 
 from . import presentation
 from .api import add_endpoints
+from .calls import ApiSessions
 from .examples import Examples
 from .handover import WAIT_SECONDS, code_html, phone_address
 from .layout import (
@@ -145,8 +146,12 @@ def build_app(
         origin = gr.Textbox(visible=False)
         handover.click(_handover(page), [origin, secret], page.shown(), js=TELL_ORIGIN_AND_SECRET, **WATCHING)
         blocks.load(_resumer(page), secret, page.shown(), js=TELL_SECRET, **WATCHING)
-        add_endpoints(service, work, on_gpu, listeners := Listeners())
+        listeners = Listeners()
+        add_endpoints(service, work, on_gpu, listeners, ApiSessions(service.sessions, listeners))
         blocks.unload(_leaver(visitors))
+    blocks.api_open = (
+        False  # no calls past the queue: there is no stream that would tell whether anybody waits
+    )
     return Demo(blocks, work, visitors, listeners)
 
 

@@ -3,6 +3,7 @@
 gradio's clients have one for all calls of a session; of plain HTTP each call is a session of its own.
 """
 
+import math
 import threading
 import time
 from collections import Counter
@@ -20,6 +21,7 @@ class Listeners:
     def __init__(self):
         self._open: Counter[str] = Counter()
         self._left: dict[str, float] = {}  # when the last stream of a session closed
+        self._cancelled: dict[str, float] = {}  # when an event was cancelled
         self._lock = threading.Lock()
 
     @contextmanager
@@ -41,13 +43,27 @@ class Listeners:
                 self._left[session] = now
             self._left = {one: left for one, left in self._left.items() if now - left < REMEMBERED_SECONDS}
 
-    def gone(self, session: str | None, since: float) -> bool:
-        """Whether nobody waits any more for a call that began at `since` [s, monotonic]; a call without a session has no
-        stream, and whoever made it waits."""
+    def heard(self, session: str) -> float:
+        """When a session's stream was open last [s, monotonic]: now, if it is; minus infinity, if that is long ago."""
+        with self._lock:
+            return time.monotonic() if self._open[session] > 0 else self._left.get(session, -math.inf)
+
+    def cancel(self, event: str) -> None:
+        """A client cancelled a call; its stream may go on for the client's other calls."""
+        now = time.monotonic()
+        with self._lock:
+            known = {one: when for one, when in self._cancelled.items() if now - when < REMEMBERED_SECONDS}
+            self._cancelled = {**known, event: now}
+
+    def gone(self, session: str | None, since: float, event: str | None = None) -> bool:
+        """Whether nobody waits any more for a call that began at `since` [s, monotonic]: its stream is closed, or it, the
+        `event`, was cancelled. A call without a session has no stream, and whoever made it waits."""
         now = time.monotonic()
         if session is None:
             return False
         with self._lock:
+            if event in self._cancelled:
+                return True
             if self._open[session] > 0:
                 return False
             left = self._left.get(session)

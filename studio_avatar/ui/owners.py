@@ -32,7 +32,8 @@ ANSWER = (
     f"{API}/call/{{api_name}}/{{event_id}}"  # of plain HTTP; gradio takes a session's hash for the event, too
 )
 QUEUE_DATA = f"{API}/queue/data"
-WITH_BODY = {f"{API}/queue/join", f"{API}/run/{{api_name}}", f"{API}/call/{{api_name}}", f"{API}/cancel"}
+CANCEL = f"{API}/cancel"
+WITH_BODY = {f"{API}/queue/join", f"{API}/run/{{api_name}}", f"{API}/call/{{api_name}}", CANCEL}
 COOKIE_GIVERS = {"/", "/config", "/config/"}  # what a page, and what gradio's clients, ask for first
 ANOTHERS = "This session belongs to another browser: load the page again."
 NO_CALL = "This is no call that can be read: send JSON of at most 1 MB, with a session_hash of at most 128 characters."
@@ -118,13 +119,16 @@ class OwnSessions:
                 return await JSONResponse({"detail": NO_CALL}, 413)(scope, receive, send)
             receive = _again(body, receive)
         try:
-            session = _session_of(scope, route, body if route.path in WITH_BODY else b"")
+            call = json.loads(body) if route.path in WITH_BODY else {}
+            session = _session_of(scope, route, call)
         except (ValueError, RecursionError):
             return await JSONResponse({"detail": NO_CALL}, 400)(scope, receive, send)
         if session is not None and not self._owners.claim(session, *_who(scope)):
             return await JSONResponse({"detail": ANOTHERS}, 403)(scope, receive, send)
         if route.path in (HEARTBEAT, ANSWER, QUEUE_DATA):
             return await self._streamed(session, route, scope, receive, send)
+        if route.path == CANCEL and isinstance(call.get("event_id"), str):
+            self._listeners.cancel(call["event_id"])
         return await self._app(
             scope, receive, _with_cookie(scope, send) if route.path in COOKIE_GIVERS else send
         )
@@ -137,25 +141,24 @@ class OwnSessions:
                 return await self._app(scope, receive, send)
 
 
-def _session_of(scope, route: OpenRoute, body: bytes) -> str | None:
+def _session_of(scope, route: OpenRoute, call) -> str | None:
     """The session that a request names, as gradio reads it; None where it names none.
+
+    call: the request's body, where there is one that counts.
 
     Raises:
         ValueError: what should name it cannot be read, or it is too long.
     """
     from starlette.datastructures import QueryParams
 
-    session = None
+    if not isinstance(call, dict):
+        raise ValueError
+    session = call.get("session_hash")
     if route.path in (HEARTBEAT, ANSWER):
         session = scope[JUDGED_PATH].rsplit("/", 1)[1]
     elif route.path == QUEUE_DATA:
         session = QueryParams(scope["query_string"]).get("session_hash", "")
-    elif route.path in WITH_BODY:
-        call = json.loads(body)
-        session = call.get("session_hash") if isinstance(call, dict) else None
-    if session is not None and not isinstance(session, str):
-        raise ValueError
-    if session is not None and len(session) > LONGEST_SESSION:
+    if session is not None and (not isinstance(session, str) or len(session) > LONGEST_SESSION):
         raise ValueError
     return session
 

@@ -148,6 +148,8 @@ def page_arguments(demo, service, examples) -> dict:
         # networks load on a busy machine there may be none.
         "_frontend": False,
         "footer_links": ["api"],
+        # Each run that waits or works, and each page that watches one, has a thread; gradio's 40 are fewer than both lanes.
+        "max_threads": 120,
     }
 
 

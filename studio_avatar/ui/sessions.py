@@ -4,6 +4,7 @@ A server that was killed deletes nothing; the next one that starts does it for i
 """
 
 import atexit
+import contextlib
 import hashlib
 import os
 import shutil
@@ -24,6 +25,7 @@ except ImportError:  # Windows: what a killed server left stays there
 
 KEEP_SECONDS = 3600
 BROKEN_SECONDS = 600  # since the last byte of an upload that broke off
+EMPTY_SECONDS = 60  # of an empty file, which gradio leaves behind for each file that a call names
 UNASKED_SECONDS = 1800  # since an upload for which no request's turn came; longer than the longest queue
 MOST_BYTES = 20 << 30  # of all sessions together
 FREE_BYTES = 1 << 30  # of the disk, left for everybody else
@@ -141,6 +143,10 @@ class SessionFolders:
         # gradio names an upload after its content: two visitors who bring the same file share it
         for path in mine.difference(*self._uploads.values()):
             path.unlink(missing_ok=True)
+            with contextlib.suppress(
+                OSError
+            ):  # not empty: another upload of the same content, or the root itself
+                path.parent.rmdir()
         shutil.rmtree(self._of(session), ignore_errors=True)
 
     def sweep(self) -> None:
@@ -154,8 +160,10 @@ class SessionFolders:
                 continue
             of_session = path.name.startswith(SESSION) or path.resolve() in asked_for
             try:
-                keep = KEEP_SECONDS if of_session else UNASKED_SECONDS if path.is_dir() else BROKEN_SECONDS
-                if path.stat().st_mtime < now - keep:
+                known = path.stat()
+                broken = BROKEN_SECONDS if known.st_size else EMPTY_SECONDS
+                keep = KEEP_SECONDS if of_session else UNASKED_SECONDS if path.is_dir() else broken
+                if known.st_mtime < now - keep:
                     _delete(path)
             except FileNotFoundError:
                 continue  # its session has just ended

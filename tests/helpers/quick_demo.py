@@ -1,4 +1,4 @@
-"""A demo that looks at captures in no time, in this process, and a client that does over HTTP what its page does."""
+"""A demo that looks at captures in no time, in this process, and clients that do over HTTP what its page does."""
 
 import contextlib
 import threading
@@ -38,6 +38,7 @@ class QuickService(AvatarService):
         super().__init__("nowhere", sessions, lambda weights: None)
         self.alive = weakref.WeakSet()
         self.stopped = threading.Event()
+        self.held = False  # whether checks, too, never end
 
     def create(self, paths, settings, session, check=None, earlier=None):
         """Never ends by itself."""
@@ -54,6 +55,9 @@ class QuickService(AvatarService):
         pictures = [folder / f"{name}.png" for name in ("sheet", "phone", "seen")]
         for picture in pictures:
             picture.write_bytes(b"1")
+        while self.held:
+            time.sleep(0.05)
+            yield StageProgress("fit", 0.5)
         yield Done(CaptureCheck(tuple(paths), phone, FINDINGS, 0.1, *pictures))
 
 
@@ -87,17 +91,21 @@ def quick_demo(monkeypatch) -> Iterator[QuickDemo]:
     page.close()
 
 
-def look_at_a_capture(url: str, service, session: str, client=httpx) -> str:
-    """What the page does when a video was chosen, to the end of the check; the last answer, as JSON.
+def upload(url: str, client=httpx, content: bytes = b"1") -> dict:
+    """A file as a call names it, after its upload."""
+    (path,) = client.post(f"{url}/gradio_api/upload", files={"files": ("selfie.mp4", content)}).json()
+    return {"path": path, "meta": {"_type": "gradio.FileData"}}
+
+
+def begin_a_check(url: str, session: str, client=httpx) -> dict:
+    """What the page does when a video was chosen; the upload.
 
     client: an `httpx.Client`, which keeps cookies as a browser does, or httpx itself, which keeps none.
     """
     config = client.get(f"{url}/config").json()
     video = next(c["id"] for c in config["components"] if c["props"].get("elem_id") == "video")
     event = next(d for d in config["dependencies"] if [video, "change"] in d["targets"])
-    upload = service.sessions.root / f"{session}.mp4"
-    upload.write_bytes(session.encode())
-    file = {"path": str(upload), "meta": {"_type": "gradio.FileData"}}
+    file = upload(url, client, session.encode())
     values = [None, file, None, None, 512]
     body = {"fn_index": event["id"], "session_hash": session, "data": values, "trigger_id": video}
     # Which tab is open is a state of the session: the second tab is the video's.
@@ -108,6 +116,12 @@ def look_at_a_capture(url: str, service, session: str, client=httpx) -> str:
         f"{url}/gradio_api/run/predict", json={"fn_index": select, "session_hash": session, "data": []}
     )
     assert client.post(f"{url}/gradio_api/queue/join", json=body).status_code == 200
+    return file
+
+
+def look_at_a_capture(url: str, session: str, client=httpx) -> str:
+    """`begin_a_check` to its end; the last answer, as JSON."""
+    begin_a_check(url, session, client)
     with client.stream("GET", f"{url}/gradio_api/queue/data?session_hash={session}", timeout=60) as answer:
         last = [line for line in answer.iter_lines() if "process_completed" in line]
     assert '"success":true' in last[0]

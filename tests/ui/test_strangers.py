@@ -67,7 +67,7 @@ def attempts(client, session: str) -> dict[str, httpx.Response]:
 def test_a_session_hash_is_no_proof(demo, browser):
     owner, stranger, service = browser(), browser(), demo.service
     with open_page(demo.url, OWNER, owner):
-        answer = look_at_a_capture(demo.url, service, OWNER, owner)
+        answer = look_at_a_capture(demo.url, OWNER, owner)
         kept = sorted(service.sessions.root.rglob("*.png"))
         assert "session-" in answer and len(kept) == 3
         for client in (stranger, httpx.Client(base_url=demo.url, headers=ELSEWHERE)):
@@ -94,7 +94,7 @@ def test_the_cookie_is_the_browsers_alone(demo, browser):
 def test_who_keeps_no_cookies_is_known_by_the_address(demo):
     """Plain HTTP: a call is a session of its own, and one that names a session keeps it."""
     with open_page(demo.url, "plain", httpx):
-        assert "session-" in look_at_a_capture(demo.url, demo.service, "plain", httpx)
+        assert "session-" in look_at_a_capture(demo.url, "plain", httpx)
         elsewhere = httpx.Client(base_url=demo.url, headers=ELSEWHERE)
         assert all(answer.status_code == 403 for answer in attempts(elsewhere, "plain").values())
 
