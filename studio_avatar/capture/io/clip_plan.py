@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from studio_avatar.errors import UnreadableMediaError, UnsupportedCodecError
+from studio_avatar.imaging.media import MAX_FRAME_PIXELS
 
 from .frame import MIN_SIDE_PX, check_side
 
 MAX_SAMPLES_PER_SECOND = 10.0
 MAX_SECONDS = 60.0
 MAX_SAMPLES = 60  # one landmark detection each; more would not add poses
-MAX_FRAME_PIXELS = 8192 * 4352  # 8K; more is a damaged header, and would be allocated several times
 MAX_PACKETS = 60_000  # a minute at 240 frames a second is a quarter of it
 ENCRYPTED = {"encv", "drmi"}  # sample entries of protected video (ISO/IEC 23001-7, FairPlay)
 LONGEST_GAP, SHORT_GAP = 5.0, 0.5  # seconds without a picture; longer ones are taken for the shorter
@@ -177,6 +177,10 @@ def _area(stream) -> int:
 def check_picture_size(stream, name: str) -> None:
     """Refuse pictures too small for a face, or too large to be true, by the header; and keep the decoder to that."""
     width, height = stream.codec_context.width, stream.codec_context.height
+    if width * height == 0:  # FFmpeg has looked at a picture, and refused it
+        raise UnreadableMediaError(
+            f"{name} does not say how large its pictures are, or they are larger than 8K: please record in 4K or less."
+        )
     check_side(width, height, name)
     if width * height > MAX_FRAME_PIXELS:
         raise UnreadableMediaError(
