@@ -97,15 +97,16 @@ def upload(url: str, client=httpx, content: bytes = b"1") -> dict:
     return {"path": path, "meta": {"_type": "gradio.FileData"}}
 
 
-def begin_a_check(url: str, session: str, client=httpx) -> dict:
+def begin_a_check(url: str, session: str, client=httpx, content: bytes | None = None) -> dict:
     """What the page does when a video was chosen; the upload.
 
-    client: an `httpx.Client`, which keeps cookies as a browser does, or httpx itself, which keeps none.
+    content: of the video, or None for some that nobody else has. client: an `httpx.Client`, which keeps cookies as a
+    browser does, or httpx itself, which keeps none.
     """
     config = client.get(f"{url}/config").json()
     video = next(c["id"] for c in config["components"] if c["props"].get("elem_id") == "video")
     event = next(d for d in config["dependencies"] if [video, "change"] in d["targets"])
-    file = upload(url, client, session.encode())
+    file = upload(url, client, content or session.encode())
     values = [None, file, None, None, 512]
     body = {"fn_index": event["id"], "session_hash": session, "data": values, "trigger_id": video}
     # Which tab is open is a state of the session: the second tab is the video's.
