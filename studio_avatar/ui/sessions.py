@@ -101,7 +101,7 @@ class SessionFolders:
     """
 
     def __init__(self):
-        self._uploads: defaultdict[str, set[Path]] = defaultdict(set)
+        self._uploads: defaultdict[str, dict[Path, int | None]] = defaultdict(dict)  # path → inode
         self.captures: HeldCaptures = HeldCaptures()
         self.also_sweep: list[
             Callable[[float], None]
@@ -134,14 +134,18 @@ class SessionFolders:
     def adopt(self, session: str, paths: Iterable[str]) -> None:
         """Let uploads go with the session; paths outside `root`, such as the example's, are left alone."""
         uploads = (Path(path).resolve() for path in paths)
-        self._uploads[session].update(path for path in uploads if self.root.resolve() in path.parents)
+        known = {path: _inode(path) for path in uploads if self.root.resolve() in path.parents}
+        self._uploads[session].update(known)
 
     def forget(self, session: str) -> None:
         """Delete the session's uploads and results, and free its capture."""
         self.captures.leave(session)
-        mine = self._uploads.pop(session, set())
-        # gradio names an upload after its content: two visitors who bring the same file share it
-        for path in mine.difference(*self._uploads.values()):
+        mine = self._uploads.pop(session, {})
+        # gradio names an upload after its content: two visitors who bring the same file share it, and one who has just
+        # brought it has put another file into its place
+        for path in mine.keys() - set().union(*self._uploads.values()):
+            if _inode(path) != mine[path]:
+                continue
             path.unlink(missing_ok=True)
             with contextlib.suppress(
                 OSError
@@ -199,6 +203,14 @@ def _locked_file(root: Path):
         fcntl.flock(file, fcntl.LOCK_EX)
     (root / f".{LOCK_FILE}").rename(root / LOCK_FILE)
     return file
+
+
+def _inode(path: Path) -> int | None:
+    """Which file lies there now."""
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
 
 
 def _delete(path: Path) -> None:
