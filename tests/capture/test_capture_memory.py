@@ -7,10 +7,12 @@ import sys
 import zlib
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from helpers.clips import quadrants, turn_display_matrix, write_clip
 
+from studio_avatar.capture.io import clip_plan
 from studio_avatar.capture.io.video import read_frames
 
 av = pytest.importorskip("av")
@@ -19,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 # Megabytes by which the largest memory grows while a file is read, or its refusal.
 READER = """
 import resource, sys
+from studio_avatar.capture.io import clip_plan
 from studio_avatar.capture.io.video import read_frames
 from studio_avatar.errors import StudioAvatarError
 def peak():
@@ -116,3 +119,13 @@ def test_a_film_that_lies_about_its_size_is_refused_before_it_is_decoded(tmp_pat
     assert sentence.startswith(f"{name} ") and sentence.endswith(
         "larger than 8K: please record in 4K or less."
     )
+
+
+@pytest.mark.parametrize(("size", "threads"), [((1920, 1080), 0), ((3840, 2160), 0), ((8192, 4320), 4)])
+def test_a_machine_of_many_cores_holds_few_large_pictures(monkeypatch, size, threads):
+    """FFmpeg takes a thread a core, and each holds a picture: 0 leaves it to FFmpeg, which stops at sixteen."""
+    monkeypatch.setattr(clip_plan.os, "cpu_count", lambda: 64)
+    context = SimpleNamespace(width=size[0], height=size[1], thread_count=0)
+    stream = SimpleNamespace(codec_context=context, thread_type="")
+    clip_plan.decode_in_threads(stream)
+    assert (stream.thread_type, context.thread_count) == ("AUTO", threads)

@@ -4,6 +4,7 @@ packets of all tracks ─► the main video track ─► does it break off? ─�
 """
 
 import mmap
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +24,9 @@ LONGEST_GAP, SHORT_GAP = 5.0, 0.5  # seconds without a picture; longer ones are 
 WHOLE = 0.75  # of a file's length: less has broken off, the rest is what recorders get wrong
 MAIN_LENGTH = 0.5  # of the longest track's: shorter ones are stills and previews
 SIMILAR_AREA = 2.5  # tracks whose pictures differ less in size are told apart by their bytes
+MAX_THREAD_PIXELS = (
+    4 * MAX_FRAME_PIXELS
+)  # in work at a time: FFmpeg's decoders hold a picture or two for each thread
 SIZES_FIXED = {"mov", "gif", "apng", "avi"}  # formats that say once how large their pictures are
 MAX_SIZE_LOOKS = 60  # key frames that are decoded to see how large pictures are
 
@@ -187,6 +191,14 @@ def check_picture_size(stream, name: str) -> None:
             f"{name} claims pictures of {width} × {height} pixels: please record in 4K or less."
         )
     stream.codec_context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
+
+
+def decode_in_threads(stream) -> None:
+    """Let FFmpeg decode in a thread a core, sixteen at most, and fewer where pictures would fill the memory."""
+    stream.thread_type = "AUTO"
+    most = max(MAX_THREAD_PIXELS // max(_area(stream), 1), 1)
+    if most < min(os.cpu_count() or 1, 16):
+        stream.codec_context.thread_count = most
 
 
 # ------------------------------------------------------------------------------------------------------------
