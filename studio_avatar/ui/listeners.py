@@ -6,13 +6,14 @@ gradio's clients have one for all calls of a session; of plain HTTP each call is
 import math
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 GONE_SECONDS = 3.0  # after a stream has closed; clients open it anew when it broke
 SILENT_SECONDS = 60.0  # after a call that nobody has asked the answer of
 REMEMBERED_SECONDS = 600.0
+MOST_CANCELLED = 1000  # of which we remember it; more than wait at a time
 
 
 class Listeners:
@@ -21,7 +22,7 @@ class Listeners:
     def __init__(self):
         self._open: Counter[str] = Counter()
         self._left: dict[str, float] = {}  # when the last stream of a session closed
-        self._cancelled: dict[str, float] = {}  # when an event was cancelled
+        self._cancelled: deque[str] = deque(maxlen=MOST_CANCELLED)
         self._lock = threading.Lock()
 
     @contextmanager
@@ -50,10 +51,8 @@ class Listeners:
 
     def cancel(self, event: str) -> None:
         """A client cancelled a call; its stream may go on for the client's other calls."""
-        now = time.monotonic()
         with self._lock:
-            known = {one: when for one, when in self._cancelled.items() if now - when < REMEMBERED_SECONDS}
-            self._cancelled = {**known, event: now}
+            self._cancelled.append(event)
 
     def gone(self, session: str | None, since: float, event: str | None = None) -> bool:
         """Whether nobody waits any more for a call that began at `since` [s, monotonic]: its stream is closed, or it, the

@@ -127,7 +127,7 @@ class OwnSessions:
             return await JSONResponse({"detail": ANOTHERS}, 403)(scope, receive, send)
         if route.path in (HEARTBEAT, ANSWER, QUEUE_DATA):
             return await self._streamed(session, route, scope, receive, send)
-        if route.path == CANCEL and isinstance(call.get("event_id"), str):
+        if route.path == CANCEL and _is_name(call.get("event_id")):
             self._listeners.cancel(call["event_id"])
         return await self._app(
             scope, receive, _with_cookie(scope, send) if route.path in COOKIE_GIVERS else send
@@ -158,9 +158,14 @@ def _session_of(scope, route: OpenRoute, call) -> str | None:
         session = scope[JUDGED_PATH].rsplit("/", 1)[1]
     elif route.path == QUEUE_DATA:
         session = QueryParams(scope["query_string"]).get("session_hash", "")
-    if session is not None and (not isinstance(session, str) or len(session) > LONGEST_SESSION):
+    if session is not None and not _is_name(session):
         raise ValueError
     return session
+
+
+def _is_name(value) -> bool:
+    """Whether it may name a session or an event: names are kept for a while, so they are short."""
+    return isinstance(value, str) and len(value) <= LONGEST_SESSION
 
 
 def _again(body: bytes, receive):
