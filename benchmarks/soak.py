@@ -1,16 +1,20 @@
 """What a demo holds on to while strangers come and go: `python benchmarks/soak.py --jobs 300` (hours on two cores).
 
-The app in a process of its own gets a mix of jobs through its API: captures are checked, avatars made, files uploaded
-and left, calls made that nobody waits for. After every 25 jobs a line says what the process has: memory, descriptors,
-threads, and files of visitors; at the end, how memory grew a job after the first 30.
+The app in a process of its own gets a mix of jobs: over its API captures are checked, avatars made, files uploaded and
+left, calls made that nobody waits for; pages are opened, check a capture and are closed, some of them in the middle. After
+every 25 jobs a line says what the process has: memory, descriptors, threads, and files of visitors; at the end, how memory
+grew a job after the first 30.
 """
 
 import argparse
 import json
+import secrets
 import stat
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -27,11 +31,15 @@ PATIENCE = httpx.Timeout(600.0)
 
 
 class Visitor:
-    """One API client; every call is a stranger's."""
+    """A client of API and page; every call, and every page, is a stranger's."""
 
     def __init__(self, url: str, example: Path):
-        self.api, self.example = f"{url}/gradio_api", example
+        self.url, self.api, self.example = url, f"{url}/gradio_api", example
         self.http = httpx.Client(timeout=PATIENCE)
+
+    def come_from(self, address: str) -> None:
+        """Each address has a share of its own of uploads and calls."""
+        self.http.headers["x-forwarded-for"] = address
 
     def upload(self) -> dict:
         with self.example.open("rb") as file:
@@ -72,9 +80,33 @@ class Visitor:
             time.sleep(1.0)
 
     def look(self):
-        base = self.api.removesuffix("/gradio_api")
         for path in ("/", "/config", "/health"):
-            self.http.get(base + path).raise_for_status()
+            self.http.get(self.url + path).raise_for_status()
+
+    def page(self):
+        """Open, check a capture, look at it, close."""
+        with self._opened_page() as (client, session):
+            address = f"{self.api}/queue/data?session_hash={session}"
+            with client.stream("GET", address) as answers:
+                last = [line for line in answers.iter_lines() if "process_completed" in line][-1]
+            if '"success":true' not in last:
+                raise RuntimeError(f"The check on the page ended with {last[:300]}")
+
+    def page_closed_in_the_middle(self):
+        with self._opened_page():
+            time.sleep(1.0)
+
+    @contextmanager
+    def _opened_page(self) -> Iterator[tuple[httpx.Client, str]]:
+        """A browser that has opened the page and chosen a video; the page is closed at the end of the block."""
+        from helpers.quick_demo import begin_a_check, open_page
+
+        session = secrets.token_hex(6)
+        with httpx.Client(timeout=PATIENCE, headers=self.http.headers) as client:
+            client.get(self.url).raise_for_status()  # which gives the browser its cookie
+            with open_page(self.url, session, client):
+                begin_a_check(self.url, session, client, self.example.read_bytes())
+                yield client, session
 
 
 def _settings() -> list:
@@ -101,32 +133,40 @@ def measured(pid: int, temporary: Path) -> dict[str, float]:
 def main() -> None:
     from helpers.demo_server import GOOD_CAPTURE, running_server
 
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--jobs", type=int, default=300)
-    parser.add_argument("--every", type=int, default=25, help="jobs between two lines")
-    options = parser.parse_args()
-    if options.jobs <= WARM_UP:
-        parser.error(f"More than {WARM_UP} jobs are needed to see a growth.")
-    memory, done = [], 0
+    options = parse()
+    memory = []
     with tempfile.TemporaryDirectory() as folder, running_server(Path(folder)) as server:
         visitor = Visitor(server.url, GOOD_CAPTURE)
-        jobs = (visitor.check, visitor.look, visitor.create, visitor.leave_an_upload, visitor.call_and_go)
+        jobs = (visitor.check, visitor.page, visitor.look, visitor.create, visitor.leave_an_upload)
+        jobs += (visitor.page_closed_in_the_middle, visitor.call_and_go)
         for done, job in enumerate(islice(cycle(jobs), options.jobs), 1):
-            visitor.http.headers["x-forwarded-for"] = f"203.0.113.{done % 256}"  # each has a share of its own
+            visitor.come_from(f"203.0.113.{done % 256}")
             job()
             now = measured(server.pid, server.temporary)
             memory.append(now["memory [MB]"])
             if done == options.every:
                 print("| jobs | " + " | ".join(now) + " |\n|---:|" + "---:|" * len(now))
             if done % options.every == 0:
-                print(
-                    f"| {done} | " + " | ".join(f"{value:.0f}" for value in now.values()) + " |", flush=True
-                )
-    later = np.arange(WARM_UP, done)
-    growth = np.polyfit(later, memory[WARM_UP:], 1)[0]
-    print(f"\nGrowth after the first {WARM_UP} jobs: {growth:.2f} MB a job.")
+                values = " | ".join(f"{value:.0f}" for value in now.values())
+                print(f"| {done} | {values} |", flush=True)
+    later = np.arange(options.warm_up, options.jobs)
+    growth = np.polyfit(later, memory[options.warm_up :], 1)[0]
+    print(f"\nGrowth after the first {options.warm_up} jobs: {growth:.2f} MB a job.")
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--jobs", type=int, default=300)
+    parser.add_argument("--every", type=int, default=25, help="jobs between two lines")
+    parser.add_argument(
+        "--warm-up", type=int, default=WARM_UP, help="jobs whose growth does not count (default: %(default)s)"
+    )
+    options = parser.parse_args()
+    if options.jobs < options.warm_up + 2:
+        parser.error(f"More than {options.warm_up + 1} jobs are needed to see a growth.")
+    return options
 
 
 if __name__ == "__main__":

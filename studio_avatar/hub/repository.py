@@ -1,7 +1,7 @@
 """What a weights repository is made of besides its networks: index, remote code and the list of SHA-256 sums.
 
-The remote code is copied from this package (one source of truth), because diffusers' own `save_pretrained` writes neither
-code nor an index that somebody without this package could load.
+The remote code is copied from this package (one source of truth). `pipeline/saving.py` writes the same when a loaded
+pipeline is saved, by somebody who may not have this package.
 """
 
 import json
@@ -11,8 +11,7 @@ from diffusers import __version__ as diffusers_version
 
 from studio_avatar.errors import WeightsError
 from studio_avatar.imaging.files import write_atomically
-from studio_avatar.weights.checksums import write_checksums
-from studio_avatar.weights.download import INDEX_FILE
+from studio_avatar.weights.checksums import INDEX_FILE, write_checksums
 from studio_avatar.weights.variants import HALF_VARIANT, PLAIN_FILE, variant_file
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -25,6 +24,7 @@ REMOTE_CODE = {
     "relight.py": "pipeline/relight.py",
     "upscale.py": "pipeline/upscale.py",
     "errors.py": "pipeline/errors.py",
+    "saving.py": "pipeline/saving.py",
     "phone_generator/stylegan2.py": "models/stylegan2.py",
     "studio_generator/stylegan2.py": "models/stylegan2.py",
     "encoder/inversion_encoder.py": "models/inversion_encoder.py",

@@ -19,6 +19,7 @@ DEMUXERS = (
     "mpegvideo", "h264", "hevc", "av1", "obu", "ivf", "m4v", "mjpeg", "wav", "mp3", "aac", "flac", "amr",
 )  # fmt: skip
 NO_PROTOCOL = "none"
+MAX_FRAME_PIXELS = 8192 * 4352  # 8K; more is a damaged header, and would be allocated several times
 BUFFER_BYTES = 1 << 18
 HEAD_BYTES = 4096
 # How files begin that only name other files: m3u8, concat, DASH, SDP, PLS, SMIL, ASX, ASF redirectors, RTSP text.
@@ -60,8 +61,13 @@ class _Nameless:
 
 
 def demuxer_options() -> dict[str, str]:
-    """Options of every `av.open` that reads: what may be opened at all."""
-    return {"format_whitelist": ",".join(DEMUXERS), "protocol_whitelist": NO_PROTOCOL}
+    """Options of every `av.open` that reads: what may be opened at all, and how large the pictures may be that FFmpeg
+    decodes while it opens, to learn what a header does not say."""
+    return {
+        "format_whitelist": ",".join(DEMUXERS),
+        "protocol_whitelist": NO_PROTOCOL,
+        "max_pixels": str(MAX_FRAME_PIXELS),
+    }
 
 
 def is_playlist(head: bytes) -> bool:

@@ -17,14 +17,16 @@ import torch
 import torch.nn.functional as F
 from diffusers import DiffusionPipeline
 from diffusers.utils import BaseOutput
+from diffusers.utils.torch_utils import get_device
 from PIL import Image
 
 from .cover import bridged, find_cover, wide, without_forehead, without_specks
 from .errors import InvalidInputError, MissingDependencyError
 from .inversion import invert, shrink_observed
 from .relight import relight
+from .saving import complete_save
 from .skin_tone import ITA_RANGE, SkinTone, measure_tone, set_tone, tone_of_ita
-from .upscale import PATCH, is_flow_matching, upscale
+from .upscale import FLOW_SCHEDULERS, PATCH, SET_TO_FLOW, is_flow_matching, upscale
 
 # Share of the refined code in what G_studio gets: refinement leaves the codes that G_studio was trained on and takes light
 # along. Measured on validation people: docs/architecture.md, "Why G_studio gets a quarter of the refinement".
@@ -191,6 +193,32 @@ class StudioTexturePipeline(DiffusionPipeline):
         """
         return cls(**{**pipeline.components, **components})
 
+    def save_config(self, save_directory, push_to_hub: bool = False, **kwargs):
+        """The last step of `save_pretrained`: index, code files and SHA-256 sums, so that this class and
+        `DiffusionPipeline.from_pretrained(…, trust_remote_code=True)` both load the folder."""
+        super().save_config(save_directory, push_to_hub, **kwargs)
+        complete_save(save_directory, self.components)
+
+    def enable_model_cpu_offload(self, gpu_id: int | None = None, device: torch.device | str | None = None):
+        """As diffusers has it: each network is on the accelerator while it works.
+
+        Raises:
+            InvalidInputError: there is no accelerator.
+        """
+        _require_accelerator(device)
+        super().enable_model_cpu_offload(gpu_id, device)
+
+    def enable_sequential_cpu_offload(
+        self, gpu_id: int | None = None, device: torch.device | str | None = None
+    ):
+        """As diffusers has it: each layer is on the accelerator while it works.
+
+        Raises:
+            InvalidInputError: there is no accelerator.
+        """
+        _require_accelerator(device)
+        super().enable_sequential_cpu_offload(gpu_id, device)
+
     @property
     def base_resolution(self) -> int:
         """Side of the base texture in texels."""
@@ -249,8 +277,9 @@ class StudioTexturePipeline(DiffusionPipeline):
             _check_texture(phone_texture, seen, output_size)
         if not is_flow_matching(self.scheduler):
             raise InvalidInputError(
-                f"{type(self.scheduler).__name__} does not do flow matching: use FlowMatchEulerDiscreteScheduler, or one "
-                'with use_flow_sigmas=True and prediction_type="flow_prediction".'
+                f"{type(self.scheduler).__name__} does not do flow matching as this pipeline needs it: use "
+                f"{' or '.join(FLOW_SCHEDULERS)}, or {' or '.join(SET_TO_FLOW)} with use_flow_sigmas=True and "
+                'prediction_type="flow_prediction", without noise of its own.'
             )
 
     def capture(self, video, images, size, progress):
@@ -497,6 +526,14 @@ class StudioTexturePipeline(DiffusionPipeline):
             timings=timings,
         )
         return output if return_dict else tuple(output.values())
+
+
+def _require_accelerator(device):
+    """device: where the networks are to work, or None for what is found."""
+    if torch.device(device or get_device()).type == "cpu":
+        raise InvalidInputError(
+            "Offloading needs an accelerator, and there is none here: call the pipeline as it is, it works on the CPU."
+        )
 
 
 @torch.no_grad()

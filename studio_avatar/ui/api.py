@@ -6,14 +6,17 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 
 import gradio as gr
+from gradio.context import LocalContext
 
 from studio_avatar.results.settings import SETTINGS, CreationSettings, stage_title
 
-from .jobs import Waiting
+from .calls import ApiSessions
+from .jobs import Lane, Waiting
 from .listeners import Listeners
 from .progress import CAPTURE_SECONDS, expected_seconds
 from .service import AvatarService
 from .settings import api_component, taking_settings
+from .shares import address_of
 from .toasts import with_toasts
 from .work import Work
 from .worker import Done, StageProgress
@@ -33,20 +36,32 @@ TEXTURE_DESCRIPTION = (
 )
 
 
-def add_endpoints(service: AvatarService, work: Work, on_gpu: Callable, listeners: Listeners) -> None:
+def add_endpoints(
+    service: AvatarService, work: Work, on_gpu: Callable, listeners: Listeners, calls: ApiSessions
+) -> None:
     """Put `/create_avatar`, `/check_capture` and `/texture` into the current `gr.Blocks`.
 
     work: where calls wait for their turn among the page's runs. on_gpu: wraps a generator that needs the accelerator.
-    listeners: know which calls nobody waits for any more; they stop.
+    listeners: know which calls nobody waits for any more; they stop. calls: delete what callers left.
     """
     make, paint = on_gpu(service.create), on_gpu(service.texture)
 
-    def last(updates: Iterator, request: gr.Request, progress: gr.Progress):
-        began = time.monotonic()
-        return _last(updates, progress, lambda: listeners.gone(request.session_hash, began))
-
-    def in_turn(lane, expected: dict[str, float], run: Callable, *arguments) -> Iterator:
-        return with_toasts(lane.in_turn, sum(expected.values()), lambda: run(*arguments))
+    def answer(
+        lane: Lane,
+        expected: dict[str, float],
+        run: Callable[[str], Iterator],
+        uploads: list[str | None],
+        request: gr.Request,
+        progress: gr.Progress,
+    ):
+        """What `run(session)` makes in its turn; the uploads go with the session. Plain HTTP calls have one each."""
+        session, began = request.session_hash or secrets.token_hex(), time.monotonic()
+        event = LocalContext.event_id.get(None)
+        with calls.calling(session):
+            service.sessions.adopt(session, filter(None, uploads))
+            seconds, owner = sum(expected.values()), address_of(request)
+            updates = with_toasts(lane.in_turn, seconds, lambda: run(session), owner)
+            return _last(updates, progress, lambda: listeners.gone(request.session_hash, began, event))
 
     def create_avatar(
         request: gr.Request,
@@ -54,9 +69,11 @@ def add_endpoints(service: AvatarService, work: Work, on_gpu: Callable, listener
         settings: CreationSettings,
         progress=gr.Progress(),  # noqa: B008
     ) -> tuple[str, str, str, str]:
-        paths, session = _adopted(service, request, video)
+        def run(session: str) -> Iterator:
+            return make([video] if video else [], settings, session)
+
         expected = expected_seconds(settings, captured=False)
-        result = last(in_turn(work.avatar, expected, make, paths, settings, session), request, progress)
+        result = answer(work.avatar, expected, run, [video], request, progress)
         files = result.files
         return str(files.texture), str(files.avatar), str(files.report), str(result.archive)
 
@@ -66,9 +83,10 @@ def add_endpoints(service: AvatarService, work: Work, on_gpu: Callable, listener
         request: gr.Request,
         progress=gr.Progress(),  # noqa: B008
     ) -> tuple[dict, str, str, str]:
-        paths, session = _adopted(service, request, video)
-        run = in_turn(work.check, CAPTURE_SECONDS, service.check, paths, int(size), session)
-        check = last(run, request, progress)
+        def run(session: str) -> Iterator:
+            return service.check([video] if video else [], int(size), session)
+
+        check = answer(work.check, CAPTURE_SECONDS, run, [video], request, progress)
         return check.findings, str(check.sheet), str(check.phone_texture), str(check.seen)
 
     def texture(
@@ -78,47 +96,39 @@ def add_endpoints(service: AvatarService, work: Work, on_gpu: Callable, listener
         settings: CreationSettings,
         progress=gr.Progress(),  # noqa: B008
     ) -> str:
-        _, session = _adopted(service, request, phone_texture, seen)
+        def run(session: str) -> Iterator:
+            return paint(phone_texture, seen, settings, session)
+
         expected = expected_seconds(settings, captured=True)
-        run = in_turn(work.avatar, expected, paint, phone_texture, seen, settings, session)
-        return str(last(run, request, progress))
+        return str(answer(work.avatar, expected, run, [phone_texture, seen], request, progress))
 
     # Hidden components: unlike Video and Image, File takes what it is given and re-encodes nothing.
     def file(label: str) -> gr.File:
         return gr.File(label=label, visible=False)
 
-    def endpoint(function, inputs: list, outputs: list, description: str, queue: str) -> None:
+    def endpoint(function, inputs: list, outputs: list, description: str) -> None:
         gr.Button(visible=False).click(
             function, inputs, outputs, api_name=function.__name__, api_description=description,
-            concurrency_id=queue, concurrency_limit=1,
+            concurrency_limit=None,  # they wait in `work`, where each address has its share
         )  # fmt: skip
 
     settings = {name: api_component(setting) for name, setting in SETTINGS.items()}
     endpoint(
         taking_settings(create_avatar), [file("video"), *settings.values()],
         [file(name) for name in ("texture", "avatar", "report", "archive")],
-        CREATE_DESCRIPTION, "avatar",
+        CREATE_DESCRIPTION,
     )  # fmt: skip
     endpoint(
         check_capture, [file("video"), settings["size"]],
         [gr.JSON(label="report", visible=False), *(file(name) for name in ("contact_sheet", "phone_texture", "seen"))],
-        CHECK_DESCRIPTION, "check",
+        CHECK_DESCRIPTION,
     )  # fmt: skip
     endpoint(
         taking_settings(texture),
         [file("phone_texture"), file("seen"), *settings.values()],
         [file("texture")],
         TEXTURE_DESCRIPTION,
-        "avatar",
     )
-
-
-def _adopted(service: AvatarService, request: gr.Request, *uploads: str | None) -> tuple[list[str], str]:
-    """The uploads that were given, and the session with which they are deleted; plain HTTP calls have one each."""
-    session = request.session_hash or secrets.token_hex()
-    paths = [path for path in uploads if path]
-    service.sessions.adopt(session, paths)
-    return paths, session
 
 
 def _last(updates: Iterator, progress: gr.Progress, gone: Callable[[], bool]):

@@ -12,6 +12,7 @@ from studio_avatar.results.settings import SETTINGS
 
 from . import presentation
 from .api import add_endpoints
+from .calls import ApiSessions
 from .examples import Examples
 from .handover import WAIT_SECONDS, code_html, phone_address
 from .layout import (
@@ -76,6 +77,8 @@ TELL_ORIGIN_AND_SECRET = """
 """
 DARK_BROWN = (0.035, 0.025, 0.018)  # linear: where no hair says more
 NO_HANDOVER = "This browser or this network keeps the phone out: film here, or bring a video."
+
+NO_PAGE = "This call has no session: load the page."
 
 
 @dataclass(frozen=True)
@@ -147,8 +150,12 @@ def build_app(
         origin = gr.Textbox(visible=False)
         handover.click(_handover(page), [origin, secret], page.shown(), js=TELL_ORIGIN_AND_SECRET, **WATCHING)
         blocks.load(_resumer(page), secret, page.shown(), js=TELL_SECRET, **WATCHING)
-        add_endpoints(service, work, on_gpu, listeners := Listeners())
+        listeners = Listeners()
+        add_endpoints(service, work, on_gpu, listeners, ApiSessions(service.sessions, listeners))
         blocks.unload(_leaver(visitors))
+    blocks.api_open = (
+        False  # no calls past the queue: there is no stream that would tell whether anybody waits
+    )
     return Demo(blocks, work, visitors, listeners)
 
 
@@ -191,7 +198,7 @@ def _resumer(page: _Page) -> Callable:
 def _checker(page: _Page) -> Callable:
     def check(camera, video, photos, source, size, request: gr.Request):
         paths = _capture_of(camera, video, photos, source)
-        visitor = page.visitors.of(request.session_hash)
+        visitor = _visitor(page, request)
         if not paths or Path(paths[0]) in page.examples.named().values():
             yield gr.skip()  # emptied, or an example, whose button starts the run
             return
@@ -202,7 +209,7 @@ def _checker(page: _Page) -> Callable:
 
 def _creator(page: _Page) -> Callable:
     def create(request: gr.Request, camera, video, photos, source, tone, *values):
-        visitor = page.visitors.of(request.session_hash)
+        visitor = _visitor(page, request)
         paths = _capture_of(camera, video, photos, source) or visitor.paths
         settings = page.inputs.settings.chosen(values)
         if settings.skin_tone is None and _tone_question(visitor) and visitor.check.paths == tuple(paths):
@@ -218,7 +225,7 @@ def _creator(page: _Page) -> Callable:
 
 def _changer(page: _Page) -> Callable:
     def change(skin_tone: float, hair: str, hair_color: str, shapes: str, request: gr.Request):
-        visitor = page.visitors.of(request.session_hash)
+        visitor = _visitor(page, request)
         if (result := visitor.result) is None:
             return
         kept = result.settings  # what was not touched: an estimate stays one
@@ -251,7 +258,7 @@ def _stiller(page: _Page) -> Callable:
     """The browser cannot draw the head: a picture of it stands in its place."""
 
     def still(request: gr.Request):
-        visitor = page.visitors.of(request.session_hash)
+        visitor = _visitor(page, request)
         if visitor.result is None:
             return gr.skip()
         return presentation.still_head(page.work.still(visitor))
@@ -261,7 +268,7 @@ def _stiller(page: _Page) -> Callable:
 
 def _packer(page: _Page) -> Callable:
     def pack(chosen: list[str], request: gr.Request):
-        visitor = page.visitors.of(request.session_hash)
+        visitor = _visitor(page, request)
         if visitor.result is not None:
             yield from _started(page, visitor, lambda: page.work.export(visitor, pack_settings(chosen)))
 
@@ -291,7 +298,7 @@ def _example(page: _Page, path: Path, create: bool) -> Callable:
     """The handler of an example's button: checks the capture or makes its avatar."""
 
     def show(request: gr.Request, *values):
-        visitor, settings = page.visitors.of(request.session_hash), page.inputs.settings.chosen(values)
+        visitor, settings = _visitor(page, request), page.inputs.settings.chosen(values)
         if create:
             begin = lambda: page.work.create(visitor, [str(path)], settings)  # noqa: E731
         else:
@@ -303,7 +310,7 @@ def _example(page: _Page, path: Path, create: bool) -> Callable:
 
 def _canceller(page: _Page) -> Callable:
     def cancel(request: gr.Request):
-        visitor = page.visitors.of(request.session_hash)
+        visitor = _visitor(page, request)
         if visitor.job is not None:
             visitor.job.stop()
         return _all_of(page, visitor)
@@ -315,7 +322,7 @@ def _handover(page: _Page) -> Callable:
     """Shows the code with which a phone becomes this visitor's as well, then what the phone starts."""
 
     def hand_over(origin: str, secret: str, request: gr.Request):
-        visitor, address = page.visitors.of(request.session_hash), phone_address(origin, secret)
+        visitor, address = _visitor(page, request), phone_address(origin, secret)
         if address is None or visitor.secret != secret:
             raise gr.Error(NO_HANDOVER, title="That did not work", print_exception=False)
         yield {page.outputs.handover_code: code_html(address)}
@@ -335,6 +342,13 @@ def _leaver(visitors: Visitors) -> Callable[[gr.Request], None]:
         visitors.close(request.session_hash)
 
     return leave
+
+
+def _visitor(page: _Page, request: gr.Request) -> Visitor:
+    """Who sent an event; one without a session is no page's, and would be everybody's who sends none."""
+    if not request.session_hash:
+        raise gr.Error(NO_PAGE, print_exception=False)
+    return page.visitors.of(request.session_hash)
 
 
 def _capture_of(camera, video, photos, source: str) -> list[str]:

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from .listeners import Listeners, session_of
 from .shares import TOO_MANY_UPLOADS, UploadShares, address_of
 
 API = "/gradio_api"
+JUDGED_PATH = "studio_avatar.path"  # of the scope: the path as it was judged
 UPLOAD = f"{API}/upload"
+NO_LENGTH = "Say how long the upload is: send it with a Content-Length, not in chunks."
 FULL = "There is no room for another upload at the moment: please try again in a few minutes."
 
 
@@ -122,12 +123,11 @@ class OnlyJudgedRoutes:
     """ASGI middleware: what is not in `OPEN` does not exist, and what needs the login asks for it.
 
     has_room_for: whether that many bytes can be taken in. shares: what each address may upload. An upload that is over
-    either is refused before its first byte. listeners: are told who waits for an answer.
+    either, or does not say how long it is, is refused before its first byte.
     """
 
-    def __init__(self, app, has_room_for: Callable[[int], bool], shares: UploadShares, listeners: Listeners):
-        self._app = app
-        self._has_room_for, self._shares, self._listeners = has_room_for, shares, listeners
+    def __init__(self, app, has_room_for: Callable[[int], bool], shares: UploadShares):
+        self._app, self._has_room_for, self._shares = app, has_room_for, shares
 
     async def __call__(self, scope, receive, send):
         from starlette.responses import JSONResponse
@@ -145,24 +145,17 @@ class OnlyJudgedRoutes:
         elif route.path == UPLOAD and (refused := self._refused_upload(scope)):
             sentence, status = refused
             answer = JSONResponse({"detail": sentence}, status)
-        elif session := session_of(path, route.path, scope["query_string"]):
-            return await self._listened(session, scope, receive, send)
         else:
             answer = self._app
-        return await answer(scope, receive, send)
-
-    async def _listened(self, session: str, scope, receive, send):
-        self._listeners.come(session)
-        try:
-            return await self._app(scope, receive, send)
-        finally:
-            self._listeners.leave(session)
+        return await answer({**scope, JUDGED_PATH: path}, receive, send)
 
     def _refused_upload(self, scope) -> tuple[str, int] | None:
         """Why an upload is not taken, and the HTTP status that says so; None where it is."""
         from starlette.requests import HTTPConnection
 
         size = _announced_bytes(scope)
+        if size is None:
+            return NO_LENGTH, 411
         if not self._shares.take(address_of(HTTPConnection(scope)), size):
             return TOO_MANY_UPLOADS, 429
         return None if self._has_room_for(size) else (FULL, 507)
@@ -185,20 +178,28 @@ def _patterns() -> list[tuple]:
 
 async def small_body(request, most_bytes: int) -> bytes | None:
     """A request's body, in memory alone; None where it announces, or has, more than `most_bytes`."""
-    body = b""
-    if _announced_bytes(request.scope) > most_bytes:
+    return await small_body_of(request.scope, request.receive, most_bytes)
+
+
+async def small_body_of(scope, receive, most_bytes: int) -> bytes | None:
+    """As `small_body`, of an ASGI connection; what broke off in the middle is taken for empty."""
+    body, more = b"", True
+    if (_announced_bytes(scope) or 0) > most_bytes:
         return None
-    async for part in request.stream():
-        body += part
+    while more:
+        message = await receive()
+        if message["type"] != "http.request":
+            return b""
+        body, more = body + message.get("body", b""), message.get("more_body", False)
         if len(body) > most_bytes:
             return None
     return body
 
 
-def _announced_bytes(scope) -> int:
-    """How long a request's body says it is; a body without a length is taken for none, and gradio limits it."""
-    length = dict(scope["headers"]).get(b"content-length", b"0")
-    return int(length) if length.isdigit() else 0
+def _announced_bytes(scope) -> int | None:
+    """How long a request's body says it is; None where it does not say."""
+    length = dict(scope["headers"]).get(b"content-length", b"")
+    return int(length) if length.isdigit() else None
 
 
 def _may_enter(scope) -> bool:

@@ -156,22 +156,24 @@ def page_arguments(demo, service, examples) -> dict:
         # networks load on a busy machine there may be none.
         "_frontend": False,
         "footer_links": ["api"],
+        # Each run that waits or works, and each page that watches one, has a thread; gradio's 40 are fewer than both lanes.
+        "max_threads": 120,
     }
 
 
 def app_arguments(service, demo) -> dict:
-    """What gradio's FastAPI application is made with: our own routes, and the gate before all of them."""
+    """What gradio's FastAPI application is made with: our own routes, and the gates before all of them."""
     from starlette.middleware import Middleware
 
     from .mirror import Mirrors, mirror_route
+    from .owners import Owners, OwnSessions
     from .routes import OnlyJudgedRoutes
     from .shares import UploadShares
 
-    gate = Middleware(
-        OnlyJudgedRoutes, has_room_for=service.sessions.has_room_for, shares=UploadShares(), listeners=demo.listeners
-    )  # fmt: skip
+    gate = Middleware(OnlyJudgedRoutes, has_room_for=service.sessions.has_room_for, shares=UploadShares())
+    own_sessions = Middleware(OwnSessions, owners=Owners(demo.visitors.close), listeners=demo.listeners)
     own = [_health(service, demo), _goodbye(demo.visitors), mirror_route(demo.visitors, Mirrors()), _three()]
-    return {"routes": own, "middleware": [gate]}
+    return {"routes": own, "middleware": [gate, own_sessions]}
 
 
 def _head() -> str:

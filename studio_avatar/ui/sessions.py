@@ -4,6 +4,7 @@ A server that was killed deletes nothing; the next one that starts does it for i
 """
 
 import atexit
+import contextlib
 import hashlib
 import os
 import shutil
@@ -24,6 +25,7 @@ except ImportError:  # Windows: what a killed server left stays there
 
 KEEP_SECONDS = 3600
 BROKEN_SECONDS = 600  # since the last byte of an upload that broke off
+EMPTY_SECONDS = 60  # of an empty file, which gradio leaves behind for each file that a call names
 UNASKED_SECONDS = 1800  # since an upload for which no request's turn came; longer than the longest queue
 MOST_BYTES = 20 << 30  # of all sessions together
 FREE_BYTES = 1 << 30  # of the disk, left for everybody else
@@ -99,7 +101,7 @@ class SessionFolders:
     """
 
     def __init__(self):
-        self._uploads: defaultdict[str, set[Path]] = defaultdict(set)
+        self._uploads: defaultdict[str, dict[Path, int | None]] = defaultdict(dict)  # path → inode
         self.captures: HeldCaptures = HeldCaptures()
         self.also_sweep: list[
             Callable[[float], None]
@@ -132,15 +134,23 @@ class SessionFolders:
     def adopt(self, session: str, paths: Iterable[str]) -> None:
         """Let uploads go with the session; paths outside `root`, such as the example's, are left alone."""
         uploads = (Path(path).resolve() for path in paths)
-        self._uploads[session].update(path for path in uploads if self.root.resolve() in path.parents)
+        known = {path: _inode(path) for path in uploads if self.root.resolve() in path.parents}
+        self._uploads[session].update(known)
 
     def forget(self, session: str) -> None:
         """Delete the session's uploads and results, and free its capture."""
         self.captures.leave(session)
-        mine = self._uploads.pop(session, set())
-        # gradio names an upload after its content: two visitors who bring the same file share it
-        for path in mine.difference(*self._uploads.values()):
+        mine = self._uploads.pop(session, {})
+        # gradio names an upload after its content: two visitors who bring the same file share it, and one who has just
+        # brought it has put another file into its place
+        for path in mine.keys() - set().union(*self._uploads.values()):
+            if _inode(path) != mine[path]:
+                continue
             path.unlink(missing_ok=True)
+            with contextlib.suppress(
+                OSError
+            ):  # not empty: another upload of the same content, or the root itself
+                path.parent.rmdir()
         shutil.rmtree(self._of(session), ignore_errors=True)
 
     def sweep(self) -> None:
@@ -154,8 +164,10 @@ class SessionFolders:
                 continue
             of_session = path.name.startswith(SESSION) or path.resolve() in asked_for
             try:
-                keep = KEEP_SECONDS if of_session else UNASKED_SECONDS if path.is_dir() else BROKEN_SECONDS
-                if path.stat().st_mtime < now - keep:
+                known = path.stat()
+                broken = BROKEN_SECONDS if known.st_size else EMPTY_SECONDS
+                keep = KEEP_SECONDS if of_session else UNASKED_SECONDS if path.is_dir() else broken
+                if known.st_mtime < now - keep:
                     _delete(path)
             except FileNotFoundError:
                 continue  # its session has just ended
@@ -191,6 +203,14 @@ def _locked_file(root: Path):
         fcntl.flock(file, fcntl.LOCK_EX)
     (root / f".{LOCK_FILE}").rename(root / LOCK_FILE)
     return file
+
+
+def _inode(path: Path) -> int | None:
+    """Which file lies there now."""
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
 
 
 def _delete(path: Path) -> None:

@@ -8,6 +8,9 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from studio_avatar.errors import WeightsError
 from studio_avatar.imaging.files import write_atomically
 
+from .variants import weight_files
+
+INDEX_FILE = "model_index.json"
 CHECKSUMS_FILE = "SHA256SUMS"
 VERIFY_VARIABLE = "STUDIO_AVATAR_VERIFY"
 # The card may be edited on the Hub's web page; no program reads it or the Hub's own file.
@@ -56,20 +59,29 @@ def read_checksums(folder: Path) -> dict[str, str]:
     return sums
 
 
-def verify_folder(folder: Path, components: Iterable[str]) -> None:
-    """What a folder's list names in the subfolders `components` is what lies there; nothing is deleted.
+def verify_folder(folder: Path, components: Iterable[str], variant: str | None = None) -> None:
+    """What a folder's list names, of its index and the subfolders `components`, is what lies there; nothing is deleted.
 
     A folder without a list, as training writes it, is taken as it is, and so is every folder where `VERIFY_VARIABLE` is 0.
+    Code, and weights of other variants than `variant`, may be missing: a download fetches neither.
 
     Raises:
-        WeightsError: a file differs from its sum, or the list is none.
+        WeightsError: a file differs from its sum or is missing, or the list is none.
     """
     if os.environ.get(VERIFY_VARIABLE) == "0" or not (folder / CHECKSUMS_FILE).is_file():
         return
-    wanted = set(components)
-    for name, expected in read_checksums(folder).items():
+    parts = {INDEX_FILE, *components}
+    sums = {
+        name: sum for name, sum in read_checksums(folder).items() if PurePosixPath(name).parts[0] in parts
+    }
+    needed = {name for name in sums if name.endswith(".json")} | set(weight_files(sums, variant))
+    for name, expected in sums.items():
         path = folder / name
-        if PurePosixPath(name).parts[0] in wanted and path.is_file() and sha256(path) != expected:
+        if not path.is_file() and name in needed:
+            raise WeightsError(
+                f"'{folder}' lacks {name}, which {CHECKSUMS_FILE} lists: load the weights again."
+            )
+        if path.is_file() and sha256(path) != expected:
             raise WeightsError(
                 f"'{path}' is not the file that {CHECKSUMS_FILE} lists: it is damaged: load the weights again. If you "
                 f"changed it, set {VERIFY_VARIABLE}=0, or list it with `python -m studio_avatar.hub code --out {folder}`."

@@ -11,8 +11,6 @@ from studio_avatar.errors import HubUnreachableError, WeightsError
 from .checksums import CHECKSUMS_FILE, read_checksums, sha256
 from .variants import weight_files
 
-INDEX_FILE = "model_index.json"
-
 
 def download_weights(
     repository: str,

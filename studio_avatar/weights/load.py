@@ -3,6 +3,7 @@
 diffusers' own loader refuses a repository with remote code unless it is trusted; the package needs no such trust.
 """
 
+import json
 from pathlib import Path
 
 import torch
@@ -21,8 +22,8 @@ from studio_avatar.models import (
     ToneEstimator,
 )
 
-from .checksums import verify_folder
-from .download import INDEX_FILE, download_weights
+from .checksums import INDEX_FILE, verify_folder
+from .download import download_weights
 from .variants import component_variants
 
 CLASSES = {
@@ -55,11 +56,11 @@ def load(cls, source, variant=None, dtype=None, torch_dtype=None, device_map=Non
         download = {name: value for name, value in options.items() if name in DOWNLOAD_OPTIONS}
         folder = download_weights(str(source), variant=variant, **download)
     else:
-        verify_folder(folder, [name for name in names if name not in given])
-    index = _read_index(cls, folder, [name for name in names if name not in given])
+        verify_folder(folder, [name for name in names if name not in given], variant)
+    index = _read_index(folder, [name for name in names if name not in given])
     variants = component_variants(_weight_paths(folder), variant)
     parts = {
-        name: _load_component(folder, name, index[name][1], variants.get(name), dtype or torch_dtype)
+        name: _load_component(folder, name, index[name], variants.get(name), dtype or torch_dtype)
         for name in names
         if name not in given
     }
@@ -77,15 +78,34 @@ def _device(device_map) -> torch.device:
         ) from error
 
 
-def _read_index(cls, folder: Path, names: list[str]) -> dict:
+def _read_index(folder: Path, names: list[str]) -> dict[str, str]:
+    """Component → name of its class, of those in `names`.
+
+    Raises:
+        WeightsError: the index is missing or is none, or lacks a component.
+    """
     try:
-        index = cls.load_config(folder)
-    except (OSError, ValueError) as error:
+        index = json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise WeightsError(f"'{folder}' has no readable {INDEX_FILE}: give a folder of weights.") from error
+    if not isinstance(index, dict):
+        raise WeightsError(f"{INDEX_FILE} of '{folder}' is no index: download or export the weights again.")
     missing = [name for name in names if name not in index or not (folder / name).is_dir()]
     if missing:
         raise WeightsError(f"'{folder}' lacks {', '.join(missing)}: download or export the weights again.")
-    return index
+    return {name: _class_name(folder, name, index[name]) for name in names}
+
+
+def _class_name(folder: Path, component: str, entry) -> str:
+    """The class that the index names for a component: the second of two words."""
+    named = isinstance(entry, list) and len(entry) == 2 and all(isinstance(word, str) for word in entry)
+    expected = CLASSES[component].__name__ if component in CLASSES else None
+    if not named or expected not in (None, entry[1]):
+        raise WeightsError(
+            f"{INDEX_FILE} of '{folder}' says {json.dumps(entry)} of '{component}', not a library and "
+            f"{expected or 'a class'}: download or export the weights again."
+        )
+    return entry[1]
 
 
 def _weight_paths(folder: Path) -> list[str]:
@@ -97,5 +117,5 @@ def _load_component(folder: Path, name: str, class_name: str, variant: str | Non
         if name == "scheduler":
             return getattr(diffusers_schedulers, class_name).from_pretrained(folder, subfolder=name)
         return CLASSES[name].from_pretrained(folder, subfolder=name, variant=variant, dtype=dtype)
-    except (AttributeError, OSError, ValueError, RuntimeError) as error:
+    except (AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
         raise WeightsError(f"The component '{name}' in '{folder}' cannot be loaded: {error}") from error

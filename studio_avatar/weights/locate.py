@@ -8,7 +8,8 @@ from pathlib import Path
 
 from studio_avatar.errors import HubUnreachableError, WeightsError
 
-from .download import INDEX_FILE, download_weights
+from .checksums import INDEX_FILE
+from .download import download_weights
 from .variants import PLAIN_FILE
 
 FOLDER_NAME = "weights_card"

@@ -312,3 +312,39 @@ def test_kinds_of_pictures_that_are_not_read_are_to_be_exported(tmp_path):
             warnings.simplefilter("error")  # Pillow's words about odd.tiff are not the user's
             with pytest.raises(UnreadableMediaError, match=rf"^{name} is .* a kind of picture .* a JPEG"):
                 list(read_frames(tmp_path / name))
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])
+def test_titles_in_another_encoding_are_no_damage(tmp_path, suffix):
+    """Old phones and editors write titles, and names of tracks, in Latin-1."""
+    path = tmp_path / f"a{suffix}"
+    with av.open(str(path), "w") as container:
+        container.metadata["title"] = "Fxte d'xtx"
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.metadata.update({"title": "Fxte d'xtx", "handler_name": "Fxte d'xtx"})
+        stream.height, stream.width, stream.pix_fmt = 96, 160, "yuv420p"
+        for _ in range(4):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(quadrants(160, 96), "rgb24")))
+        container.mux(stream.encode())
+    data = path.read_bytes()
+    assert b"Fxte d'xtx" in data
+    path.write_bytes(data.replace(b"Fxte d'xtx", "Fête d'été".encode("latin-1")))
+    assert [corner_names(frame.rgb) for frame in read_frames(path)] == ["rgbw"] * 4
+
+
+def test_pictures_with_exif_in_a_clip_are_turned(tmp_path):
+    """Motion JPEG of a camera: each picture has EXIF, a kind of side data that PyAV may not know."""
+    exif, photo = Image.Exif(), io.BytesIO()
+    exif[0x0112] = 6  # turn clockwise by 90 degrees for display
+    Image.fromarray(quadrants(160, 96)).save(photo, "JPEG", exif=exif, quality=95)
+    path = tmp_path / "a.mov"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 160, 96, "yuvj420p"
+        for number in range(3):
+            packet = av.Packet(photo.getvalue())
+            packet.stream, packet.time_base, packet.is_keyframe = stream, Fraction(1, 10), True
+            packet.pts = packet.dts = number
+            container.mux(packet)
+    frames = list(read_frames(path))
+    assert [corner_names(frame.rgb) for frame in frames] == ["brwg"] * 3

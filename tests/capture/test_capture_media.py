@@ -1,28 +1,16 @@
 """Decoding of clips and photos: orientation, sampling, and one clear error for each kind of bad file."""
 
-import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.clips import corner_names, quadrants, write_clip
+from helpers.clips import corner_names, quadrants, turn_display_matrix, write_clip
 
 from studio_avatar import errors
 from studio_avatar.capture.io.video import MAX_VIDEO_SIDE_PX, read_frames
 
 av = pytest.importorskip("av")
 Image = pytest.importorskip("PIL.Image")
-
-
-def turn_display_matrix(path: Path) -> None:
-    """Write "turn clockwise by 90 degrees for display" into the track header, as phones held upright do."""
-    data = bytearray(path.read_bytes())
-    header = data.index(b"tkhd")
-    matrix = header + 4 + 4 + 20 + 16  # name, version, times and id, layer and volume
-    one = 0x10000
-    assert struct.unpack(">9i", data[matrix : matrix + 36])[0] == one
-    data[matrix : matrix + 36] = struct.pack(">9i", 0, one, 0, -one, 0, 0, 0, 0, 0x40000000)
-    path.write_bytes(bytes(data))
 
 
 # --- good input

@@ -1,5 +1,6 @@
 """Small pictures and clips for tests of what is read."""
 
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -46,6 +47,17 @@ def write_clip(
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
+
+
+def turn_display_matrix(path: Path) -> None:
+    """Write "turn clockwise by 90 degrees for display" into the track header, as phones held upright do."""
+    data = bytearray(path.read_bytes())
+    header = data.index(b"tkhd")
+    matrix = header + 4 + 4 + 20 + 16  # name, version, times and id, layer and volume
+    one = 0x10000
+    assert struct.unpack(">9i", data[matrix : matrix + 36])[0] == one
+    data[matrix : matrix + 36] = struct.pack(">9i", 0, one, 0, -one, 0, 0, 0, 0, 0x40000000)
+    path.write_bytes(bytes(data))
 
 
 def shorten(source: Path, target: Path, numbers: tuple[int, ...], width: int = 360, rate: int = 4) -> Path:

@@ -137,11 +137,8 @@ class StandIn:
 
 
 @contextmanager
-def stand_in_demo(folder: Path, most_queued: int | None = None, **limits) -> Iterator[StandIn]:
-    """The page on this machine, in this process, with both examples and the finished heads.
-
-    most_queued: calls that wait in gradio's own queue.
-    """
+def stand_in_demo(folder: Path, **limits) -> Iterator[StandIn]:
+    """The page on this machine, in this process, with both examples and the finished heads."""
     import gradio as gr
 
     from studio_avatar.ui.app import build_app
@@ -157,7 +154,7 @@ def stand_in_demo(folder: Path, most_queued: int | None = None, **limits) -> Ite
     examples = Examples(GOOD_CAPTURE, WEAK_CAPTURE, heads=heads)
     gr.set_static_paths(examples.served())
     demo = build_app(service, lambda function: function, examples, **limits)
-    demo.blocks.queue(max_size=most_queued, default_concurrency_limit=1)
+    demo.blocks.queue(default_concurrency_limit=1)
     demo.blocks.launch(
         server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **page_arguments(demo, service, examples)
     )  # fmt: skip

@@ -184,6 +184,22 @@ def test_a_shared_upload_stays_until_the_last_session_leaves():
     assert not upload.exists()
 
 
+def test_who_leaves_takes_nothing_of_who_has_just_come_with_the_same_file():
+    """The second's file has the first's name; no event has told yet whose it is."""
+    sessions = SessionFolders()
+    upload = sessions.root / "upload.mp4"
+    upload.write_bytes(b"1")
+    sessions.adopt("first", [str(upload)])
+    newer = sessions.root / "newer"
+    newer.write_bytes(b"1")
+    newer.rename(upload)
+    sessions.forget("first")
+    assert upload.exists()
+    sessions.adopt("second", [str(upload)])
+    sessions.forget("second")
+    assert not upload.exists()
+
+
 def test_old_sessions_and_uploads_are_swept():
     sessions = SessionFolders()
     old, upload, fresh = sessions.new("old").parent, sessions.root / "hash", sessions.new("fresh")

@@ -1,127 +1,30 @@
 """What is left of visitors who closed their pages: nothing, neither in memory nor on the disk."""
 
 import contextlib
-import threading
+import json
+import re
 import time
-import weakref
+from pathlib import Path
 
 import httpx
-import numpy as np
 import pytest
+from helpers.demo_server import wait_until
+from helpers.quick_demo import begin_a_check, look_at_a_capture, open_page, quick_demo, upload
 
 from studio_avatar.results.settings import SETTINGS
-from studio_avatar.ui import listeners
-from studio_avatar.ui.service import AvatarService, CaptureCheck
-from studio_avatar.ui.sessions import LOCK_FILE, SessionFolders
-from studio_avatar.ui.worker import Done, StageProgress
+from studio_avatar.ui import calls, listeners, sessions
+from studio_avatar.ui.sessions import LOCK_FILE
+from studio_avatar.ui.shares import MOST_RUNS
 
 gradio = pytest.importorskip("gradio")
 VISITORS = 6
-FINDINGS = {
-    "verdict": "good",
-    "frames_used": 1,
-    "frames_sampled": 1,
-    "frames_rejected": {},
-    "findings": [],
-    "advice": [],
-}
-
-
-class Phone:
-    """Stands for a `PhoneTexture`: large, and it can be watched."""
-
-    def __init__(self):
-        self.rgb = np.zeros((64, 64, 3), np.float32)
-
-
-class QuickService(AvatarService):
-    """Looks at a capture in no time, and knows which of its captures are still in memory."""
-
-    def __init__(self, sessions):
-        super().__init__("nowhere", sessions, lambda weights: None)
-        self.alive = weakref.WeakSet()
-        self.stopped = threading.Event()
-
-    def create(self, paths, settings, session, check=None, earlier=None):
-        """Never ends by itself."""
-        try:
-            while True:
-                time.sleep(0.05)
-                yield StageProgress("invert", 0.5)
-        finally:
-            self.stopped.set()
-
-    def check(self, paths, size, session):
-        phone, folder = Phone(), self.sessions.new(session)
-        self.alive.add(phone)
-        pictures = [folder / f"{name}.png" for name in ("sheet", "phone", "seen")]
-        for picture in pictures:
-            picture.write_bytes(b"1")
-        yield Done(CaptureCheck(tuple(paths), phone, FINDINGS, 0.1, *pictures))
 
 
 @pytest.fixture
 def served(monkeypatch):
     """The service and the address of its page, in this process."""
-    from studio_avatar.ui.app import build_app
-    from studio_avatar.ui.server import app_arguments
-
-    sessions = SessionFolders()
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(sessions.root))
-    service = QuickService(sessions)
-    demo = build_app(service, lambda function: function)
-    page = demo.blocks
-    page.queue(max_size=20)
-    page.launch(
-        prevent_thread_lock=True, quiet=True, ssr_mode=False, _frontend=False,
-        app_kwargs=app_arguments(service, demo),
-        server_name="127.0.0.1",
-    )  # fmt: skip
-    yield service, page.local_url.rstrip("/")
-    page.close()
-
-
-def look_at_a_capture(url: str, service, session: str) -> None:
-    """What the page does when a video was chosen, to the end of the check."""
-    config = httpx.get(f"{url}/config").json()
-    video = next(c["id"] for c in config["components"] if c["props"].get("elem_id") == "video")
-    event = next(d for d in config["dependencies"] if [video, "change"] in d["targets"])
-    upload = service.sessions.root / f"{session}.mp4"
-    upload.write_bytes(session.encode())
-    file = {"path": str(upload), "meta": {"_type": "gradio.FileData"}}
-    values = [None, file, None, None, 512]
-    body = {"fn_index": event["id"], "session_hash": session, "data": values, "trigger_id": video}
-    # Which tab is open is a state of the session: the second tab is the video's.
-    _, select, *_ = (
-        d["id"] for d in config["dependencies"] if any(name == "select" for _, name in d["targets"])
-    )
-    httpx.post(
-        f"{url}/gradio_api/run/predict", json={"fn_index": select, "session_hash": session, "data": []}
-    )
-    assert httpx.post(f"{url}/gradio_api/queue/join", json=body).status_code == 200
-    with httpx.stream("GET", f"{url}/gradio_api/queue/data?session_hash={session}", timeout=60) as answer:
-        last = [line for line in answer.iter_lines() if "process_completed" in line]
-    assert '"success":true' in last[0]
-
-
-@contextlib.contextmanager
-def open_page(url: str, session: str):
-    """A page's heartbeat; gradio takes its end for the page's."""
-    opened, leave = threading.Event(), threading.Event()
-
-    def stay():
-        with httpx.stream("GET", f"{url}/gradio_api/heartbeat/{session}", timeout=60) as answer:
-            lines = answer.iter_lines()  # kept: a forgotten generator closes the answer
-            next(lines)
-            opened.set()
-            leave.wait(60)
-
-    thread = threading.Thread(target=stay, daemon=True)
-    thread.start()
-    assert opened.wait(30)
-    yield
-    leave.set()
-    thread.join()
+    with quick_demo(monkeypatch) as demo:
+        yield demo.service, demo.url
 
 
 def test_nothing_is_kept_of_who_left(served):
@@ -129,26 +32,95 @@ def test_nothing_is_kept_of_who_left(served):
     with contextlib.ExitStack() as pages:
         for number in range(VISITORS):
             pages.enter_context(open_page(url, f"visitor{number}"))
-            look_at_a_capture(url, service, f"visitor{number}")
+            look_at_a_capture(url, f"visitor{number}")
         assert len(service.sessions.captures) == len(service.alive) == VISITORS
         assert len(list(service.sessions.root.rglob("*.png"))) == 3 * VISITORS
     deadline = time.monotonic() + 30
     while (service.alive or list(service.sessions.root.rglob("*.*"))) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert len(service.alive) == len(service.sessions.captures) == 0
-    # What is left is the server's own mark that the folder is in use; it knows nothing of anybody.
-    left = [path.name for path in service.sessions.root.rglob("*") if path.is_file()]
-    assert left == [LOCK_FILE] and not (service.sessions.root / LOCK_FILE).read_bytes()
+    assert what_is_left(service) == [LOCK_FILE] and not (service.sessions.root / LOCK_FILE).read_bytes()
+
+
+def what_is_left(service) -> list[str]:
+    """Files and folders; the server's own mark that the folder is in use knows nothing of anybody."""
+    return [str(path.relative_to(service.sessions.root)) for path in service.sessions.root.rglob("*")]
 
 
 def test_a_call_that_nobody_waits_for_stops(served, monkeypatch):
     monkeypatch.setattr(listeners, "GONE_SECONDS", 1.0)
     service, url = served
-    uploaded = httpx.post(f"{url}/gradio_api/upload", files={"files": ("selfie.mp4", b"1")}).json()
-    video = {"path": uploaded[0], "meta": {"_type": "gradio.FileData"}}
+    video = upload(url)
     settings = [setting.default for setting in SETTINGS.values()]
     called = httpx.post(f"{url}/gradio_api/call/create_avatar", json={"data": [video, *settings]})
     address = f"{url}/gradio_api/call/create_avatar/{called.json()['event_id']}"
     with httpx.stream("GET", address, timeout=30):
         assert not service.stopped.wait(2.5)
     assert service.stopped.wait(20)
+
+
+def answer_of(url: str, called) -> str:
+    address = f"{url}/gradio_api/call/check_capture/{called.json()['event_id']}"
+    return httpx.get(address, timeout=30).text
+
+
+def test_what_a_call_made_goes_minutes_after_it_was_told(served, monkeypatch):
+    service, url = served
+    called = httpx.post(f"{url}/gradio_api/call/check_capture", json={"data": [upload(url), 512]})
+    result = json.loads(re.search("event: complete\ndata: (.*)", answer_of(url, called))[1])[1]
+    service.sessions.sweep()
+    assert httpx.get(result["url"]).content == b"1"
+    monkeypatch.setattr(calls, "KEEP_SECONDS", 0.0)
+    monkeypatch.setattr(sessions, "EMPTY_SECONDS", 0.0)
+    service.sessions.sweep()
+    assert httpx.get(result["url"]).status_code in (403, 404)
+    assert what_is_left(service) == [LOCK_FILE]
+
+
+def test_a_call_past_the_queue_is_refused(served):
+    """Nobody could tell whether its caller still waits."""
+    _, url = served
+    refused = httpx.post(f"{url}/gradio_api/run/check_capture", json={"data": [upload(url), 512]})
+    assert refused.status_code == 404 and "join the queue" in refused.text
+
+
+def waiting(url: str) -> int:
+    return httpx.get(f"{url}/health").json()["waiting"]
+
+
+def test_who_leaves_while_queued_makes_room_and_leaves_nothing(served, monkeypatch):
+    monkeypatch.setattr(listeners, "GONE_SECONDS", 0.5)
+    service, url = served
+    service.held = True
+    with open_page(url, "first"):
+        kept = begin_a_check(url, "first")
+        with open_page(url, "second"):
+            left = begin_a_check(url, "second")
+            wait_until(lambda: waiting(url) == 1, 20)
+        wait_until(lambda: waiting(url) == 0 and not Path(left["path"]).exists(), 20)
+        called = httpx.post(f"{url}/gradio_api/call/check_capture", json={"data": [upload(url), 512]})
+        address = f"{url}/gradio_api/call/check_capture/{called.json()['event_id']}"
+        with httpx.stream("GET", address, timeout=30):
+            wait_until(lambda: waiting(url) == 1, 20)
+        wait_until(lambda: waiting(url) == 0, 20)
+        assert Path(kept["path"]).exists()
+    service.held = False
+
+
+def test_one_address_has_a_share_of_the_calls(served):
+    service, url = served
+    service.held = True
+
+    def call(address: str):
+        asked = {"x-forwarded-for": address}
+        return httpx.post(
+            f"{url}/gradio_api/call/check_capture", json={"data": [upload(url), 512]}, headers=asked
+        )
+
+    mine = [call("203.0.113.5") for _ in range(MOST_RUNS)]
+    wait_until(lambda: waiting(url) == MOST_RUNS - 1, 20)
+    assert "already have 4 runs here" in answer_of(url, call("203.0.113.5"))
+    others = call("203.0.113.6")
+    wait_until(lambda: waiting(url) == MOST_RUNS, 20)
+    service.held = False
+    assert all("event: complete" in answer_of(url, called) for called in (*mine, others))

@@ -419,12 +419,20 @@ def test_a_capture_without_color_asks_for_the_skin_tone_first(visit, stand_in, t
     assert not page.locator("#ask-tone").is_visible()  # the result says what the tone is, and takes another
 
 
+# The connection stays open: its end would be taken for the page's.
+STATUS_OF = "address => fetch(address).then((answer) => (window.kept = answer).status)"
+
+
 def test_two_visitors_never_see_each_others_files(visit, soon_forgotten):
     first, second = visit(**DESKTOP), visit(**PHONE)
     for page in (first, second):
         page.files = set()
         page.on("request", lambda request, files=page.files: files.add(request.url)
                 if "/file=" in request.url and "session-" in request.url else None)  # fmt: skip
+        page.heartbeats = set()
+        page.on("request", lambda request, found=page.heartbeats: found.add(request.url)
+                if "/heartbeat/" in request.url else None)  # fmt: skip
+        page.reload()
         page.get_by_role("tab", name="Video").click()
         page.locator("#video input[type=file]").set_input_files(WEAK_CAPTURE)
         page.wait_for_selector("#check-card .card")
@@ -433,6 +441,9 @@ def test_two_visitors_never_see_each_others_files(visit, soon_forgotten):
     assert all(map(is_served, first.files | second.files))
     shown = second.content()
     assert not any(address.split("/file=")[1] in shown for address in first.files)
+    # A session hash of one browser is nothing in another's.
+    heartbeat, *_ = first.heartbeats
+    assert [second.evaluate(STATUS_OF, heartbeat), first.evaluate(STATUS_OF, heartbeat)] == [403, 200]
     first.close()
     wait_until(lambda: not any(map(is_served, first.files)), 30)
     assert all(map(is_served, second.files))

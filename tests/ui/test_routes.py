@@ -109,6 +109,19 @@ def test_a_full_disk_is_a_sentence_before_the_upload(client):
     assert client.post("/gradio_api/upload", files=file).status_code == 200
 
 
+def test_an_upload_without_a_length_is_refused(client):
+    """It would count for nothing in anybody's share."""
+    boundary = {"content-type": "multipart/form-data; boundary=x"}
+    parts = (
+        part
+        for part in [
+            b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.mp4"\r\n\r\n1\r\n--x--'
+        ]
+    )
+    refused = client.post("/gradio_api/upload", content=parts, headers=boundary)
+    assert refused.status_code == 411 and "Content-Length" in refused.json()["detail"]
+
+
 def test_one_address_cannot_upload_without_end(client):
     file, mine = {"files": ("selfie.mp4", b"1")}, {"x-forwarded-for": "203.0.113.9"}
     answers = [client.post("/gradio_api/upload", files=file, headers=mine) for _ in range(MOST_UPLOADS + 1)]

@@ -1,5 +1,6 @@
 """The SHA-256 list of a repository comes from a stranger: nothing outside its snapshot is read, named or deleted."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from studio_avatar.pipeline.studio_texture_pipeline import StudioTexturePipeline
 from studio_avatar.weights import download
 from studio_avatar.weights.checksums import (
     CHECKSUMS_FILE,
+    INDEX_FILE,
     VERIFY_VARIABLE,
     is_inside,
     read_checksums,
@@ -88,18 +90,81 @@ def test_a_right_list_is_read(tmp_path):
     assert read_checksums(tmp_path) == {"a.json": digest}
 
 
-def test_a_flipped_byte_of_a_local_folder_is_named(tmp_path, monkeypatch):
+@pytest.fixture
+def local(tmp_path):
+    """The embedded weights in a folder of their own: all files are links, but for what a test changes."""
     weights = Path(__file__).resolve().parents[2] / "weights_card"
     for path in weights.iterdir():
-        if path.name != "tone_estimator":
+        if path.name not in ("tone_estimator", INDEX_FILE):
             (tmp_path / path.name).symlink_to(path)
     shutil.copytree(weights / "tone_estimator", tmp_path / "tone_estimator")
-    file = next((tmp_path / "tone_estimator").glob("*.safetensors"))
+    shutil.copyfile(weights / INDEX_FILE, tmp_path / INDEX_FILE)
+    return tmp_path
+
+
+def test_a_flipped_byte_of_a_local_folder_is_named(local, monkeypatch):
+    file = next((local / "tone_estimator").glob("*.safetensors"))
     data = bytearray(file.read_bytes())
     data[-3] ^= 1
     file.write_bytes(data)
     with pytest.raises(WeightsError, match=f"tone_estimator/{file.name}' is not the file"):
-        StudioTexturePipeline.from_pretrained(tmp_path)
-    verify_folder(tmp_path, ["encoder"])  # what is not loaded does not matter
+        StudioTexturePipeline.from_pretrained(local)
+    verify_folder(local, ["encoder"])  # what is not loaded does not matter
     monkeypatch.setenv(VERIFY_VARIABLE, "0")
-    verify_folder(tmp_path, ["tone_estimator"])
+    verify_folder(local, ["tone_estimator"])
+
+
+def test_an_index_that_was_changed_is_named(local):
+    (local / INDEX_FILE).write_text((local / INDEX_FILE).read_text() + "\n")
+    with pytest.raises(WeightsError, match=f"{INDEX_FILE}' is not the file"):
+        StudioTexturePipeline.from_pretrained(local)
+
+
+@pytest.mark.parametrize(
+    "name", ["tone_estimator/config.json", "tone_estimator/diffusion_pytorch_model.safetensors"]
+)
+def test_a_listed_file_that_is_missing_is_named(local, name):
+    (local / name).unlink()
+    with pytest.raises(WeightsError, match=f"lacks {name}"):
+        StudioTexturePipeline.from_pretrained(local)
+
+
+def test_code_and_other_variants_may_be_missing(local):
+    """As in the cache of a download, which fetches neither."""
+    (local / "tone_estimator" / "tone_estimator.py").unlink()
+    (local / "hair_segmenter").unlink()
+    with pytest.raises(WeightsError, match="lacks hair_segmenter/config.json"):
+        verify_folder(local, ["hair_segmenter"])
+    verify_folder(local, ["tone_estimator"])
+
+
+ENTRIES = [
+    None,
+    3,
+    "x",
+    [],
+    ["a"],
+    ["a", "b", "c"],
+    ["diffusers", None],
+    ["diffusers", 7],
+    {},
+    ["diffusers", "AutoencoderKL"],
+]
+
+
+@pytest.mark.parametrize("component", ["unet", "scheduler"])
+@pytest.mark.parametrize("entry", ENTRIES, ids=json.dumps)
+def test_a_wrong_entry_of_the_index_is_a_sentence(local, monkeypatch, component, entry):
+    monkeypatch.setenv(VERIFY_VARIABLE, "0")
+    index = json.loads((local / INDEX_FILE).read_text())
+    (local / INDEX_FILE).write_text(json.dumps({**index, component: entry}))
+    with pytest.raises(WeightsError, match=f"'{component}'"):
+        StudioTexturePipeline.from_pretrained(local)
+
+
+@pytest.mark.parametrize("text", ["", "{", "3", "null", "[]", '"x"', "{}", "[" * 100_000, "\xff"])
+def test_an_index_that_is_none_is_a_sentence(local, monkeypatch, text):
+    monkeypatch.setenv(VERIFY_VARIABLE, "0")
+    (local / INDEX_FILE).write_bytes(text.encode("latin-1"))
+    with pytest.raises(WeightsError, match="give a folder of weights|export the weights again"):
+        StudioTexturePipeline.from_pretrained(local)

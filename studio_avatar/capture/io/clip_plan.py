@@ -4,25 +4,29 @@ packets of all tracks ─► the main video track ─► does it break off? ─�
 """
 
 import mmap
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from studio_avatar.errors import UnreadableMediaError, UnsupportedCodecError
+from studio_avatar.imaging.media import MAX_FRAME_PIXELS
 
 from .frame import MIN_SIDE_PX, check_side
 
 MAX_SAMPLES_PER_SECOND = 10.0
 MAX_SECONDS = 60.0
 MAX_SAMPLES = 60  # one landmark detection each; more would not add poses
-MAX_FRAME_PIXELS = 8192 * 4352  # 8K; more is a damaged header, and would be allocated several times
 MAX_PACKETS = 60_000  # a minute at 240 frames a second is a quarter of it
 ENCRYPTED = {"encv", "drmi"}  # sample entries of protected video (ISO/IEC 23001-7, FairPlay)
 LONGEST_GAP, SHORT_GAP = 5.0, 0.5  # seconds without a picture; longer ones are taken for the shorter
 WHOLE = 0.75  # of a file's length: less has broken off, the rest is what recorders get wrong
 MAIN_LENGTH = 0.5  # of the longest track's: shorter ones are stills and previews
 SIMILAR_AREA = 2.5  # tracks whose pictures differ less in size are told apart by their bytes
+MAX_THREAD_PIXELS = (
+    4 * MAX_FRAME_PIXELS
+)  # in work at a time: FFmpeg's decoders hold a picture or two for each thread
 SIZES_FIXED = {"mov", "gif", "apng", "avi"}  # formats that say once how large their pictures are
 MAX_SIZE_LOOKS = 60  # key frames that are decoded to see how large pictures are
 
@@ -177,12 +181,24 @@ def _area(stream) -> int:
 def check_picture_size(stream, name: str) -> None:
     """Refuse pictures too small for a face, or too large to be true, by the header; and keep the decoder to that."""
     width, height = stream.codec_context.width, stream.codec_context.height
+    if width * height == 0:  # FFmpeg has looked at a picture, and refused it
+        raise UnreadableMediaError(
+            f"{name} does not say how large its pictures are, or they are larger than 8K: please record in 4K or less."
+        )
     check_side(width, height, name)
     if width * height > MAX_FRAME_PIXELS:
         raise UnreadableMediaError(
             f"{name} claims pictures of {width} × {height} pixels: please record in 4K or less."
         )
     stream.codec_context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
+
+
+def decode_in_threads(stream) -> None:
+    """Let FFmpeg decode in a thread a core, sixteen at most, and fewer where pictures would fill the memory."""
+    stream.thread_type = "AUTO"
+    most = max(MAX_THREAD_PIXELS // max(_area(stream), 1), 1)
+    if most < min(os.cpu_count() or 1, 16):
+        stream.codec_context.thread_count = most
 
 
 # ------------------------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from .clip_plan import (
     Clock,
     Plan,
     check_picture_size,
+    decode_in_threads,
     make_plan,
     picture_tracks,
 )
@@ -108,7 +109,7 @@ def _video_frames(path: Path) -> Iterator[Frame]:
         with open_media(path) as container:
             stream = container.streams[plan.track]
             check_picture_size(stream, path.name)
-            stream.thread_type = "AUTO"
+            decode_in_threads(stream)
             yield from _sampled(container, stream, plan, path.name)
     except (av.error.FFmpegError, OSError) as error:
         if is_other_picture(path):
