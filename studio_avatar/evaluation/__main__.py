@@ -1,4 +1,4 @@
-"""Compare the published weights with the trivial floors on people never trained on.
+"""Compare the published weights with baselines on people never trained on.
 
     python -m studio_avatar.evaluation --data ../shared/data --prepared RUNS/data
 
@@ -92,7 +92,7 @@ def run(options: argparse.Namespace, observe=None) -> tuple[list[Table], dict]:
     weights = find_weights(options.weights)
     pipeline = methods.RememberingPipeline.from_pipe(StudioTexturePipeline.from_pretrained(weights))
     pipeline.set_progress_bar_config(disable=True)
-    with prepared_folder(options, weights, pipeline.head) as folder:
+    with prepared_folder(options, weights) as folder:
         facts = {
             "weights": weights_revision(weights),
             "seed": options.seed,
@@ -116,14 +116,14 @@ def run(options: argparse.Namespace, observe=None) -> tuple[list[Table], dict]:
 
 
 @contextlib.contextmanager
-def prepared_folder(options: argparse.Namespace, weights: str, head):
+def prepared_folder(options: argparse.Namespace, weights: str):
     """The folder with the prepared sets; made when none was given, and deleted unless it is the cache."""
     if options.prepared:
         yield options.prepared
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.cache or Path(temporary)
-        held_out.prepare_sets(options.data, folder, weights, head)
+        held_out.prepare_sets(options.data, folder, weights)
         yield folder
 
 

@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("warp", reason="the simulator needs warp-lang (extra [train])")
 
-from studio_avatar.data.prepare.sets import pack_environments
+from studio_avatar.data.prepare.packing import pack_environments
 from studio_avatar.data.simulate.environments import (
     HEIGHT,
     MEAN_RADIANCE,

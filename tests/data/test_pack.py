@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 
 from studio_avatar.data.prepare import relit
 from studio_avatar.data.prepare.pack import Pack, prepared_rows, read_people, read_validated, write_pack
-from studio_avatar.data.prepare.sets import _people
+from studio_avatar.data.prepare.sets import generated_people, real_people
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.pipeline import StudioTexturePipeline
 from studio_avatar.pipeline.skin_tone import measure_tone
@@ -109,7 +109,7 @@ def test_held_out_portraits_stay_apart(tmp_path):
         (tmp_path / folder).mkdir()
         for i in range(count):
             (tmp_path / folder / f"{folder[-3:]}{i:02d}.{suffix}").touch()
-    splits = dict(_people(tmp_path))
+    splits = dict(real_people(tmp_path) + generated_people(tmp_path))
     assert [name for name, split in splits.items() if split == "train" and name.startswith("its")] == [
         f"its{i:02d}" for i in range(10)
     ]

@@ -23,8 +23,9 @@ from studio_avatar.data.augment.augmentation import (
 )
 from studio_avatar.data.augment.makeup import paint_makeup
 from studio_avatar.data.augment.painting import membrane
-from studio_avatar.data.prepare import sets
-from studio_avatar.data.prepare.sets import Job, pack
+from studio_avatar.data.prepare.jobs import Job
+from studio_avatar.data.prepare.make import UNSEEN_LIGHTS, conditions_of_variant, training_conditions
+from studio_avatar.data.prepare.packing import pack
 from studio_avatar.data.simulate.clip import (
     camera_path,
     expression_track,
@@ -108,20 +109,14 @@ def test_stops_are_the_same_capture_in_less_light(head, skin):
     assert under.frames[0].mean() < 0.75 * full.frames[0].mean()
 
 
-def test_light_of_training_and_validation_captures(monkeypatch, head):
+def test_light_of_training_and_validation_captures():
     """Two of ten training lights are far under; validation people come in the light of held-out ones."""
-    asked = []
-    monkeypatch.setattr(sets, "augmented_texture", lambda job, head: None)
-    monkeypatch.setattr(sets, "_studio_rgb", lambda job: np.zeros((1024, 1024, 3)))
-    monkeypatch.setattr(sets, "_photographed", lambda *given, **light: asked.append(light) or ())
-    monkeypatch.setattr(sets, "_capture_arrays", lambda *given: {})
-    for split, count in (("train", 10), ("validation", sets.UNSEEN_LIGHTS)):
-        for variant in range(count):
-            sets._capture_small(Job("captures", f"{split}{variant}", "a", split, "", "", "", variant), head)
-    trained, validated = asked[:10], asked[10:]
+    jobs = [Job("captures", f"a-{i:02d}", "a", "train", "", "", "", i) for i in range(10)]
+    trained = [training_conditions(job)["stops"] for job in jobs]
     low, high = UNDER_STOPS
-    assert [number for number, light in enumerate(trained) if light["stops"]] == [8, 9]
-    assert all(low <= light["stops"] <= high for light in trained[8:])
+    assert [number for number, stops in enumerate(trained) if stops] == [8, 9]
+    assert all(low <= stops <= high for stops in trained[8:])
+    validated = [conditions_of_variant(variant) for variant in range(UNSEEN_LIGHTS)]
     assert [light["unseen"] for light in validated] == [False] * 3 + [True] * 3
     assert [light["stops"] for light in validated] == [0] * 5 + [-2]
 
@@ -498,7 +493,7 @@ def test_packing_keeps_the_order_and_names_what_was_skipped(tmp_path):
     for i in (0, 2):
         np.savez(jobs[i].part, rgb=np.full((4, 4, 3), i, np.uint8), seen=np.full((4, 4), 10 * i, np.uint8))
     jobs[1].part.with_suffix(".skipped").write_text("NoFaceError: no face")
-    skipped = pack(tmp_path, "portraits", jobs)
+    skipped = pack(tmp_path, "portraits", ("rgb", "seen"), jobs)
     columns = load_file(tmp_path / "portraits.safetensors")
     index = json.loads((tmp_path / "portraits.json").read_text())
     assert skipped == {"NoFaceError: no face": 1}

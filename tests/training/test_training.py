@@ -162,7 +162,7 @@ def test_codes_are_refined_for_weights_without_residuals(data, tmp_path, monkeyp
     (run / RESIDUALS_FILE).rename(tmp_path / RESIDUALS_FILE)
     with pytest.raises(InvalidInputError, match="refine_codes"):
         load_residuals(run)
-    monkeypatch.setattr(refine_codes_module, "ProcessPoolExecutor", thread_pool)
+    monkeypatch.setattr(refine_codes_module, "ProcessPoolExecutor", ThreadPool)
     refine_codes(["--data", str(data), "--phone", str(run), "--pairs", "2", "--steps", "5", "--workers", "1"])
 
     textures = load_phone_set(data, 64, 2)
@@ -186,14 +186,18 @@ def test_codes_are_refined_for_weights_without_residuals(data, tmp_path, monkeyp
     assert (resumed[:2] == 7).all() and torch.equal(resumed[2:], residuals[2:])
 
 
-def thread_pool(workers, context, start, given):
+class ThreadPool(ThreadPoolExecutor):
     """Does what `ProcessPoolExecutor` does without the seconds that a new process needs to import torch.
 
     What goes to a new process is pickled, here as there, and the names of functions must lead to them.
     """
-    assert context.get_start_method() == "spawn"
-    start, given = pickle.loads(pickle.dumps((start, given)))
-    return ThreadPoolExecutor(workers, initializer=start, initargs=given)
+
+    def __init__(self, workers, context):
+        assert context.get_start_method() == "spawn"
+        super().__init__(workers)
+
+    def map(self, work, items):
+        return super().map(pickle.loads(pickle.dumps(work)), pickle.loads(pickle.dumps(list(items))))
 
 
 def test_batches_cover_every_epoch_once_and_split_over_processes():
