@@ -493,7 +493,7 @@ def test_packing_keeps_the_order_and_names_what_was_skipped(tmp_path):
     for i in (0, 2):
         np.savez(jobs[i].part, rgb=np.full((4, 4, 3), i, np.uint8), seen=np.full((4, 4), 10 * i, np.uint8))
     jobs[1].part.with_suffix(".skipped").write_text("NoFaceError: no face")
-    skipped = pack(tmp_path, "portraits", ("rgb", "seen"), jobs)
+    skipped = pack(tmp_path, "portraits", ("rgb", "seen"), jobs, jobs[0].head_mark)
     columns = load_file(tmp_path / "portraits.safetensors")
     index = json.loads((tmp_path / "portraits.json").read_text())
     assert skipped == {"NoFaceError: no face": 1}
@@ -501,6 +501,8 @@ def test_packing_keeps_the_order_and_names_what_was_skipped(tmp_path):
     assert index["skipped"] == {"p1": "NoFaceError: no face"}
     assert columns["rgb"][:, 0, 0, 0].tolist() == [0, 2]
     assert columns["seen"][:, 0, 0].tolist() == [0, 20]
+    assert not pack(tmp_path, "views", ("rgb",), [], "0" * 8)  # a set that nobody asked for has no items
+    assert json.loads((tmp_path / "views.json").read_text())["items"] == []
 
 
 def test_the_weak_example_is_a_dark_clip_made_of_the_good_one(tmp_path):

@@ -29,11 +29,11 @@ def head_mark(head) -> str:
     return digest.hexdigest()[:8]
 
 
-def pack(out: Path, name: str, columns: tuple[str, ...], jobs: list[Job]) -> Counter:
+def pack(out: Path, name: str, columns: tuple[str, ...], jobs: list[Job], mark: str) -> Counter:
     """Gather the parts of `jobs` into `name`.safetensors, one row an item, and `name`.json.
 
     Args:
-        columns: names of the arrays that are kept.
+        columns: names of the arrays that are kept; mark: the `head_mark` of the head that the jobs are for.
 
     Returns:
         how many items were skipped for which reason.
@@ -50,7 +50,7 @@ def pack(out: Path, name: str, columns: tuple[str, ...], jobs: list[Job]) -> Cou
     save_file(arrays, staging)
     os.replace(staging, out / f"{name}.safetensors")
     items = [{"id": j.id, "subject": j.subject, "variant": j.variant, "split": j.split} for j in ready]
-    index = {"head": jobs[0].head_mark, "items": items, "skipped": reasons}
+    index = {"head": mark, "items": items, "skipped": reasons}
     (out / f"{name}.json").write_text(json.dumps(index, indent=1))
     return Counter(reasons.values())
 

@@ -71,7 +71,7 @@ def prepare(config: PrepareConfig, names: Iterable[str]) -> None:
             jobs = plan(spec, config, mark, environments)
             registrar = config.registrar if spec.registered else None
             run(spec.make, jobs, config.head, registrar, config.workers)
-            report(spec.name, len(jobs), pack(config.out, spec.name, spec.columns, jobs))
+            report(spec.name, len(jobs), pack(config.out, spec.name, spec.columns, jobs, mark))
 
 
 def plan(spec: DatasetSpec, config: PrepareConfig, mark: str, environments: str = "") -> list[Job]:
