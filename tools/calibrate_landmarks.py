@@ -40,7 +40,7 @@ NUM_COMPONENTS = 24
 WRONG = 0.12  # over face height: a mean error of this size is no face at all
 
 
-def main() -> None:
+def main(argv=None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--prepared", type=Path, required=True, help="folder with studio.safetensors and studio.json"
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--heads", type=int, default=1500)
     parser.add_argument("--everybody", action="store_true", help="heads of both shape spaces, phones' lenses")
     parser.add_argument("--head", default="weights_card", help="folder or Hub id with the subfolder `head`")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     from studio_avatar.head.model import HeadModel
 
     head = HeadModel.from_pretrained(options.head, subfolder="head")

@@ -1,6 +1,5 @@
 """The training kit on tiny networks and data: resuming, configuration, losses, divergence."""
 
-import json
 import os
 import pickle
 import socket
@@ -11,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 from accelerate.state import AcceleratorState
+from helpers.prepared_sets import TINY_PHONE, write_prepared_sets
 from safetensors.torch import load_file, save_file
 
 from studio_avatar.errors import InvalidInputError
@@ -28,30 +28,10 @@ from studio_avatar.training.stages.phone import main as train_phone
 from studio_avatar.training.stages.refine_codes import main as refine_codes
 from studio_avatar.training.stages.refine_codes import refine_all
 
-TINY_PHONE = """
-phone: {steps: %d, batch_size: 4, resolution: 64, w_dim: 8, generator_channels: [8, 8, 8, 8, 8],
-        discriminator_channels: [8, 8, 8, 8, 8], adversarial_interval: 2, num_components: 4,
-        code_learning_rate: 0.05, preview_steps: 1000, checkpoint_minutes: 0}
-"""
-
 
 @pytest.fixture
 def data(tmp_path):
-    """Smooth coloured 'faces' of 64 texels, one side unseen."""
-    generator = torch.Generator().manual_seed(0)
-    for name, count in (("portraits", 9), ("captures", 4), ("texel_captures", 4)):
-        colours = torch.rand(count, 1, 1, 3, generator=generator)
-        rgb = (colours * torch.linspace(0.3, 1, 64).view(1, 64, 1, 1)).expand(-1, -1, 64, -1)
-        seen = torch.full((count, 64, 64), 255, dtype=torch.uint8)
-        seen[:, :, :16] = 0
-        arrays = {"rgb": (rgb * 255).to(torch.uint8).contiguous(), "seen": seen}
-        if name != "portraits":
-            arrays["target"] = arrays["rgb"] // 2
-        save_file(arrays, tmp_path / f"{name}.safetensors")
-        splits = ["train"] * (count - 2) + ["validation", "held_out"]
-        items = [{"id": f"{name}{i}", "split": split} for i, split in enumerate(splits)]
-        (tmp_path / f"{name}.json").write_text(json.dumps({"items": items}))
-    return tmp_path
+    return write_prepared_sets(tmp_path)
 
 
 def run_phone(data, run, config_steps):
