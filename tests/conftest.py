@@ -52,9 +52,9 @@ def node_folder():
 @pytest.fixture(scope="session")
 def short_clip(tmp_path_factory):
     """The example in four pictures from all sides: what a real run needs, in a fifth of the example's time."""
-    from helpers.clips import shorten
+    from helpers.clips import SHORT_CLIP, shorten
 
-    return shorten(EXAMPLES / "selfie.mp4", tmp_path_factory.mktemp("short") / "selfie.mp4", (0, 40, 80, 120))
+    return shorten(EXAMPLES / "selfie.mp4", tmp_path_factory.mktemp("short") / "selfie.mp4", SHORT_CLIP)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,8 @@ from pathlib import Path
 import av
 import numpy as np
 
+SHORT_CLIP = (0, 40, 80, 120)  # pictures of the example from all sides
+
 
 def quadrants(width: int, height: int) -> np.ndarray:
     """Red, green / blue, gray quarters: tells every rotation and mirroring apart."""
