@@ -109,7 +109,7 @@ def test_the_light_surface_is_near_the_full_one(avatar):
         assert np.percentile(distance, 99) < 1e-3
 
 
-@pytest.mark.skipif("STUDIO_AVATAR_SLOW" not in os.environ, reason="slow; set STUDIO_AVATAR_SLOW=1")
+@pytest.mark.slow
 def test_the_kept_choice_is_what_the_code_makes(head, avatar):
     made, light = light_topology(head), light_mesh(avatar.full_mesh)
     np.testing.assert_array_equal(made.faces, light.faces)

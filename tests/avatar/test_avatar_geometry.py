@@ -1,6 +1,5 @@
 """Random people in 52 expressions: no folded skin, eyes that close, lips that meet, mirrored sides."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from studio_avatar.avatar.shapes.person_shapes import PersonShapes, person_shape
 from studio_avatar.head.layout import rasterise, region_mask, texel_map, texel_positions
 from studio_avatar.head.model import HeadModel
 
-PEOPLE = 200 if os.environ.get("STUDIO_AVATAR_SLOW") else 12  # the figures in docs are of 200
+PEOPLE = (12, pytest.param(200, marks=pytest.mark.slow))  # the figures in docs are of 200
 SKIN = ("face", "brows", "ears", "scalp", "neck")
 GRID = 96  # cells along the side of the window that is looked at
 
@@ -60,9 +59,9 @@ def model():
     return Model(head, head.faces.numpy(), list(head.config.expression_names), head.face_region.numpy())
 
 
-@pytest.fixture(scope="module")
-def identities():
-    return np.random.default_rng(11).normal(size=(PEOPLE, 100)).astype(np.float32)
+@pytest.fixture(scope="module", params=PEOPLE)
+def identities(request):
+    return np.random.default_rng(11).normal(size=(request.param, 100)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +99,9 @@ def test_lids_cover_the_eyeball_at_blink(model, people, yaw, pitch):
         ball = model.region(f"eyeball_{side.lower()}")
         used = np.unique(model.faces[ball])
         blink = model.names.index(f"eyeBlink{side}")
-        for number, person in enumerate(people[: PEOPLE if (yaw, pitch) == (0, 0) else PEOPLE // 4]):
+        for number, person in enumerate(
+            people[: len(people) if (yaw, pitch) == (0, 0) else len(people) // 4]
+        ):
             half = 0.018
             centre = person.neutral[used].mean(0)
             closed = model.first_seen(person.neutral + person.offsets[blink], centre, half, yaw, pitch)

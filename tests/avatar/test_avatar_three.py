@@ -12,7 +12,7 @@ pytest.importorskip("playwright", reason="playwright is not installed (extra [de
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.network,
-    pytest.mark.skipif(find_chromium() is None, reason="no Chromium is installed"),
+    pytest.mark.skipif(find_chromium() is None, reason="Chromium is not installed"),
 ]
 
 

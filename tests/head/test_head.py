@@ -1,7 +1,5 @@
 """The baked head and its texture layout head-v1, as shipped in weights_card/head."""
 
-import importlib.util
-import os
 import time
 from dataclasses import fields
 from pathlib import Path
@@ -379,12 +377,10 @@ def test_layout_picture_shows_regions_and_landmarks(head):
 # --- baking
 
 
-@pytest.mark.skipif(
-    os.environ.get("STUDIO_AVATAR_SLOW") != "1" or importlib.util.find_spec("anny") is None,
-    reason="baking takes minutes: install anny and set STUDIO_AVATAR_SLOW=1",
-)
+@pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_baking_again_gives_the_same_bytes(tmp_path):
+    pytest.importorskip("anny", reason="anny is in the extra [train]")
     from tools.bake_head import bake
 
     bake().save_pretrained(tmp_path)
