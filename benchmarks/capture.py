@@ -46,6 +46,7 @@ from studio_avatar.data.simulate.true_places import true_offsets
 from studio_avatar.head.landmark_ids import FACE_OVAL, NUM_SURFACE_LANDMARKS
 from studio_avatar.head.layout import region_mask, texel_map
 from studio_avatar.head.model import HeadModel
+from studio_avatar.imaging.color import luma
 from studio_avatar.imaging.image_io import encode_png
 from studio_avatar.models import Registrar
 from studio_avatar.rendering import Camera
@@ -230,8 +231,10 @@ def _gradients(texture, true_views, face: np.ndarray) -> tuple[float, float]:
 
 
 def _forward_differences(rgb: np.ndarray) -> np.ndarray:
-    luma = rgb @ np.array([0.2126, 0.7152, 0.0722], np.float32)
-    return np.stack([np.diff(luma, axis=1, append=luma[:, -1:]), np.diff(luma, axis=0, append=luma[-1:])], -1)
+    light = luma(rgb)
+    return np.stack(
+        [np.diff(light, axis=1, append=light[:, -1:]), np.diff(light, axis=0, append=light[-1:])], -1
+    )
 
 
 def _geometry_errors(head, truth: Truth, seen, true_shapes: np.ndarray) -> tuple[float, float]:

@@ -21,6 +21,7 @@ from studio_avatar.data.augment.augmentation import paint_brows, studio_masks, t
 from studio_avatar.data.augment.painting import membrane
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.head.layout import landmark_uv, region_mask, resample_chart, texel_map
+from studio_avatar.imaging.ramps import smoothstep
 from studio_avatar.rendering import TexturedMesh
 
 from .flat_views import VIEWS, flat_views
@@ -257,8 +258,7 @@ def trusted(rgb: np.ndarray, seen: np.ndarray, head) -> np.ndarray:
     kernel = np.ones((3, 3), np.uint8)
     usable = cv2.morphologyEx(usable.astype(np.uint8), cv2.MORPH_OPEN, kernel, iterations=max(size // 256, 1))
     inside = cv2.distanceTransform(usable, cv2.DIST_L2, 5)
-    t = np.clip(inside / (size * 0.018), 0, 1)
-    return (t * t * (3 - 2 * t)).astype(np.float32)
+    return smoothstep(inside, 0.0, size * 0.018).astype(np.float32)
 
 
 def complete(rgb: np.ndarray, trust: np.ndarray, completion: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ The texture is rendered on the mean head under even light and given to dlib's fa
 import numpy as np
 
 from studio_avatar.errors import MissingDependencyError
+from studio_avatar.head.landmark_ids import NUM_SURFACE_LANDMARKS
 
 PICTURE = (320, 384)  # width, height of the rendering in pixels
 CHIP_PADDING = 0.25  # around the face, as the network was trained with
@@ -33,7 +34,8 @@ class FaceDescriptor:
 
     def __call__(self, picture: np.ndarray, points: np.ndarray) -> np.ndarray:
         """(H, W, 3) uint8 and landmarks of the face (N, 2) in pixels → descriptor (128,)."""
-        box = self._dlib.rectangle(*(int(v) for v in (*points[:468].min(0), *points[:468].max(0))))
+        surface = points[:NUM_SURFACE_LANDMARKS]
+        box = self._dlib.rectangle(*map(int, (*surface.min(0), *surface.max(0))))
         picture = np.ascontiguousarray(picture)
         shape = self._landmarks(picture, box)
         return np.array(self._network.compute_face_descriptor(picture, shape, 1, CHIP_PADDING))

@@ -13,14 +13,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
+from studio_avatar.head.landmark_ids import CHIN, FOREHEAD
 from studio_avatar.head.layout import landmark_uv, region_mask, texel_map, texel_positions
 from studio_avatar.imaging.color import srgb_to_linear
+from studio_avatar.imaging.ramps import smoothstep
 from studio_avatar.pipeline import skin_tone
 
 from .ageing import make_asymmetric, paint_wrinkles
 from .makeup import paint_makeup
-from .painting import blend, blur, lay, smooth_noise, smoothstep
+from .painting import blend, blur, lay, smooth_noise
 
 # How melanin and haemoglobin darken red, green and blue light, as -log(linear light) per unit of dose.
 MELANIN = np.array(skin_tone.MELANIN, np.float32)
@@ -30,7 +33,6 @@ TYPOLOGY_ANGLE_RANGE = (-58.0, 62.0)  # individual typology angle of human skin 
 # CIELAB hue angle of cheeks [degrees]: the studio set's 44 to 63 and a little more. Below it looks like pink paint,
 # above it green.
 HUE_RANGE = (38.0, 66.0)
-SRGB_TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
 NOT_SKIN = ("eyeball_left", "eyeball_right", "teeth", "tongue", "mouth")
 
 # MediaPipe landmarks: (upper edge, lower edge) of a brow from its inner to its outer end.
@@ -40,7 +42,7 @@ BEARD = (
     234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361, 323, 454,
     447, 376, 411, 425, 423, 327, 2, 98, 203, 205, 187, 147, 227,
 )  # fmt: skip
-UPPER_LIP_ROOM, FACE_CENTRE, CHIN, FOREHEAD = 164, 6, 152, 10
+UPPER_LIP_ROOM, FACE_CENTRE = 164, 6
 FEATURES = {
     "nose": (6, 98, 327, 4),
     "mouth": (164, 61, 291, 199),
@@ -203,7 +205,7 @@ def paint_beard(texture, masks: StudioMasks, rng: np.random.Generator, colour: n
         alpha = area * rng.uniform(0.15, 0.45) * (0.45 + 0.55 * strokes)
         colour = 0.7 * colour + 0.3 * np.array([0.20, 0.22, 0.25], np.float32)
         return lay(texture, alpha, colour)
-    alpha = smoothstep(0.2, 0.8, area + 0.5 * (strokes - 0.5)) * rng.uniform(0.75, 1.0)
+    alpha = smoothstep(area + 0.5 * (strokes - 0.5), 0.2, 0.8) * rng.uniform(0.75, 1.0)
     return lay(texture, alpha, colour * (0.7 + 0.7 * strokes[..., None]))
 
 
@@ -212,7 +214,7 @@ def paint_scalp_hair(texture, masks: StudioMasks, rng: np.random.Generator, colo
     strokes = _pick(masks.hair_strokes, rng)
     line = masks.hairline + 0.005 * smooth_noise(rng, texture.shape[0], 10) + rng.uniform(-0.015, 0.008)
     soft = rng.uniform(0.004, 0.014)
-    edge = smoothstep(-soft, soft, line + 0.3 * soft * (strokes - 0.5))
+    edge = smoothstep(line + 0.3 * soft * (strokes - 0.5), -soft, soft)
     alpha = edge * rng.uniform(0.55, 1.0) * (0.75 + 0.25 * strokes)
     shine = (
         colour
@@ -326,7 +328,7 @@ def _feature(points, size) -> np.ndarray:
     y, x = np.mgrid[:size, :size].astype(np.float32)
     centre = (low + high) / 2
     radius = np.hypot((x - centre[0]) / half[0], (y - centre[1]) / half[1])
-    return smoothstep(1.35, 0.8, radius).astype(np.float32)
+    return smoothstep(radius, 1.35, 0.8).astype(np.float32)
 
 
 def _strokes(size: int, rng, direction, length: float, variants: int = 3) -> np.ndarray:
@@ -401,9 +403,8 @@ def _centred(noise: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 def _lab(rgb: np.ndarray) -> tuple[float, float, float]:
     """One sRGB colour (3,) in CIELAB, D65."""
-    xyz = SRGB_TO_XYZ @ srgb_to_linear(np.asarray(rgb, np.float32)) / (0.9505, 1.0, 1.089)
-    x, y, z = np.cbrt(np.maximum(xyz, 1e-6))
-    return 116 * y - 16, 500 * (x - y), 200 * (y - z)
+    linear = srgb_to_linear(np.asarray(rgb, np.float32)).astype(np.float64)
+    return tuple(skin_tone.linear_to_lab(torch.from_numpy(linear)).tolist())
 
 
 def _transmission(melanin: float, blood: float) -> np.ndarray:

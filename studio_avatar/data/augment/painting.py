@@ -33,12 +33,6 @@ def smooth_noise(rng: np.random.Generator, size: int, cells: int) -> np.ndarray:
     )
 
 
-def smoothstep(low: float, high: float, x: np.ndarray) -> np.ndarray:
-    """0 below `low`, 1 above `high`, smooth between; `low` may be the larger one."""
-    t = np.clip((x - low) / (high - low), 0, 1).astype(np.float32)
-    return t * t * (3 - 2 * t)
-
-
 def draw_path(canvas: np.ndarray, points: np.ndarray, value, width: float) -> None:
     """Draw a smooth curve through `points` (N, 2) texels into `canvas` (H, W), in place.
 

@@ -16,12 +16,13 @@ from pathlib import Path
 import numpy as np
 
 from studio_avatar.errors import InvalidInputError, MissingDependencyError
+from studio_avatar.imaging.color import LUMA
 from studio_avatar.rendering import Camera, Lamp
 
+WEIGHTS = np.array(LUMA, np.float32)  # of the brightness of a panorama
 HEIGHT = 128  # rows of a panorama: 1.4 degrees each, finer than any background out of focus shows
 MEAN_RADIANCE = 0.5  # every panorama is scaled to it: files come in any unit, and phones set their exposure
 SUFFIXES = (".hdr", ".exr")
-LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
 SPOT = 5.0  # a spot is that many times brighter than the mean
 MAX_SPREAD = 0.4  # angular radius above which a spot is cut in two [radians]
 EYE_LEVEL = 1.5  # of a phone in a room [m]
@@ -62,11 +63,11 @@ def without_spots(panorama: np.ndarray, count: int = 3) -> tuple[np.ndarray, tup
         the panorama without them, and the lamps.
     """
     directions, solid_angle = _sphere(panorama.shape[0])
-    brightness = panorama @ LUMA
+    brightness = panorama @ WEIGHTS
     mean = float((brightness * solid_angle).sum() / (4 * np.pi))
     # A spot shines on top of the surface behind it, which keeps the mean's brightness and the spot's colour.
     kept = panorama * np.minimum(1, mean / np.maximum(brightness, 1e-9))[..., None]
-    power = ((panorama - kept) @ LUMA) * solid_angle
+    power = ((panorama - kept) @ WEIGHTS) * solid_angle
     pieces = [
         piece for region in _regions(brightness > SPOT * mean) for piece in _cut(region, power, directions)
     ]
@@ -203,7 +204,7 @@ def read_panoramas(folder: str | Path) -> tuple[dict[str, np.ndarray], dict[str,
 
 def scaled(panorama: np.ndarray) -> np.ndarray:
     """The panorama at `MEAN_RADIANCE`."""
-    mean = ((panorama @ LUMA) * _sphere(panorama.shape[0])[1]).sum() / (4 * np.pi)
+    mean = ((panorama @ WEIGHTS) * _sphere(panorama.shape[0])[1]).sum() / (4 * np.pi)
     return (panorama * (MEAN_RADIANCE / mean)).astype(np.float32)
 
 

@@ -9,7 +9,15 @@ import numpy as np
 
 from studio_avatar.rendering import Camera, Lamp, Light, look_at
 
-from .environments import LUMA, harmonic_basis, harmonics, paint_panorama, seen_by, temperature, without_spots
+from .environments import (
+    WEIGHTS,
+    harmonic_basis,
+    harmonics,
+    paint_panorama,
+    seen_by,
+    temperature,
+    without_spots,
+)
 
 PANORAMA_PROBABILITY = 0.5  # of a place all around instead of a few soft sources
 FILE_PROBABILITY = 0.7  # of a panorama from a file, where files are given
@@ -120,7 +128,7 @@ def behind_brightness(room: Room) -> float | None:
     """Mean linear brightness of the background of a frontal picture; None where it does not depend on the room."""
     if room.panorama is None:
         return None
-    return float((seen_by(room.panorama, look_at((0, 0, 1)), np.eye(3), 0.05) @ LUMA).mean())
+    return float((seen_by(room.panorama, look_at((0, 0, 1)), np.eye(3), 0.05) @ WEIGHTS).mean())
 
 
 def direction(azimuth: float, elevation: float) -> np.ndarray:

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from studio_avatar.capture.texture.fusion import fuse
-from studio_avatar.capture.texture.unwrap import FACING_COSINE, GRAZING_COSINE, View, smoothstep
+from studio_avatar.capture.texture.unwrap import FACING_COSINE, GRAZING_COSINE, View
 from studio_avatar.head.layout import texel_map, texel_positions
+from studio_avatar.imaging.ramps import smoothstep
 from studio_avatar.rendering import FLAT, RenderOptions, render, render_texels
 
 from .parts import attach

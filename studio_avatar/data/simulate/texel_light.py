@@ -16,6 +16,9 @@ import torch
 import torch.nn.functional as F
 
 from studio_avatar.capture.scene import DARKEST_WHITE, MOST_COLORED, VECTOR_SIZE
+from studio_avatar.capture.texture.unwrap import FACING_COSINE, GRAZING_COSINE
+from studio_avatar.imaging.color import LUMA
+from studio_avatar.imaging.ramps import smoothstep
 from studio_avatar.pipeline.relight import SCLERA
 from studio_avatar.pipeline.skin_tone import (
     MELANIN,
@@ -28,7 +31,7 @@ from studio_avatar.pipeline.skin_tone import (
 
 from .draw import Draw, blur
 from .precision import fast_dtype
-from .sky import LUMA, TransferBank, sample_radiance
+from .sky import TransferBank, sample_radiance
 from .texel_masks import TexelMasks
 from .texel_phone import degrade, sample_development
 from .wear import dress, with_holes, without_found_covers
@@ -257,8 +260,8 @@ class TexelSimulator:
         sights = torch.stack([F.pad(view, (0, 0, 0, 3 - len(view))) for view in views])  # (n, 3 views, 3)
         cosine = torch.einsum("tc,nvc->tnv", normal, sights)
         nearest = torch.einsum("dc,nvc->dnv", self.bank.directions, sights).argmax(0)  # (n, 3)
-        trust = ((cosine - 0.2) / 0.35).clamp(0, 1)
-        trust = trust * trust * (3 - 2 * trust) * is_open[:, nearest.flatten()].view(*cosine.shape).float()
+        trust = smoothstep(cosine, GRAZING_COSINE, FACING_COSINE)
+        trust = trust * is_open[:, nearest.flatten()].view(*cosine.shape).float()
         return trust.amax(2) * self.bank.covered.view(-1, 1)
 
     def _as_maps(self, parts):
