@@ -41,7 +41,7 @@ import numpy as np
 from studio_avatar.capture import contact_sheet, observe
 from studio_avatar.capture.texture.unwrap import FrameCamera, unwrap
 from studio_avatar.data.simulate.clip import simulate_clip
-from studio_avatar.data.simulate.simulation import EVERYBODY, MAKEHUMAN
+from studio_avatar.data.simulate.simulation import EVERYBODY, MAKEHUMAN, SimulationOptions
 from studio_avatar.data.simulate.true_places import true_offsets
 from studio_avatar.head.landmark_ids import FACE_OVAL, NUM_SURFACE_LANDMARKS
 from studio_avatar.head.layout import region_mask, texel_map
@@ -129,8 +129,8 @@ def _clips(head, options) -> Iterator[tuple[str, Truth, Path]]:
                 # Nothing is worn in front of the face: this measures the fit.
                 clip = simulate_clip(
                     head, _studio_texture(options.prepared, index), np.random.default_rng(1000 + number),
-                    options.seconds, size=(720, 1280), turn_deg=45.0, worn=False,
-                    population=population,
+                    options.seconds, turn_deg=45.0, worn=False,
+                    options=SimulationOptions((720, 1280), population=population),
                 )  # fmt: skip
                 path.write_bytes(clip.video)
                 parts = {

@@ -19,7 +19,7 @@ from studio_avatar.capture.texture.skin import without_cover
 from studio_avatar.capture.texture.unwrap import View
 from studio_avatar.data.simulate.occluders import sample_glasses, sample_strands
 from studio_avatar.data.simulate.room import direction
-from studio_avatar.data.simulate.simulation import photograph, sample_scene, shaped_mesh
+from studio_avatar.data.simulate.simulation import SimulationOptions, photograph, sample_scene, shaped_mesh
 from studio_avatar.head.layout import landmark_uv, region_mask, texel_map, texel_positions
 from studio_avatar.imaging.video_io import encode_h264
 from studio_avatar.rendering import look_at
@@ -41,7 +41,7 @@ def turned(head, painting):
 @pytest.fixture(scope="module")
 def scene(head, painting):
     resting = np.zeros(len(head.config.expression_names), np.float32)
-    made = sample_scene(head, painting, np.random.default_rng(1), resting, IMAGE)
+    made = sample_scene(head, painting, np.random.default_rng(1), resting, SimulationOptions(IMAGE))
     return replace(made, identity=np.zeros_like(made.identity), glasses=None, strands=None)
 
 

@@ -16,7 +16,7 @@ from studio_avatar.capture.fitting.registration import predicted_offsets, regist
 from studio_avatar.capture.io.frame import Frame
 from studio_avatar.capture.io.video import read_frames
 from studio_avatar.capture.texture.unwrap import FrameCamera, unwrap
-from studio_avatar.data.simulate.simulation import shaped_mesh, simulate
+from studio_avatar.data.simulate.simulation import SimulationOptions, shaped_mesh, simulate
 from studio_avatar.data.simulate.true_places import registered_texture, true_offsets, true_views
 from studio_avatar.head.layout import region_mask, texel_map
 from studio_avatar.models import Registrar
@@ -111,7 +111,7 @@ def test_joined_tracks_keep_both(head, view):
 def captures(head):
     """A simulated person from three sides, captured with and without the embedded registrar."""
     registrar = Registrar.from_pretrained(WEIGHTS, subfolder="registrar").eval()
-    made = simulate(head, paint(head), np.random.default_rng(4), 3, (480, 640))
+    made = simulate(head, paint(head), np.random.default_rng(4), 3, SimulationOptions((480, 640)))
     made = replace(made, texture=paint(head))
     return made, [observe(made.frames, head, size=SIZE, registrar=r) for r in (None, registrar)]
 

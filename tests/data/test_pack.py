@@ -9,7 +9,14 @@ from helpers import texel_world
 from safetensors.numpy import save_file
 
 from studio_avatar.data.prepare import relit
-from studio_avatar.data.prepare.pack import Pack, prepared_rows, read_people, read_validated, write_pack
+from studio_avatar.data.prepare.pack import (
+    Pack,
+    PackContents,
+    prepared_rows,
+    read_people,
+    read_validated,
+    write_pack,
+)
 from studio_avatar.data.prepare.sets import generated_people, real_people
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.pipeline import StudioTexturePipeline
@@ -23,9 +30,17 @@ def test_what_is_packed_comes_out(tmp_path):
     networks = {"identity": {"a.weight": torch.tensor([0.5]), "a.count": torch.tensor(3)}, "features": {}}
     path = tmp_path / "pack.safetensors"
     size = write_pack(
-        path, studio=skins, augmented=[smooth], portraits=[], seen=[], scenes=[], light=light,
-        transfer=texel_world.baked(), masks=texel_world.masks(), networks=networks, relit=[smooth[:32, :32]],
-    )  # fmt: skip
+        path,
+        PackContents(
+            studio=skins,
+            augmented=[smooth],
+            light=light,
+            transfer=texel_world.baked(),
+            masks=texel_world.masks(),
+            networks=networks,
+            relit=[smooth[:32, :32]],
+        ),
+    )
     assert size == path.stat().st_size
     pack = Pack(path)
     assert pack.images("studio").shape == (4, 3, 64, 64) and pack.images("studio", 32).shape == (4, 3, 32, 32)

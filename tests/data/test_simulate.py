@@ -42,6 +42,7 @@ from studio_avatar.data.simulate.shirt import shirt
 from studio_avatar.data.simulate.simulation import (
     EVERYBODY,
     MAKEHUMAN_COMPONENTS,
+    SimulationOptions,
     photograph,
     sample_expression,
     sample_identity,
@@ -60,6 +61,7 @@ from tools.make_example import FRAMES_PER_SECOND, camera_at
 
 SIZE = 256
 SKIN = np.array([0.78, 0.58, 0.48], np.float32)
+SMALL = SimulationOptions((180, 240))
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +72,7 @@ def skin(head):
 
 @pytest.fixture(scope="module")
 def shot(head, skin):
-    return simulate(head, skin, np.random.default_rng(3), num_views=3, size=(180, 240))
+    return simulate(head, skin, np.random.default_rng(3), num_views=3, options=SMALL)
 
 
 def test_the_frames_are_pictures_of_the_asked_size(shot):
@@ -93,15 +95,15 @@ def test_the_truth_puts_the_landmarks_on_the_face(head, shot):
 
 
 def test_a_seed_gives_the_same_bytes_again(head, skin, shot):
-    again = simulate(head, skin, np.random.default_rng(3), num_views=3, size=(180, 240))
-    other = simulate(head, skin, np.random.default_rng(4), num_views=1, size=(180, 240))
+    again = simulate(head, skin, np.random.default_rng(3), num_views=3, options=SMALL)
+    other = simulate(head, skin, np.random.default_rng(4), num_views=1, options=SMALL)
     assert all(np.array_equal(a, b) for a, b in zip(shot.frames, again.frames, strict=True))
     assert not np.array_equal(shot.frames[0], other.frames[0])
 
 
 def test_stops_are_the_same_capture_in_less_light(head, skin):
     full, under = (
-        simulate(head, skin, np.random.default_rng(4), num_views=1, size=(90, 120), stops=stops)
+        simulate(head, skin, np.random.default_rng(4), 1, SimulationOptions((90, 120), stops=stops))
         for stops in (0, -2)
     )
     assert np.array_equal(full.identity, under.identity)
@@ -163,7 +165,7 @@ def test_hair_starts_at_the_scalp_and_hangs_off_the_skin(head, skin):
 
 def test_occluders_hide_shade_and_reflect(head, skin):
     rng = np.random.default_rng(0)
-    scene = sample_scene(head, skin, rng, np.zeros(52, np.float32), (180, 240))
+    scene = sample_scene(head, skin, rng, np.zeros(52, np.float32), SMALL)
     body = shaped_mesh(head, scene.identity, np.zeros(52, np.float32), scene.occlusion)
     glasses = sample_glasses(rng, head, body)
     lamp = Lamp((0.0, 0.5, 0.866), (1.0, 1.0, 1.0), 0.02)
@@ -215,7 +217,7 @@ def test_a_clip_moves_smoothly(head, skin):
 
 
 def test_a_clip_is_one_person_with_the_truth_of_every_frame(head, skin):
-    settings = {"seconds": 0.6, "frames_per_second": 10, "size": (96, 128)}
+    settings = {"seconds": 0.6, "frames_per_second": 10, "options": SimulationOptions((96, 128))}
     clip, again = (simulate_clip(head, skin, np.random.default_rng(1), **settings) for _ in range(2))
     film = clip.capture
     assert clip.video == again.video

@@ -19,7 +19,7 @@ from studio_avatar.data.prepare import make
 from studio_avatar.data.prepare.packing import head_mark
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.evaluation import baselines, held_out, metrics
-from studio_avatar.evaluation.__main__ import evaluate, main, prepared_folder
+from studio_avatar.evaluation.__main__ import Comparison, evaluate, main, prepared_folder
 from studio_avatar.evaluation.pictures import CAPTION_HEIGHT, TILE
 from studio_avatar.evaluation.report import Column, Table, write_report
 from studio_avatar.evaluation.tables import StudioPair, detail_table
@@ -242,9 +242,8 @@ def prepared(tmp_path_factory, tiny_pipeline):
 def evaluated(tiny_pipeline, prepared):
     """All tables, those that compare studio generators last."""
     generators = {"same": tiny_pipeline.phone_generator, "studio": tiny_pipeline.studio_generator}
-    return evaluate(
-        tiny_pipeline, prepared, embed=lambda texture: texture.mean((0, 1)), generators=generators
-    )
+    compared = Comparison(embed=lambda texture: texture.mean((0, 1)), generators=generators)
+    return evaluate(tiny_pipeline, prepared, compared)
 
 
 def test_evaluation_of_the_real_pipeline_on_known_sets(evaluated):
@@ -333,7 +332,7 @@ def test_sets_for_another_head_are_refused(tiny_pipeline, prepared, tmp_path):
     index = json.loads((folder / "studio.json").read_text())
     (folder / "studio.json").write_text(json.dumps(index | {"head": "00000000"}))
     with pytest.raises(InvalidInputError, match=r"studio .* another head"):
-        evaluate(tiny_pipeline, folder)
+        evaluate(tiny_pipeline, folder, Comparison())
 
 
 def test_sets_are_made_where_none_are_given(head, tmp_path, monkeypatch):

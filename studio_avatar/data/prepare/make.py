@@ -10,7 +10,7 @@ from studio_avatar.avatar.material.eyes import paint_eyes_and_mouth
 from studio_avatar.capture import capture, observe
 from studio_avatar.data.augment.augmentation import augment_studio, studio_masks
 from studio_avatar.data.simulate.registration_views import registration_views
-from studio_avatar.data.simulate.simulation import EVERYBODY, MAKEHUMAN, simulate
+from studio_avatar.data.simulate.simulation import EVERYBODY, MAKEHUMAN, SimulationOptions, simulate
 from studio_avatar.data.simulate.texel_capture import capture_texels
 from studio_avatar.data.simulate.texel_phone import UNDER_STOPS
 from studio_avatar.data.simulate.true_places import registered_texture
@@ -108,7 +108,7 @@ def held_out_capture(job: Job, models: Models) -> Arrays:
 
 
 def training_conditions(job: Job) -> dict:
-    """The light of a training subject's capture as `simulate` takes it: two of ten are far under."""
+    """The light of a training subject's capture as `SimulationOptions` takes it: two of ten are far under."""
     return {"stops": job.rng.uniform(*UNDER_STOPS) if job.variant % 10 in DIM_LIGHTS else 0.0}
 
 
@@ -121,7 +121,7 @@ def light_of_variant(variant: int) -> str:
 
 
 def conditions_of_variant(variant: int) -> dict:
-    """The same as `simulate` takes it."""
+    """The same as `SimulationOptions` takes it."""
     light = light_of_variant(variant)
     return {"unseen": light != "rooms", "stops": -2.0 if light == "two stops under" else 0.0}
 
@@ -137,9 +137,12 @@ def _capture_arrays(phone, truth, head, size: int) -> Arrays:
 
 
 def _photographed(job: Job, models: Models, texture, num_views: int, frame: tuple[int, int], **conditions):
-    """A simulated capture, made into an `Observation` at the texture's size, and its truth. conditions: `simulate`'s."""
-    panoramas, texture = _panoramas(job.environments), texture.astype(np.float32)
-    truth = simulate(models.head, texture, job.rng, num_views, frame, panoramas=panoramas, **conditions)
+    """A simulated capture, made into an `Observation` at the texture's size, and its truth.
+
+    conditions: of `SimulationOptions`.
+    """
+    options = SimulationOptions(frame, panoramas=_panoramas(job.environments), **conditions)
+    truth = simulate(models.head, texture.astype(np.float32), job.rng, num_views, options)
     return observe(truth.frames, models.head, size=texture.shape[0], registrar=models.registrar), truth
 
 

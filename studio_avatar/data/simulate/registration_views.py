@@ -16,7 +16,7 @@ from studio_avatar.capture.texture.unwrap import FrameCamera, unwrap
 from studio_avatar.errors import NoFaceError
 from studio_avatar.head.layout import texel_map
 
-from .simulation import MAKEHUMAN, Population, simulate
+from .simulation import MAKEHUMAN, Population, SimulationOptions, simulate
 from .true_places import true_offsets
 
 NUM_VIEWS, FRAME = 3, (540, 720)
@@ -50,7 +50,8 @@ def registration_views(
     """
     import torch
 
-    made = simulate(head, texture, rng, NUM_VIEWS, FRAME, panoramas=panoramas, population=population)
+    options = SimulationOptions(FRAME, panoramas=panoramas, population=population)
+    made = simulate(head, texture, rng, NUM_VIEWS, options)
     with FaceLandmarker() as landmarker:
         faces = [_face(landmarker, frame) for frame in made.frames]
     fit = fit_head(head, faces, made.image_size)

@@ -163,29 +163,39 @@ class SimulatedCapture:
         return [Camera(self.focal_px, r, t, self.image_size) for r, t in zip(self.rotation, self.translation)]
 
 
+@dataclass(frozen=True)
+class SimulationOptions:
+    """How a capture is simulated.
+
+    size: (width, height) of the frames in pixels; supersample: rays along a pixel's side; device: of the renderer;
+    panoramas: light from files, see `environments.read_panoramas`; unseen: light from the files alone, and another tone
+    curve, which no training has, for captures that measure generalization; stops: further exposure; population: whose heads
+    and lenses.
+    """
+
+    size: tuple[int, int] = (720, 960)
+    supersample: int = 1
+    device: str = "cpu"
+    panoramas: Sequence[np.ndarray] | None = None
+    unseen: bool = False
+    stops: float = 0.0
+    population: Population = MAKEHUMAN
+
+
+ORDINARY = SimulationOptions()
+
+
 def simulate(
     head,
     texture: np.ndarray,
     rng: np.random.Generator,
     num_views: int = 3,
-    size: tuple[int, int] = (720, 960),
-    supersample: int = 1,
-    device: str = "cpu",
-    panoramas: Sequence[np.ndarray] | None = None,
-    unseen: bool = False,
-    stops: float = 0.0,
-    population: Population = MAKEHUMAN,
+    options: SimulationOptions = ORDINARY,
 ) -> SimulatedCapture:
     """Photograph `texture` (H, W, 3) float32 sRGB on a random head, in a random place, with a random phone.
 
     Args:
         num_views: how many of `POSES` to take, 1 to 7, each with a hand's tremble.
-        size: (width, height) of the frames in pixels.
-        panoramas: light from files, see `environments.read_panoramas`.
-        unseen: light from the files alone, and another tone curve, which no training has: for captures that measure
-            generalization.
-        stops: further exposure.
-        population: whose heads and lenses.
 
     Raises:
         InvalidInputError: the number of views is out of range or the texture has the wrong shape.
@@ -194,41 +204,39 @@ def simulate(
         raise InvalidInputError(f"num_views must be 1 to {len(POSES)}, not {num_views}.")
     names = head.config.expression_names
     expression = np.stack([sample_expression(rng, names) for _ in range(num_views)])
-    scene = sample_scene(head, texture, rng, expression[0], size, panoramas, unseen, population)
-    cameras = sample_cameras(rng, num_views, size, population)
-    phone = phone_for(scene, rng, min(size))
-    phone = replace(phone, filmic=phone.filmic or unseen, exposure=phone.exposure * 2.0**stops)
+    scene = sample_scene(head, texture, rng, expression[0], options)
+    cameras = sample_cameras(rng, num_views, options.size, options.population)
+    phone = phone_for(scene, rng, min(options.size))
+    phone = replace(
+        phone, filmic=phone.filmic or options.unseen, exposure=phone.exposure * 2.0**options.stops
+    )
     seeds = rng.integers(2**31, size=num_views)
     shots = [
-        photograph(scene, coefficients, camera, int(seed), supersample, device)
+        photograph(scene, coefficients, camera, int(seed), options.supersample, options.device)
         for coefficients, camera, seed in zip(expression, cameras, seeds, strict=True)
     ]
-    return record(
-        scene, shots, shoot([shot.linear for shot in shots], phone, rng), expression, cameras, phone
-    )
+    frames = shoot([shot.linear for shot in shots], phone, rng)
+    return record(scene, shots, frames, expression, cameras, phone)
 
 
 def sample_scene(
     head,
-    texture,
-    rng,
-    expression,
-    size,
-    panoramas=None,
-    photographed: bool = False,
-    population: Population = MAKEHUMAN,
+    texture: np.ndarray,
+    rng: np.random.Generator,
+    expression: np.ndarray,
+    options: SimulationOptions = ORDINARY,
 ) -> Scene:
-    """A random person in a random place; the arguments are those of `simulate` and the first frame's expression."""
+    """A random person in a random place; expression: (52,) of the first frame, the others as in `simulate`."""
     if texture.ndim != 3 or texture.shape[2] != 3:
         raise InvalidInputError(f"The texture must be (H, W, 3), not {texture.shape}.")
-    identity = sample_identity(rng, head.config.num_identity, population)
-    room = sample_room(rng, panoramas, photographed)
+    identity = sample_identity(rng, head.config.num_identity, options.population)
+    room = sample_room(rng, options.panoramas, options.unseen)
     body = shaped_mesh(head, identity, expression)
     glasses = sample_glasses(rng, head, body) if rng.random() < GLASSES_PROBABILITY else None
     strands = sample_strands(rng, head, body, texture) if rng.random() < HAIR_PROBABILITY else None
     return Scene(
         head, texture, identity, body.occlusion, sample_skin(rng), room, sample_shirt(rng), rng.uniform(-0.005, 0.03),
-        sample_background(rng, room, size), rng.uniform(0.005, 0.04), glasses, strands,
+        sample_background(rng, room, options.size), rng.uniform(0.005, 0.04), glasses, strands,
     )  # fmt: skip
 
 

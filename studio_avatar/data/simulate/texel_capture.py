@@ -20,7 +20,15 @@ from studio_avatar.rendering import FLAT, RenderOptions, render, render_texels
 from .parts import attach
 from .phone_camera import expose, for_texels
 from .room import light_of
-from .simulation import Scene, phone_for, sample_cameras, sample_expression, sample_scene, shaped_mesh
+from .simulation import (
+    Scene,
+    SimulationOptions,
+    phone_for,
+    sample_cameras,
+    sample_expression,
+    sample_scene,
+    shaped_mesh,
+)
 
 FRAME = (720, 960)  # pixels of the frames that are not drawn; sets the cameras' distance
 SHIFT_TEXELS_AT_1024 = 3.0  # root mean square of the misregistration
@@ -57,7 +65,7 @@ def capture_texels(
     size = texture.shape[0]
     num_views = int(rng.integers(1, max_views + 1))
     expression = [sample_expression(rng, head.config.expression_names) for _ in range(num_views)]
-    scene = sample_scene(head, texture, rng, expression[0], FRAME, panoramas)
+    scene = sample_scene(head, texture, rng, expression[0], SimulationOptions(FRAME, panoramas=panoramas))
     cameras = sample_cameras(rng, num_views, FRAME)
     phone = for_texels(phone_for(scene, rng, min(FRAME)), size)
     fooled = bool(scene.occluders) and rng.random() < FOOLED_PROBABILITY

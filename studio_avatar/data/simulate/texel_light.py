@@ -93,24 +93,37 @@ def typology_angle(lab: torch.Tensor) -> torch.Tensor:
     return torch.rad2deg(torch.atan2(lab[..., 0] - 50, lab[..., 2]))
 
 
-class TexelSimulator:
-    """Args:
-    textures: (N, 3, T, T) uint8 sRGB studio textures.
-    bank: heads to light. lights: {family: (N, ROTATIONS, D, 3)} from `panorama_nodes`.
-    masks: of any size. covers: (M, S, S) uint8 alpha of glasses and strands. seen: (P, S, S) uint8 visibility of real
-    captures. size: R, of the captures in texels. share: captures of one head with one gloss; more are less work.
+@dataclasses.dataclass(frozen=True)
+class TexelWorld:
+    """What captures in texture space are made of.
+
+    textures: (N, 3, T, T) uint8 sRGB studio textures; bank: heads to light; lights: {family: (N, ROTATIONS, D, 3)} from
+    `panorama_nodes`; masks: of any size; covers: (M, S, S) uint8 alpha of glasses and strands; seen: (P, S, S) uint8
+    visibility of real captures.
     """
 
-    def __init__(
-        self, textures, bank: TransferBank, lights, masks: TexelMasks, covers, seen, size, device, share=2
-    ):
-        self.textures, self.bank, self.lights, self.share = textures, bank, lights, share
+    textures: torch.Tensor
+    bank: TransferBank
+    lights: dict[str, torch.Tensor]
+    masks: TexelMasks
+    covers: torch.Tensor
+    seen: torch.Tensor
+
+
+class TexelSimulator:
+    """Args:
+    world: what the captures are made of. size: R, of the captures in texels. device: that lights them.
+    share: captures of one head with one gloss; more are less work.
+    """
+
+    def __init__(self, world: TexelWorld, size: int, device, share: int = 2):
+        self.textures, self.bank, self.lights, self.share = world.textures, world.bank, world.lights, share
         self.size, self.device = size, torch.device(device)
-        self.covers, self.seen = (_alpha_maps(maps, size, device) for maps in (covers, seen))
-        self.masks = masks.resized(size, device)
-        self.tones = self._measured_tones(masks.resized(128, device).tone_weight)
+        self.covers, self.seen = (_alpha_maps(maps, size, device) for maps in (world.covers, world.seen))
+        self.masks = world.masks.resized(size, device)
+        self.tones = self._measured_tones(world.masks.resized(128, device).tone_weight)
         # Toward the camera's side of the sky nothing is seen; weights of the rest are those of a lens' field of view.
-        self.around_head = torch.softmax(-6 * bank.directions[:, 2], 0)
+        self.around_head = torch.softmax(-6 * self.bank.directions[:, 2], 0)
 
     @torch.no_grad()
     def _measured_tones(self, weight) -> torch.Tensor:
