@@ -12,8 +12,8 @@ scans, and lenses reach from those of phones held near to short telephoto ones.
 What is measured, at 1024²:
 
 registration: texels. A texel of the fused texture shows a place in a key frame (that of the view from which its
-    finest detail comes). How far that is from the texel's own place, in texels (`data/simulate/true_places.py`), is how far
-    the texture is off. Median over face, lips, brows and eyelids where `seen` > 0.5.
+    finest detail comes). How far that is from the texel's own place, in texels (`data/simulate/correspondences.py`), is how
+    far the texture is off. Median over face, lips, brows and eyelids where `seen` > 0.5.
 gradient energy: %. Energy = mean squared forward difference of luma. The fused texture's, over that of the true
     texture as the best frame sees it: the key frame unwrapped by the true geometry, each texel from the frame that
     sees it best, gradients taken within that frame. Same texels in both: face, lips, brows and eyelids that both have
@@ -41,8 +41,8 @@ import numpy as np
 from studio_avatar.capture import contact_sheet, observe
 from studio_avatar.capture.texture.unwrap import FrameCamera, unwrap
 from studio_avatar.data.simulate.clip import simulate_clip
+from studio_avatar.data.simulate.correspondences import true_offsets
 from studio_avatar.data.simulate.simulation import EVERYBODY, MAKEHUMAN, SimulationOptions
-from studio_avatar.data.simulate.true_places import true_offsets
 from studio_avatar.head.landmark_ids import FACE_OVAL, NUM_SURFACE_LANDMARKS
 from studio_avatar.head.layout import region_mask, texel_map
 from studio_avatar.head.model import HeadModel

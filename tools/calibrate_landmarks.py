@@ -4,7 +4,7 @@
 
 Random heads with blends of two skins of the prepared studio set are rendered from all sides, and the detected landmarks
 are compared with the true ones. What repeats over heads at a given yaw and pitch is the bias; what is left is described
-by its principal components (neighbouring landmarks err together) and the rest. Rooms and phones are simple here (a lamp
+by its principal components (neighboring landmarks err together) and the rest. Rooms and phones are simple here (a lamp
 and light from all around, a little noise): what the detector makes of a head depends on its shape far more than on them.
 Validation and held-out people are left out.
 """
@@ -67,7 +67,7 @@ def main(argv=None) -> None:
                 < WRONG * faces[0].height_px
             ):
                 found.append((faces[0], truth))
-    summarise(*zip(*found)).save(options.out)
+    summarize(*zip(*found)).save(options.out)
     print(f"{len(found)} faces on {options.heads} pictures")
 
 
@@ -126,7 +126,7 @@ def _light(rng: np.random.Generator) -> Light:
     return replace(Light.even(around * rng.uniform(0.7, 1.1)), lamps=(lamp,))
 
 
-def summarise(faces: Sequence[Face], truths: Sequence[np.ndarray]) -> LandmarkErrors:
+def summarize(faces: Sequence[Face], truths: Sequence[np.ndarray]) -> LandmarkErrors:
     """Bias by pose, principal components of the rest, and what those leave."""
     errors = np.stack(
         [

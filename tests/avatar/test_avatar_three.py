@@ -49,7 +49,7 @@ def test_names_and_numbers_are_ours(viewed, avatar):
     assert viewer.ask("colourSpace") == "srgb"
 
 
-def test_the_browser_sees_the_textures_colours(viewed, avatar):
+def test_the_browser_sees_the_textures_colors(viewed, avatar):
     level, viewer = viewed
     if level == "full":
         difference = np.abs(viewer.texture().astype(int) - avatar.texture)

@@ -236,7 +236,7 @@ def test_a_color_profile_counts_whatever_the_pixels_are(tmp_path, mode):
     assert np.abs(frame.rgb[40, 40].astype(int) - SKIN).max() <= 2
 
 
-def test_deep_grey_is_scaled(tmp_path):
+def test_deep_gray_is_scaled(tmp_path):
     ramp = np.tile(np.linspace(0, 65535, 80).astype(np.uint16), (80, 1))
     Image.fromarray(ramp).save(tmp_path / "a.png")
     (frame,) = read_frames(tmp_path / "a.png")

@@ -115,7 +115,7 @@ def test_a_mask_over_the_mouth_is_named_whatever_its_color(head, color, verdict)
     assert found.verdict == verdict and ("mask" in found.advice) == (color is not None)
 
 
-def with_hand(picture: np.ndarray, colour, low: float = 0.5) -> np.ndarray:
+def with_hand(picture: np.ndarray, color, low: float = 0.5) -> np.ndarray:
     """A hand with four fingers laid over the face from below, up to `low` of the picture's height."""
     height, width = picture.shape[:2]
     out, middle = picture.copy(), width // 2
@@ -125,16 +125,16 @@ def with_hand(picture: np.ndarray, colour, low: float = 0.5) -> np.ndarray:
             out,
             (x, int(low * height) + 10 * abs(finger - 1)),
             (x, int(0.75 * height)),
-            colour,
+            color,
             46,
             cv2.LINE_AA,
         )
-    cv2.ellipse(out, (middle, int(0.8 * height)), (115, 110), 0, 0, 360, colour, -1, cv2.LINE_AA)
+    cv2.ellipse(out, (middle, int(0.8 * height)), (115, 110), 0, 0, 360, color, -1, cv2.LINE_AA)
     return out
 
 
 def test_a_frame_with_a_hand_is_left_out_and_counted(turned):
-    """A hand of nearly the skin's own colour over the mouth, as in the sixth of ten pictures."""
+    """A hand of nearly the skin's own color over the mouth, as in the sixth of ten pictures."""
     pictures = [*turned[:5], with_hand(turned[5], (172, 112, 82)), *turned[5:]]
     with FaceLandmarker() as landmarker:
         sighting = follow_person(read_frames(pictures), landmarker)

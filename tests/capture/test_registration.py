@@ -16,8 +16,8 @@ from studio_avatar.capture.fitting.registration import predicted_offsets, regist
 from studio_avatar.capture.io.frame import Frame
 from studio_avatar.capture.io.video import read_frames
 from studio_avatar.capture.texture.unwrap import FrameCamera, unwrap
+from studio_avatar.data.simulate.correspondences import registered_texture, true_offsets, true_views
 from studio_avatar.data.simulate.simulation import SimulationOptions, shaped_mesh, simulate
-from studio_avatar.data.simulate.true_places import registered_texture, true_offsets, true_views
 from studio_avatar.head.layout import region_mask, texel_map
 from studio_avatar.models import Registrar
 from tools import make_example

@@ -66,7 +66,7 @@ SMALL = SimulationOptions((180, 240))
 
 @pytest.fixture(scope="module")
 def skin(head):
-    """One even skin colour with painted eyes and mouth."""
+    """One even skin color with painted eyes and mouth."""
     return paint_eyes_and_mouth(np.broadcast_to(SKIN, (SIZE, SIZE, 3)), head, shaded=False)
 
 
@@ -160,7 +160,7 @@ def test_hair_starts_at_the_scalp_and_hangs_off_the_skin(head, skin):
     face = body.vertices
     distance = np.sqrt(((hair.vertices[::37, None] - face[None]) ** 2).sum(-1)).min(1)
     assert np.median(distance) < 0.012 and distance.max() < 0.04
-    assert hair.colour_of_face.max() < len(hair.colours)
+    assert hair.color_of_face.max() < len(hair.colors)
 
 
 def test_occluders_hide_shade_and_reflect(head, skin):
@@ -315,7 +315,7 @@ def test_pupils_are_dark_and_the_white_is_bright(head, skin):
         mask = region_mask(head, SIZE, side)
         order = np.argsort(positions[mask][:, 2])
         assert skin[mask][order[-3:]].mean() < 0.15
-        # Half a centimetre behind the apex begins the white.
+        # Half a centimeter behind the apex begins the white.
         white = (positions[mask][:, 2].max() - positions[mask][:, 2] > 0.004) & (
             positions[mask][:, 2].max() - positions[mask][:, 2] < 0.008
         )
@@ -348,7 +348,7 @@ def test_augmented_people_differ_and_stay_human(head, skin):
     assert np.ptp(angles) > 10
     eyes = region_mask(head, SIZE, "eyeball_left", "eyeball_right")
     eyes &= eyes[:, ::-1]
-    for person in people:  # mirrored or not, the eyes keep their colour
+    for person in people:  # mirrored or not, the eyes keep their color
         assert min(np.abs(person - skin)[eyes].max(), np.abs(person[:, ::-1] - skin)[eyes].max()) < 1e-6
 
 
@@ -372,7 +372,7 @@ def test_mixed_features_leave_no_seam(head):
     mixed = mix_features(own, other, masks, np.random.default_rng(0))
     grain = np.abs(np.diff(mixed[..., 0], axis=1)).mean(0) > 0
     assert grain.any()
-    # The other's pores came along, in this person's colour.
+    # The other's pores came along, in this person's color.
     np.testing.assert_allclose(np.median(mixed / own, (0, 1)), 1, atol=0.02)
     smooth = cv2.GaussianBlur(mixed / own, (0, 0), 4)
     assert np.abs(smooth - 1).max() < 0.06

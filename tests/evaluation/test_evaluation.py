@@ -117,7 +117,7 @@ def test_gradient_correlation_of_scaled_inverted_and_unrelated_detail():
     assert math.isnan(metrics.gradient_correlation(a, flat(0.5, 0.5, 0.5, size=64), mask))
 
 
-def test_histogram_match_undoes_a_colour_cast_and_fills_holes_with_the_mean():
+def test_histogram_match_undoes_a_color_cast_and_fills_holes_with_the_mean():
     studio = random_texture(0, 32)
     cast = linear_to_srgb(srgb_to_linear(studio) * [0.9, 0.6, 0.4])
     seen = np.ones((32, 32))

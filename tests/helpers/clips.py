@@ -24,8 +24,8 @@ def corner_names(rgb: np.ndarray) -> str:
     height, width = rgb.shape[:2]
     names = ""
     for row, col in ((1, 1), (1, 3), (3, 1), (3, 3)):
-        colour = rgb[height * row // 4, width * col // 4].astype(int)
-        names += "w" if np.ptp(colour) < 40 else "rgb"[int(colour.argmax())]
+        color = rgb[height * row // 4, width * col // 4].astype(int)
+        names += "w" if np.ptp(color) < 40 else "rgb"[int(color.argmax())]
     return names
 
 

@@ -47,7 +47,7 @@ def test_a_known_bias_and_a_common_error_are_found_again():
         truths.append(rng.uniform(0, 300, (468, 2)))
         face.points = truths[-1] + face.height_px * rolled(face, error)
         faces.append(face)
-    found = calibrate_landmarks.summarise(faces, truths)
+    found = calibrate_landmarks.summarize(faces, truths)
     np.testing.assert_allclose(found.bias, bias, atol=2e-3)
     component = found.components[0].ravel()
     cosine = component @ axis.ravel() / np.linalg.norm(component) / np.linalg.norm(axis)

@@ -37,7 +37,7 @@ GROUPS = (
     (TO_CHOOSE,),
 )
 # What a good head does without: light is taken off, and neck, ears and scalp are completed where they were not seen. Glasses
-# and strands are told by colour and thinness, which wrinkles around the eyes have, too. These make a capture fair at most; a
+# and strands are told by color and thinness, which wrinkles around the eyes have, too. These make a capture fair at most; a
 # clip that never turned, or a face in the dark, makes it poor.
 NICE_TO_HAVE = {
     "uneven_light", "ears_seen", "neck_seen", "scalp_seen", "pitch_range", "glasses", "hair_on_face",
@@ -275,8 +275,8 @@ def _light(head: HeadModel, fused: Fused) -> list[Finding]:
 
 
 def _cover(head: HeadModel, fused: Fused) -> list[Finding]:
-    """What is not skin where skin should be: rims around the eyes and hair on the forehead, by colour or by thinness, and
-    cloth over the mouth, by colour.
+    """What is not skin where skin should be: rims around the eyes and hair on the forehead, by color or by thinness, and
+    cloth over the mouth, by color.
     """
     from studio_avatar.head.layout import landmark_uv
 
@@ -354,7 +354,7 @@ def _region(head: HeadModel, fused: Fused, *names: str) -> np.ndarray:
 
 
 def _seen_skin(head: HeadModel, fused: Fused) -> np.ndarray:
-    """(N, 3) colours of the face where it was seen."""
+    """(N, 3) colors of the face where it was seen."""
     where = _region(head, fused, *REGIONS["face"]) & (fused.seen > SEEN_AT)
     return fused.rgb[where] if where.any() else np.full((1, 3), 0.5, np.float32)
 
@@ -375,7 +375,7 @@ def _advice_for(rejected: dict[str, int]) -> str:
 
 
 def skin_tone_ita(skin: np.ndarray) -> float:
-    """Individual typology angle of skin colours (N, 3) sRGB in [0, 1], degrees: atan2(L* - 50, b*).
+    """Individual typology angle of skin colors (N, 3) sRGB in [0, 1], degrees: atan2(L* - 50, b*).
 
     Above 55 very light, 41 light, 28 intermediate, 10 tan, -30 brown, below dark (Chardon 1991). It tells of
     the light of the capture as much as of the skin.

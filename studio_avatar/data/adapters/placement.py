@@ -1,4 +1,4 @@
-"""Put any mesh of a head into head space: which way is up, where the face is, how large a metre is.
+"""Put any mesh of a head into head space: which way is up, where the face is, how large a meter is.
 
 The mesh is photographed without light from several sides; where a face is found, its landmarks are cast back on the
 mesh, and the similarity that lays them on the mean head's landmarks is the answer. No correspondence is asked for.
@@ -28,7 +28,7 @@ FRAMINGS = (1.0, 0.2)  # share of the mesh' height, from the top, that may be th
 
 
 def in_head_space(mesh: TexturedMesh, texture: np.ndarray, head) -> TexturedMesh:
-    """The mesh turned, scaled and moved into head space, metres.
+    """The mesh turned, scaled and moved into head space, meters.
 
     Raises:
         NoFaceError: no face can be seen from any side.

@@ -9,11 +9,11 @@ from safetensors.numpy import load_file
 from studio_avatar.avatar.material.eyes import paint_eyes_and_mouth
 from studio_avatar.capture import capture, observe
 from studio_avatar.data.augment.augmentation import augment_studio, studio_masks
+from studio_avatar.data.simulate.correspondences import registered_texture
 from studio_avatar.data.simulate.registration_views import registration_views
 from studio_avatar.data.simulate.simulation import EVERYBODY, MAKEHUMAN, SimulationOptions, simulate
 from studio_avatar.data.simulate.texel_capture import capture_texels
 from studio_avatar.data.simulate.texel_phone import UNDER_STOPS
-from studio_avatar.data.simulate.true_places import registered_texture
 from studio_avatar.data.studio_set import sample_iris, studio_subjects, studio_texture
 from studio_avatar.errors import StudioAvatarError
 from studio_avatar.models import Registrar

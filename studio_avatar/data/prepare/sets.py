@@ -13,7 +13,7 @@ With --lights 0 and the held-out panoramas as --environments, `captures` are tho
 among the weights of the stage tone (`prepare pack --validation`).
 
 The target of `captures` is the true texture; `registered` is the same through the capture's own registration
-(`true_places.py`), `scene` what the capture measured of the scene.
+(`correspondences.py`), `scene` what the capture measured of the scene.
 
 Each NAME.safetensors has arrays (uint8, offsets float16) with one row an item, and NAME.json lists the items: id, subject,
 split ("train", "validation" or "held_out"), and what was skipped and why. Finished items stay in `parts/`, so a stopped run

@@ -32,7 +32,7 @@ from .simulation import (
 
 SECONDS_A_POSE, SECONDS_AN_EXPRESSION = 1.0, 1.3
 BLINK_EVERY, BLINK_SECONDS = 3.0, 0.15  # mean distance, half width [s]
-TREMBLE_METRES = 0.003
+TREMBLE_METERS = 0.003
 TREMBLE_DEGREES = (0.6, 0.6, 0.6)  # yaw, pitch, roll
 OTHER_CRF = 23  # of a phone that codes its photos otherwise
 
@@ -125,7 +125,7 @@ def simulate_clip(
 def camera_path(rng: np.random.Generator, times: np.ndarray, size: tuple[int, int], lens) -> list[Camera]:
     """Cameras at `times` (N,) seconds: from the front smoothly through poses in random order, trembling.
 
-    lens: focal length in pixels and distance in metres.
+    lens: focal length in pixels and distance in meters.
     """
     focal_px, distance = lens
     order = [0, *rng.permutation(np.arange(1, len(POSES)))]
@@ -158,7 +158,7 @@ def expression_track(rng: np.random.Generator, names: Sequence[str], times: np.n
 def turn_cameras(
     rng: np.random.Generator, count: int, size: tuple[int, int], lens, widest_yaw_deg: float
 ) -> list[Camera]:
-    """`count` cameras along `TURN`, trembling. lens: focal length in pixels and distance in metres."""
+    """`count` cameras along `TURN`, trembling. lens: focal length in pixels and distance in meters."""
     focal_px, distance = lens
     times, yaws, pitches = np.array(TURN).T
     stops = np.stack([widest_yaw_deg * yaws, TURN_PITCH_DEG * pitches, np.zeros(len(times))], axis=1)
@@ -182,10 +182,10 @@ def turn_expressions(rng: np.random.Generator, names: Sequence[str], count: int)
 
 
 def _hand_held(views, near, middle, tremble, tremble_degrees, focal_px: float, size) -> list[Camera]:
-    """Cameras around `middle` (3,): views (N, 3) yaw, pitch and roll in degrees, near (N,) metres, tremble (N, 6)."""
+    """Cameras around `middle` (3,): views (N, 3) yaw, pitch and roll in degrees, near (N,) meters, tremble (N, 6)."""
     cameras = []
     for view, distance, shake in zip(views, near, tremble, strict=True):
-        target = middle + TREMBLE_METRES * shake[:3]
+        target = middle + TREMBLE_METERS * shake[:3]
         yaw, pitch, roll = view + np.multiply(tremble_degrees, shake[3:])
         cameras.append(
             look_at(target + direction(yaw, pitch) * distance, target, focal_px, size, np.radians(roll))

@@ -65,7 +65,7 @@ def without_spots(panorama: np.ndarray, count: int = 3) -> tuple[np.ndarray, tup
     directions, solid_angle = _sphere(panorama.shape[0])
     brightness = panorama @ WEIGHTS
     mean = float((brightness * solid_angle).sum() / (4 * np.pi))
-    # A spot shines on top of the surface behind it, which keeps the mean's brightness and the spot's colour.
+    # A spot shines on top of the surface behind it, which keeps the mean's brightness and the spot's color.
     kept = panorama * np.minimum(1, mean / np.maximum(brightness, 1e-9))[..., None]
     power = ((panorama - kept) @ WEIGHTS) * solid_angle
     pieces = [
@@ -74,10 +74,10 @@ def without_spots(panorama: np.ndarray, count: int = 3) -> tuple[np.ndarray, tup
     pieces = sorted(pieces, key=lambda piece: -power[piece].sum())[:count]
     rest, lamps = panorama.copy(), []
     for piece in pieces:
-        centre, spread = _centre(piece, power, directions)
-        arriving = solid_angle[piece] * np.maximum(directions[piece] @ centre, 0) / np.pi
-        colour = arriving @ (panorama[piece] - kept[piece])
-        lamps.append(Lamp(tuple(map(float, centre)), tuple(map(float, colour)), float(spread)))
+        center, spread = _center(piece, power, directions)
+        arriving = solid_angle[piece] * np.maximum(directions[piece] @ center, 0) / np.pi
+        color = arriving @ (panorama[piece] - kept[piece])
+        lamps.append(Lamp(tuple(map(float, center)), tuple(map(float, color)), float(spread)))
         rest[piece] = kept[piece]
     return rest, tuple(lamps)
 
@@ -138,10 +138,10 @@ def _regions(bright: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
 
 def _cut(piece, power, directions) -> list:
     """Halve a piece at the median of its power, along its longer extent, until no part is too wide."""
-    centre, spread = _centre(piece, power, directions)
+    center, spread = _center(piece, power, directions)
     if spread <= MAX_SPREAD or len(piece[0]) < 2:
         return [piece]
-    along = np.linalg.svd((directions[piece] - centre) * np.sqrt(power[piece])[:, None], full_matrices=False)[
+    along = np.linalg.svd((directions[piece] - center) * np.sqrt(power[piece])[:, None], full_matrices=False)[
         2
     ][0]
     order = np.argsort(directions[piece] @ along, kind="stable")
@@ -151,7 +151,7 @@ def _cut(piece, power, directions) -> list:
     return [small for one in halves for small in _cut(one, power, directions)]
 
 
-def _centre(piece, power, directions) -> tuple[np.ndarray, float]:
+def _center(piece, power, directions) -> tuple[np.ndarray, float]:
     """Direction of a piece's power and the angular radius of an even disc as wide as it."""
     mean = power[piece] @ directions[piece] / power[piece].sum()
     length = np.linalg.norm(mean)
@@ -242,7 +242,7 @@ def _read_exr(path: Path) -> np.ndarray:
 
 
 def paint_panorama(rng: np.random.Generator) -> np.ndarray:
-    """A plausible place, (HEIGHT, 2 HEIGHT, 3): a room with windows and lamps, an open sky, or coloured light at night."""
+    """A plausible place, (HEIGHT, 2 HEIGHT, 3): a room with windows and lamps, an open sky, or colored light at night."""
     paint = (_paint_room, _paint_sky, _paint_night)[rng.choice(3, p=(0.6, 0.25, 0.15))]
     return scaled(np.maximum(paint(rng), 1e-3))
 
@@ -272,8 +272,8 @@ def _paint_room(rng) -> np.ndarray:
         ] = shade * 0.35
     daylight = temperature(rng.uniform(5500, 9000)) * rng.uniform(2, 12)
     for face in walls[: rng.integers(0, 4)]:
-        centre, width = rng.uniform(-1, 1), rng.uniform(0.8, 2.2)
-        pane = _patch(wall, place, face, centre, width, rng.uniform(-1.2, -0.2), rng.uniform(0.6, 1.1))
+        center, width = rng.uniform(-1, 1), rng.uniform(0.8, 2.2)
+        pane = _patch(wall, place, face, center, width, rng.uniform(-1.2, -0.2), rng.uniform(0.6, 1.1))
         radiance[pane] = daylight * rng.uniform(0.6, 1, (int(pane.sum()), 1))
     for _ in range(rng.integers(0, 3)):  # lamps under the ceiling
         spot = rng.uniform(-0.7, 0.7, 2) * half[[0, 2]]
@@ -318,13 +318,13 @@ def _paint_night(rng) -> np.ndarray:
     dim = 0.03 * (1 + 0.2 * _noise(rng, 12)).clip(0.1)
     radiance = dim[..., None] * temperature(rng.uniform(3000, 8000))
     for _ in range(rng.integers(1, 4)):
-        colour = np.array(colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.2, 0.85), 1.0)) ** 2.2
+        color = np.array(colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.2, 0.85), 1.0)) ** 2.2
         azimuth, elevation = rng.uniform(-180, 180), rng.uniform(-15, 50)
         wide, high = rng.uniform(5, 35), rng.uniform(4, 25)
         a = np.degrees(np.arctan2(directions[..., 0], directions[..., 2])) - azimuth
         e = np.degrees(np.arcsin(directions[..., 1])) - elevation
         inside = (np.abs((a + 180) % 360 - 180) < wide) & (np.abs(e) < high)
-        radiance[inside] = colour * rng.uniform(2, 8) / np.sqrt(wide * high / 100)
+        radiance[inside] = color * rng.uniform(2, 8) / np.sqrt(wide * high / 100)
     return radiance
 
 
@@ -339,12 +339,12 @@ def _box(half: np.ndarray, eye: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return 2 * axis + (along > 0), eye + directions * reach.min(-1, keepdims=True)
 
 
-def _patch(wall, place, face: int, centre: float, width: float, low: float, high: float) -> np.ndarray:
-    """Mask of an upright rectangle on a side wall, metres from the room's centre."""
+def _patch(wall, place, face: int, center: float, width: float, low: float, high: float) -> np.ndarray:
+    """Mask of an upright rectangle on a side wall, meters from the room's center."""
     across = place[..., 2] if face < 2 else place[..., 0]
     return (
         (wall == face)
-        & (np.abs(across - centre) < width / 2)
+        & (np.abs(across - center) < width / 2)
         & (place[..., 1] > low)
         & (place[..., 1] < high)
     )

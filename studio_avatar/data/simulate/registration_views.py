@@ -16,8 +16,8 @@ from studio_avatar.capture.texture.unwrap import FrameCamera, unwrap
 from studio_avatar.errors import NoFaceError
 from studio_avatar.head.layout import texel_map
 
+from .correspondences import true_offsets
 from .simulation import MAKEHUMAN, Population, SimulationOptions, simulate
-from .true_places import true_offsets
 
 NUM_VIEWS, FRAME = 3, (540, 720)
 SIZE = 352  # texels of the texture of which the registrar sees a window
@@ -73,7 +73,7 @@ def _face(landmarker: FaceLandmarker, picture: np.ndarray):
     found = landmarker.detect(picture)
     if not found:
         raise NoFaceError("The landmark detector does not find a simulated face.")
-    return landmarker.look_again(picture, found[0])
+    return landmarker.refine_landmarks(picture, found[0])
 
 
 def _window(view, offset: np.ndarray, known: np.ndarray, config) -> RegistrationView:

@@ -1,7 +1,7 @@
 """Simulated phone captures with a known answer.
 
     studio texture ─┐                 place (painted or HDR panorama, lamps, flash)
-    random head ────┼─ dress ─ render ──────┴──► linear light ─► phone camera (exposure, colour, blur, codec) ─► frames
+    random head ────┼─ dress ─ render ──────┴──► linear light ─► phone camera (exposure, color, blur, codec) ─► frames
     random poses ───┘  (shirt, glasses, hair)
 
 One call gives the frames of one short capture of one person in one place. Everything is drawn from one
@@ -57,7 +57,7 @@ from .shirt import shirt
 
 # Yaw and pitch of the camera around the head in degrees, in the order in which a person turns for a capture.
 POSES = ((0, 0), (28, 0), (-28, 0), (0, 16), (0, -14), (48, 2), (-48, 2))
-MAKEHUMAN_COMPONENTS = 100  # of the identity; those after them were learnt from scans
+MAKEHUMAN_COMPONENTS = 100  # of the identity; those after them were learned from scans
 HEAD_HEIGHT = 0.26  # chin to crown of an adult [m]
 SHADOW_SAMPLES = 6
 WET = {
@@ -76,7 +76,7 @@ class Scene:
     """What stays the same while the frames of one capture are taken.
 
     texture: (H, W, 3) float32 sRGB; identity: (I,); occlusion: (V,) of the bare head; cloth: (3,) sRGB of the
-    shirt; collar: its height above the end of the neck, metres; glasses, strands: what is worn in front of the face,
+    shirt; collar: its height above the end of the neck, meters; glasses, strands: what is worn in front of the face,
     or None; backdrop: (h, w, 3) linear, behind the person where the room has no panorama; focus: blur of what is
     behind, share of the picture's width.
     """
@@ -102,7 +102,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Shot:
-    """One picture before the phone: linear (H, W, 3); the bare head's vertices (V, 3) metres; the light, head space."""
+    """One picture before the phone: linear (H, W, 3); the bare head's vertices (V, 3) meters; the light, head space."""
 
     linear: np.ndarray
     vertices: np.ndarray
@@ -129,8 +129,8 @@ EVERYBODY = Population(scans=0.5, focal=(0.72, 1.4))
 class SimulatedCapture:
     """Frames and the truth behind them.
 
-    frames: K pictures uint8 sRGB (H, W, 3); identity (I,); expression (K, 52); vertices (K, V, 3) metres, head
-    space; rotation (K, 3, 3); translation (K, 3) metres; focal_px; image_size (width, height); lights: K `Light`s in
+    frames: K pictures uint8 sRGB (H, W, 3); identity (I,); expression (K, 52); vertices (K, V, 3) meters, head
+    space; rotation (K, 3, 3); translation (K, 3) meters; focal_px; image_size (width, height); lights: K `Light`s in
     head space; texture: the studio texture (H, W, 3) float32 sRGB; phone: what the phone did; occluded: glasses or
     hair hide a part of the face.
     """
@@ -150,7 +150,7 @@ class SimulatedCapture:
 
     @property
     def albedo(self) -> np.ndarray:
-        """The surface's diffuse colour (H, W, 3) float32 sRGB: here the studio texture itself.
+        """The surface's diffuse color (H, W, 3) float32 sRGB: here the studio texture itself.
 
         The renderer takes a studio texture as albedo: flat photographic light leaves no shading in it, but the little
         cross-polarisation would take away (the sheen of skin, the dark of pores) stays in both.
@@ -246,7 +246,7 @@ def photograph(
     """One picture of the scene, without a phone's faults."""
     body = shaped_mesh(scene.head, scene.identity, expression, scene.occlusion)
     # Who turns only the head keeps the chest towards the camera.
-    turn = 0.7 * np.arctan2(camera.centre[0], camera.centre[2]) * scene.room.turns_with_camera
+    turn = 0.7 * np.arctan2(camera.center[0], camera.center[2]) * scene.room.turns_with_camera
     cloth = shirt(body, scene.cloth, scene.collar, turn)
     dressed, painted = attach(body, scene.texture, [cloth, *scene.occluders])
     light = light_of(scene.room, camera)
@@ -327,7 +327,7 @@ def sample_expression(rng: np.random.Generator, names: list[str]) -> np.ndarray:
 
 
 def sample_shirt(rng: np.random.Generator) -> np.ndarray:
-    """A cloth colour (3,) sRGB: mostly greys, whites and dark blues."""
+    """A cloth color (3,) sRGB: mostly grays, whites and dark blues."""
     return np.clip(
         rng.choice([0.12, 0.3, 0.55, 0.85]) * rng.normal(1, 0.12, 3) * rng.normal(1, 0.1), 0.03, 0.95
     )
@@ -374,6 +374,6 @@ def sample_cameras(
 def sample_lens(
     rng: np.random.Generator, size: tuple[int, int], population: Population = MAKEHUMAN
 ) -> tuple[float, float]:
-    """Focal length in pixels, and the distance in metres at which the head fills 60 to 85 % of the picture."""
+    """Focal length in pixels, and the distance in meters at which the head fills 60 to 85 % of the picture."""
     focal_px = rng.uniform(*population.focal) * max(size)
     return focal_px, HEAD_HEIGHT * focal_px / (rng.uniform(0.6, 0.85) * min(size[0] * 1.15, size[1]))

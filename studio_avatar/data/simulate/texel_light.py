@@ -187,10 +187,10 @@ class TexelSimulator:
 
     def lit_skin(self, linear, shading: Shading) -> torch.Tensor:
         """Linear light (B, 3, R, R) that leaves texels of linear color `linear` (B, 3, R, R); gloss follows the skin's fine
-        relief, as far as it shows."""
+        bump, as far as it shows."""
         detail = linear.mean(1, keepdim=True)
-        relief = detail / blur(detail, 3 * self.size / 512).clamp_min(1e-3)
-        return linear * shading.irradiance + shading.gloss * relief.clamp(0.3, 2.5) ** 2 * self.masks.skin
+        bump = detail / blur(detail, 3 * self.size / 512).clamp_min(1e-3)
+        return linear * shading.irradiance + shading.gloss * bump.clamp(0.3, 2.5) ** 2 * self.masks.skin
 
     # --------------------------------------------------------------------------------------------
     # Light on the head
