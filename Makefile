@@ -12,6 +12,7 @@ OUT ?= out
 TORCH_INDEX ?=
 APP_ARGS ?=
 PYTEST_ARGS ?=
+NPM := tests/npm
 
 .PHONY: app test avatar clean
 
@@ -22,13 +23,13 @@ avatar: $(VENV)/app.stamp
 	@test -n "$(VIDEO)" || { echo "Say which video: make avatar VIDEO=selfie.mp4"; exit 2; }
 	@$(BIN)/python -m studio_avatar "$(VIDEO)" -o "$(OUT)"
 
-test: $(VENV)/dev.stamp
+test: $(VENV)/dev.stamp $(NPM)/node_modules/.package-lock.json
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadscope --no-loadscope-reorder $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadscope --no-loadscope-reorder --check-skips $(PYTEST_ARGS)
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(NPM)/node_modules
 
 $(BIN)/python:
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed; '$(PYTHON)' was not found."; exit 1; }
@@ -50,3 +51,9 @@ $(VENV)/dev.stamp: pyproject.toml $(VENV)/app.stamp
 	@echo "Installing what the tests need (once) ..."
 	@$(PIP) -e ".[dev]"
 	@touch $@
+
+# Without npm, or where its registry cannot be reached, the tests that need these packages are skipped and say so.
+$(NPM)/node_modules/.package-lock.json: $(NPM)/package-lock.json
+	@echo "Installing what reads our files back (once; npm) ..."
+	@command -v npm >/dev/null && npm ci --prefix $(NPM) --ignore-scripts --no-audit --no-fund --fetch-retries=1 --loglevel=error \
+	&& touch $@ || echo "npm could not install it: its tests will be skipped."

@@ -21,7 +21,7 @@ from PIL import Image
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]  # the validator is installed by the tests' own helper
 
-from helpers.node_tools import NodeMissing, install_node_tools, validate  # noqa: E402
+from helpers.node_tools import NodeMissing, node_tools, validate  # noqa: E402
 from helpers.packed import turned, unpacked  # noqa: E402
 from helpers.recipes import commands  # noqa: E402
 
@@ -51,7 +51,7 @@ def main():
     head = HeadModel.from_pretrained(find_weights(), subfolder="head")
     texture = np.asarray(Image.open(options.texture).convert("RGB"))
     try:
-        node_folder = install_node_tools()
+        node_folder = node_tools()
     except NodeMissing as reason:
         node_folder = None
         print(f"Without the validator: {reason}.")

@@ -12,8 +12,8 @@ scans, and lenses reach from those of phones held near to short telephoto ones.
 What is measured, at 1024²:
 
 registration: texels. A texel of the fused texture shows a place in a key frame (that of the view from which its
-    finest detail comes). How far that is from the texel's own place, in texels (`data/simulate/true_places.py`), is how far
-    the texture is off. Median over face, lips, brows and eyelids where `seen` > 0.5.
+    finest detail comes). How far that is from the texel's own place, in texels (`data/simulate/correspondences.py`), is how
+    far the texture is off. Median over face, lips, brows and eyelids where `seen` > 0.5.
 gradient energy: %. Energy = mean squared forward difference of luma. The fused texture's, over that of the true
     texture as the best frame sees it: the key frame unwrapped by the true geometry, each texel from the frame that
     sees it best, gradients taken within that frame. Same texels in both: face, lips, brows and eyelids that both have
@@ -41,11 +41,12 @@ import numpy as np
 from studio_avatar.capture import contact_sheet, observe
 from studio_avatar.capture.texture.unwrap import FrameCamera, unwrap
 from studio_avatar.data.simulate.clip import simulate_clip
-from studio_avatar.data.simulate.simulation import EVERYBODY, MAKEHUMAN
-from studio_avatar.data.simulate.true_places import true_offsets
+from studio_avatar.data.simulate.correspondences import true_offsets
+from studio_avatar.data.simulate.simulation import EVERYBODY, MAKEHUMAN, SimulationOptions
 from studio_avatar.head.landmark_ids import FACE_OVAL, NUM_SURFACE_LANDMARKS
 from studio_avatar.head.layout import region_mask, texel_map
 from studio_avatar.head.model import HeadModel
+from studio_avatar.imaging.color import luma
 from studio_avatar.imaging.image_io import encode_png
 from studio_avatar.models import Registrar
 from studio_avatar.rendering import Camera
@@ -128,8 +129,8 @@ def _clips(head, options) -> Iterator[tuple[str, Truth, Path]]:
                 # Nothing is worn in front of the face: this measures the fit.
                 clip = simulate_clip(
                     head, _studio_texture(options.prepared, index), np.random.default_rng(1000 + number),
-                    options.seconds, size=(720, 1280), turn_deg=45.0, worn=False,
-                    population=population,
+                    options.seconds, turn_deg=45.0, worn=False,
+                    options=SimulationOptions((720, 1280), population=population),
                 )  # fmt: skip
                 path.write_bytes(clip.video)
                 parts = {
@@ -230,8 +231,10 @@ def _gradients(texture, true_views, face: np.ndarray) -> tuple[float, float]:
 
 
 def _forward_differences(rgb: np.ndarray) -> np.ndarray:
-    luma = rgb @ np.array([0.2126, 0.7152, 0.0722], np.float32)
-    return np.stack([np.diff(luma, axis=1, append=luma[:, -1:]), np.diff(luma, axis=0, append=luma[-1:])], -1)
+    light = luma(rgb)
+    return np.stack(
+        [np.diff(light, axis=1, append=light[:, -1:]), np.diff(light, axis=0, append=light[-1:])], -1
+    )
 
 
 def _geometry_errors(head, truth: Truth, seen, true_shapes: np.ndarray) -> tuple[float, float]:

@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from helpers.node_tools import install_node_tools  # noqa: E402
+from helpers.node_tools import node_tools  # noqa: E402
 from helpers.recipes import file_block, recipe_page  # noqa: E402
 
 OUT = ROOT / "docs" / "screenshots"
@@ -36,7 +36,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shutil.copy(options.glb, folder / "avatar.glb")
-        (folder / "node_modules").symlink_to(install_node_tools() / "node_modules")
+        (folder / "node_modules").symlink_to(node_tools() / "node_modules")
         save("three", moments(folder, "head.html", SMILES_MS))
         save("talk", moments(folder, "talk.html", SPEAKS_MS))
         if options.blender is not None:

@@ -5,8 +5,8 @@ true landmarks of every key frame with the bias and the errors that `landmark_er
 files tell the focal length, 5 % off. They are fitted by `fit_head`, without the registration network and tracked corners,
 which need pictures. Prints Markdown.
 
-people: `anny`, the head's own identity space, N(0, 1); `scans`, ICT-FaceKit's modes (MIT), learnt from scans of real people,
-    wrapped onto our head; `meshes`, VALID's heads (MIT), each wrapped by itself.
+people: `anny`, the head's own identity space, N(0, 1); `scans`, ICT-FaceKit's modes (MIT), learned from scans of real
+    people, wrapped onto our head; `meshes`, VALID's heads (MIT), each wrapped by itself.
 mean, median, 95 %: mm from the vertices of the true faces to the fitted surface, after the best similarity.
 nose, lips, chin: mm, mean absolute error forwards, as seen from the side. focal: %, median error without its sign.
 seconds: CPU time of a fit.

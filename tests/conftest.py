@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from helpers.node_tools import NodeMissing, install_node_tools
+from helpers.node_tools import NodeMissing, node_tools
+from helpers.skips import pytest_addoption, pytest_sessionfinish, pytest_terminal_summary  # noqa: F401 (hooks)
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 # Folders whose files take longest.
@@ -44,7 +45,7 @@ def tiny_weights(tmp_path_factory):
 def node_folder():
     """A folder whose node_modules has the Khronos validator, three.js and three-vrm."""
     try:
-        return install_node_tools()
+        return node_tools()
     except NodeMissing as reason:
         pytest.skip(str(reason))
 
@@ -52,9 +53,9 @@ def node_folder():
 @pytest.fixture(scope="session")
 def short_clip(tmp_path_factory):
     """The example in four pictures from all sides: what a real run needs, in a fifth of the example's time."""
-    from helpers.clips import shorten
+    from helpers.clips import SHORT_CLIP, shorten
 
-    return shorten(EXAMPLES / "selfie.mp4", tmp_path_factory.mktemp("short") / "selfie.mp4", (0, 40, 80, 120))
+    return shorten(EXAMPLES / "selfie.mp4", tmp_path_factory.mktemp("short") / "selfie.mp4", SHORT_CLIP)
 
 
 @pytest.fixture(scope="session")

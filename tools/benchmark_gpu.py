@@ -1,8 +1,8 @@
 """Everything after the capture on a GPU, against what the GPU can do: `python -m tools.benchmark_gpu`.
 
-Prints, as Markdown: the ceilings of a matrix product and of a copy; seconds a stage at batch 1, peak memory, and how far the
-texture is from the CPU's; G and the upscaler's network at batch 1 and 16, with and without torch.compile, with their share
-of the matrix ceiling. It stops beginning new rows after `--minutes`. Runs on a CPU, too, where it says little.
+Prints, as Markdown: the ceilings of a matrix product and of a copy; seconds per stage at batch 1, peak memory, and how far
+the texture is from the CPU's; G and the upscaler's network at batch 1 and 16, with and without torch.compile, with their
+share of the matrix ceiling. It stops beginning new rows after `--minutes`. Runs on a CPU, too, where it says little.
 
 For a machine that cannot capture, `--keep FILE.npz` stores what the pipeline takes of a capture, and ends; there FILE.npz
 stands in for the video.
@@ -163,7 +163,7 @@ def copy_ceiling(dtype: torch.dtype, device: torch.device, extent: Extent) -> fl
 
 
 def stage_row(pipe, phone: dict, truth: np.ndarray, device: torch.device, extent: Extent) -> str:
-    """Seconds a stage, memory, and the difference to the CPU's texture (H, W, 3) in float32."""
+    """Seconds per stage, memory, and the difference to the CPU's texture (H, W, 3) in float32."""
     from skimage.color import deltaE_ciede2000, rgb2lab
 
     def on_step(*_) -> dict:

@@ -4,7 +4,7 @@
 
 Random heads with blends of two skins of the prepared studio set are rendered from all sides, and the detected landmarks
 are compared with the true ones. What repeats over heads at a given yaw and pitch is the bias; what is left is described
-by its principal components (neighbouring landmarks err together) and the rest. Rooms and phones are simple here (a lamp
+by its principal components (neighboring landmarks err together) and the rest. Rooms and phones are simple here (a lamp
 and light from all around, a little noise): what the detector makes of a head depends on its shape far more than on them.
 Validation and held-out people are left out.
 """
@@ -40,7 +40,7 @@ NUM_COMPONENTS = 24
 WRONG = 0.12  # over face height: a mean error of this size is no face at all
 
 
-def main() -> None:
+def main(argv=None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--prepared", type=Path, required=True, help="folder with studio.safetensors and studio.json"
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--heads", type=int, default=1500)
     parser.add_argument("--everybody", action="store_true", help="heads of both shape spaces, phones' lenses")
     parser.add_argument("--head", default="weights_card", help="folder or Hub id with the subfolder `head`")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     from studio_avatar.head.model import HeadModel
 
     head = HeadModel.from_pretrained(options.head, subfolder="head")
@@ -67,7 +67,7 @@ def main() -> None:
                 < WRONG * faces[0].height_px
             ):
                 found.append((faces[0], truth))
-    summarise(*zip(*found)).save(options.out)
+    summarize(*zip(*found)).save(options.out)
     print(f"{len(found)} faces on {options.heads} pictures")
 
 
@@ -126,7 +126,7 @@ def _light(rng: np.random.Generator) -> Light:
     return replace(Light.even(around * rng.uniform(0.7, 1.1)), lamps=(lamp,))
 
 
-def summarise(faces: Sequence[Face], truths: Sequence[np.ndarray]) -> LandmarkErrors:
+def summarize(faces: Sequence[Face], truths: Sequence[np.ndarray]) -> LandmarkErrors:
     """Bias by pose, principal components of the rest, and what those leave."""
     errors = np.stack(
         [

@@ -51,7 +51,7 @@ def convert(operators: list[Operator]) -> MobileFaceNet:
 
 
 def check(model: MobileFaceNet, data: bytes, seed: int = 0) -> float:
-    """Largest absolute difference to the TFLite interpreter's L2-normalised embeddings on random pictures.
+    """Largest absolute difference to the TFLite interpreter's L2-normalized embeddings on random pictures.
 
     Smooth random pictures, as networks answer to white noise with nearly constant values.
     """

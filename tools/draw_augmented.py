@@ -14,7 +14,9 @@ def main(argv=None) -> None:
 
     from PIL import Image
 
-    from studio_avatar.data.prepare.sets import augmented_texture, head_mark, studio_jobs
+    from studio_avatar.data.prepare.make import augmented_texture
+    from studio_avatar.data.prepare.packing import head_mark
+    from studio_avatar.data.prepare.sets import studio_jobs
     from studio_avatar.head.model import HeadModel
     from studio_avatar.imaging.files import write_atomically
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from studio_avatar.data.simulate.simulation import POSES, simulate
+from studio_avatar.data.simulate.simulation import POSES, SimulationOptions, simulate
 
 
 def main(argv=None) -> None:
@@ -33,7 +33,8 @@ def main(argv=None) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     for number in range(options.count):
         rng = np.random.default_rng((options.seed, number))
-        made = simulate(head, read_rgb(options.texture), rng, options.views, panoramas=panoramas)
+        light = SimulationOptions(panoramas=panoramas)
+        made = simulate(head, read_rgb(options.texture), rng, options.views, light)
         for view, frame in enumerate(made.frames):
             write_atomically(options.out / f"{number:03d}-{view}.png", encode_png(frame))
 

@@ -25,13 +25,13 @@ TUFTS = 4  # different ones, side by side in the texture
 TEXTURE_SIZE = 256
 CLEAR_M = 0.0015  # above the skin
 DOWN, BACK = -np.eye(3)[1], -np.eye(3)[2]
-# In front of the ears, where the head's layout has face: |x| from, y from and to, z up to; and their length; metres.
+# In front of the ears, where the head's layout has face: |x| from, y from and to, z up to; and their length; meters.
 SIDEBURNS, SIDEBURN_LENGTH = (0.056, -0.002, 0.066, 0.042), 0.013
 
 
 @dataclass(frozen=True)
 class Groom:
-    """How a style grows; metres, first on top of the head and at the forehead, then at the sides and in the neck.
+    """How a style grows; meters, first on top of the head and at the forehead, then at the sides and in the neck.
 
     length: of the hair. rise: how far the body of hair stands off the skin. comb: (3,) where the hair on top lies, in head
     space; at the sides it falls. stray: radians, spread of the directions. spacing: of the roots. width: of a tuft. curl:
@@ -70,7 +70,7 @@ GROOMS = {
 
 
 def groom(head: HeadModel, style: Groom) -> dict:
-    """rest (N, 3) metres on the mean head, uv (N, 2), faces (F, 3) and texture (bytes), as `HairStyles` keeps them."""
+    """rest (N, 3) meters on the mean head, uv (N, 2), faces (F, 3) and texture (bytes), as `HairStyles` keeps them."""
     random = np.random.default_rng(5)
     scalp = _Scalp(head)
     roots, normals, inside, beside = scalp.roots(style.spacing, random)
@@ -132,7 +132,7 @@ class _Scalp:
         self.tree = cKDTree(self.vertices[self.skin])
 
     def roots(self, spacing: float, random):
-        """Places (K, 3) at least `spacing` apart, normals (K, 3), metres to the hairline (K,), and which are sideburns'."""
+        """Places (K, 3) at least `spacing` apart, normals (K, 3), meters to the hairline (K,), and which are sideburns'."""
         corners = self.vertices[self.faces]
         area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
         triangle = random.choice(len(self.faces), CANDIDATES, p=area / area.sum())
@@ -150,7 +150,7 @@ class _Scalp:
         return places[chosen], normals[chosen], inside, beside
 
     def at_height(self, points, height):
-        """Points (K, 3) moved along the skin's normals to `height` (K,) metres, and the normals (K, 3)."""
+        """Points (K, 3) moved along the skin's normals to `height` (K,) meters, and the normals (K, 3)."""
         distance, near = self.tree.query(points, 3)
         weight = 1 / (distance + 1e-4)
         weight = (weight / weight.sum(1, keepdims=True))[..., None]
@@ -162,7 +162,7 @@ class _Scalp:
 
 
 def tuft_texture(curl: float, strands: int, random) -> bytes:
-    """Grey and alpha PNG: `TUFTS` tufts of strands side by side, roots above."""
+    """Gray and alpha PNG: `TUFTS` tufts of strands side by side, roots above."""
     side, width = TEXTURE_SIZE, TEXTURE_SIZE // TUFTS
     light, alpha = np.zeros((side, side), np.float32), np.zeros((side, side), np.float32)
     for tuft in range(TUFTS):

@@ -32,6 +32,7 @@ TURN = ((0.0, 0.0), (0.5, 0.0), (1.6, 42.0), (2.7, 0.0), (3.8, -42.0), (4.8, 0.0
 NOD = ((0.0, 0.0), (4.9, 0.0), (5.6, 17.0), (6.4, -17.0), (7.0, 0.0))
 BLINK_AT, SMILE_FROM = 2.6, 3.2  # [s]
 CRF = 23
+SEED = 7
 SHIRT = (0.17, 0.22, 0.30)
 
 
@@ -42,7 +43,7 @@ def main(argv=None) -> None:
     parser.add_argument(
         "--head", default="weights_card", help="folder or Hub id whose subfolder `head` has the head"
     )
-    parser.add_argument("--seed", type=int, default=7, help="of the head's shape, the room and the noise")
+    parser.add_argument("--seed", type=int, default=SEED, help="of the head's shape, the room and the noise")
     options = parser.parse_args(argv)
     texture = read_texture(options.texture)
     head = HeadModel.from_pretrained(options.head, subfolder="head")
@@ -74,10 +75,8 @@ def read_texture(path: Path) -> np.ndarray:
 
 def film(head, texture: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
     """The frames of the example one after the other, uint8 sRGB (1280, 720, 3)."""
-    identity = sample_identity(rng, head.config.num_identity) * np.float32(0.8)
+    identity, backdrop, tremble = drawn(head, rng)
     room, phone = bright_room(), example_phone()
-    backdrop = sample_background(rng, room, SIZE)
-    tremble = smooth_walk(rng, int(SECONDS * RENDERED_PER_SECOND) + 1)
     occlusion = shaped_mesh(head, identity, expression_at(head, 0.0)).occlusion
     scene = Scene(
         head, texture, identity, occlusion, Skin(specular=0.7, roughness=0.5), room, np.array(SHIRT), 0.012, backdrop, 0.0
@@ -90,6 +89,13 @@ def film(head, texture: np.ndarray, rng: np.random.Generator) -> Iterator[np.nda
         )
         for _ in range(FRAMES_PER_SECOND // RENDERED_PER_SECOND):
             yield frame
+
+
+def drawn(head, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What is random before the first frame: identity (I,), backdrop (h, w, 3) and the hand's tremble (K, 6)."""
+    identity = sample_identity(rng, head.config.num_identity) * np.float32(0.8)
+    backdrop = sample_background(rng, bright_room(), SIZE)
+    return identity, backdrop, smooth_walk(rng, int(SECONDS * RENDERED_PER_SECOND) + 1)
 
 
 def bright_room() -> Room:

@@ -1,4 +1,4 @@
-"""People of a shape space learnt from scans, on our head: more identity components, and what is known of all of them.
+"""People of a shape space learned from scans, on our head: more identity components, and what is known of all of them.
 
 `python -m tools.wrap_scans --scans ict_identity.npz --head weights_card/head`
 
@@ -22,7 +22,7 @@ from studio_avatar.rendering import TexturedMesh, vertex_normals
 from tools.wrap_mesh import laplacian, skin_vertices, wrap
 
 CENTIMETERS, ABOUT_OUR_SIZE = 0.01, 0.95
-GREY_SKIN = np.full((8, 8, 3), (0.75, 0.62, 0.54), np.float32)
+GRAY_SKIN = np.full((8, 8, 3), (0.75, 0.62, 0.54), np.float32)
 FACE = ("face", "lips", "brows", "eyelids")
 FOLLOWERS = ((("eyeball_left",), "eyelids"), (("eyeball_right",), "eyelids"), (("teeth", "tongue"), "lips"))
 NUM_EXTRA = 25
@@ -65,7 +65,7 @@ def scan_space(head, path: Path) -> ScanSpace:
     size = np.float32(CENTIMETERS * ABOUT_OUR_SIZE)
     points, faces = size * points, faces.astype(np.int32)
     mesh = TexturedMesh(points, faces, np.zeros((len(points), 2), np.float32), faces)
-    wrapped = wrap(head, mesh, GREY_SKIN)
+    wrapped = wrap(head, mesh, GRAY_SKIN)
     corners, shares = faces[wrapped.triangle], wrapped.barycentric[..., None]
     modes = np.stack([size * (mode.astype(np.float32)[corners] * shares).sum(1) for mode in modes])
     neutral, face = geometry(head).neutral, skin_vertices(head, *FACE)

@@ -1,7 +1,7 @@
 """The animatable head: one person's shape, studio texture and expressions.
 
 Avatar ─ avatar_mesh (shapes, lids, lips, neck) ─┬─ full ── light ─┬─► GLB · OBJ · plain folder
-       └ skin_material (color, relief, roughness) ────────────────┘
+       └ skin_material (color, bump, roughness) ────────────────┘
        └ Scene (renderer) ─► picture · three lights · turntable
 """
 
@@ -98,7 +98,7 @@ class Avatar:
 
     @cached_property
     def material(self) -> Material:
-        """Color, relief and roughness as PNGs, at the texture's own size."""
+        """Color, bump and roughness as PNGs, at the texture's own size."""
         return skin_material(self.under_hair(self.texture), self.head)
 
     def under_hair(self, texture: np.ndarray) -> np.ndarray:

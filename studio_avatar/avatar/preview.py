@@ -50,10 +50,10 @@ def studio_light(azimuth_degrees: float = -40.0) -> Light:
     return _key_light(azimuth_degrees, 27.0, (1.25, 1.2, 1.12), 0.55, spread=0.12)
 
 
-def _key_light(azimuth, elevation, colour, ambient, spread) -> Light:
+def _key_light(azimuth, elevation, color, ambient, spread) -> Light:
     a, e = np.radians((azimuth, elevation))
     direction = (np.sin(a) * np.cos(e), np.sin(e), np.cos(a) * np.cos(e))
-    return Light(Light.even(ambient).environment, (Lamp(direction, colour, spread=spread),))
+    return Light(Light.even(ambient).environment, (Lamp(direction, color, spread=spread),))
 
 
 # By name, for `Avatar.render`: large soft lamp, a window at the side, a low warm sun, light from everywhere.

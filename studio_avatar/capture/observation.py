@@ -116,7 +116,7 @@ def observe(
     registrar=None,
     hair_segmenter=None,
 ) -> Observation:
-    """`capture` that also hands over the key frames and views, for contact sheets and measurements."""
+    """`capture` that also returns the key frames and views, for contact sheets and measurements."""
     if not MIN_SIZE <= size <= MAX_SIZE:
         raise InvalidInputError(f"The texture's size must be {MIN_SIZE} to {MAX_SIZE}, not {size}.")
     tell = progress or (lambda stage, fraction: None)
@@ -171,7 +171,7 @@ def find_person(
 
         # 2. Keep the frames that show the most, and look at them more closely.
         keyframes = [
-            replace(keyframe, face=landmarker.look_again(keyframe.frame.rgb, keyframe.face))
+            replace(keyframe, face=landmarker.refine_landmarks(keyframe.frame.rgb, keyframe.face))
             for keyframe in choose_keyframes(sighting.frames, max_keyframes)
         ]
     tell("landmarks", 1.0)

@@ -37,7 +37,7 @@ OPEN_MOUTH = 0.02  # height of the opening over face height from which teeth are
 HEAD_ELLIPSE = (1.15, 1.25)  # half axes over face height around which the surroundings begin
 SURROUNDINGS_SIDE = 96  # pixels of the picture in which they are measured
 CLIPPED, DARK = 0.98, 0.06  # of full scale
-GREY, PALE = 0.012, 0.10  # mean chroma of pictures without color, and of log footage
+GRAY, PALE = 0.012, 0.10  # mean chroma of pictures without color, and of log footage
 FLAT, LIFTED = 0.5, 0.12  # range and black level of log footage
 MOSTLY_DARK = 0.6  # share of the face below DARK
 # Against the light: brightness of the face (its median) up to which, and how much brighter the surroundings' median is.
@@ -54,7 +54,7 @@ class SceneStatistics:
     90 % quantiles of their brightness. blown: share of them above 97 %.
     clipped, dark: shares of the seen face above 98 % and below 6 % of full scale, from the phone texture.
     level: median brightness of the seen face, from the phone texture.
-    chroma: mean of the largest less the smallest channel over the frames; 0 is a grey picture.
+    chroma: mean of the largest less the smallest channel over the frames; 0 is a gray picture.
     contrast: 2 % and 98 % quantiles of the frames' brightness.
     """
 
@@ -73,7 +73,7 @@ class SceneStatistics:
     def doubt(self) -> str | None:
         """Why the pictures say next to nothing of skin tone, as a sentence; None where they do."""
         low, high = self.contrast
-        if self.chroma < GREY:
+        if self.chroma < GRAY:
             return "The pictures have no color: choose the skin tone."
         if high - low < FLAT and self.chroma < PALE and low > LIFTED:
             return "The pictures look flat and pale, like log footage: convert them, or choose the skin tone."

@@ -19,7 +19,7 @@ def flat_views(
     """Pictures uint8 sRGB (1280, 1280, 3) of a head from `VIEWS`.
 
     Args:
-        mesh: in metres, +Y up, +Z out of the face.
+        mesh: in meters, +Y up, +Z out of the face.
         texture: (H, W, 3) float32 sRGB.
         middle: (3,) point that the cameras look at.
     """

@@ -21,12 +21,13 @@ from studio_avatar.data.augment.augmentation import paint_brows, studio_masks, t
 from studio_avatar.data.augment.painting import membrane
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.head.layout import landmark_uv, region_mask, resample_chart, texel_map
+from studio_avatar.imaging.ramps import smoothstep
 from studio_avatar.rendering import TexturedMesh
 
 from .flat_views import VIEWS, flat_views
 
 HELD_OUT_PER_SOURCE, VALIDATION_PER_SOURCE = 4, 3
-# The eyeball's picture in VALID's 2048² atlas: centre, radius, radius of its iris [px].
+# The eyeball's picture in VALID's 2048² atlas: center, radius, radius of its iris [px].
 EYE_DISC, EYE_DISC_RADIUS, EYE_DISC_ANGLE = (289, 116), 108, np.radians(105)
 EYE_RADIUS = 0.0125  # [m]
 MIN_TEXTURE = 256  # texels a side; smaller pictures are thumbnails
@@ -128,7 +129,7 @@ def _resized(texture: np.ndarray, size: int) -> np.ndarray:
 
 
 def sample_iris(rng: np.random.Generator, cheek_rgb: np.ndarray) -> np.ndarray:
-    """A natural iris colour (3,) for a person with this skin (N, 3): light eyes come with light skin only."""
+    """A natural iris color (3,) for a person with this skin (N, 3): light eyes come with light skin only."""
     light = typology_angle(np.median(cheek_rgb, 0)) > 25
     names = ("brown", "blue", "green", "hazel", "grey") if light else ("brown", "dark", "dark")
     return np.clip(np.array(IRISES[rng.choice(names)]) * rng.uniform(0.85, 1.15), 0, 1).astype(np.float32)
@@ -190,10 +191,10 @@ def _with_eyeballs(vertices, faces, uv) -> tuple[TexturedMesh, np.ndarray]:
     all_vertices, all_faces, all_uv = [vertices], [faces], [uv]
     for hole in holes:
         middle = (hole.min(0) + hole.max(0)) / 2
-        # The lids' rim lies on the ball: it pins the depth of the centre.
+        # The lids' rim lies on the ball: it pins the depth of the center.
         reach = np.sqrt(np.maximum(EYE_RADIUS**2 - ((hole - middle)[:, :2] ** 2).sum(1), 0))
-        centre = np.array([middle[0], middle[1], np.mean(hole[:, 2] - reach) - 0.0012])
-        ball, ball_faces, ball_uv = _eyeball(centre)
+        center = np.array([middle[0], middle[1], np.mean(hole[:, 2] - reach) - 0.0012])
+        ball, ball_faces, ball_uv = _eyeball(center)
         all_faces.append(ball_faces + sum(map(len, all_vertices)))
         all_vertices.append(ball)
         all_uv.append(ball_uv)
@@ -222,7 +223,7 @@ def _eye_holes(vertices, faces) -> list[np.ndarray]:
     return sorted(small, key=lambda loop: -loop[:, 1].mean())[:2]
 
 
-def _eyeball(centre: np.ndarray, rings: int = 24, sectors: int = 32):
+def _eyeball(center: np.ndarray, rings: int = 24, sectors: int = 32):
     """A sphere looking along +Z whose texture coordinates point at the eyeball's picture in the atlas."""
     polar, around = np.meshgrid(
         np.linspace(0, np.pi, rings + 1), np.linspace(0, 2 * np.pi, sectors + 1), indexing="ij"
@@ -233,7 +234,7 @@ def _eyeball(centre: np.ndarray, rings: int = 24, sectors: int = 32):
     index = np.arange((rings + 1) * (sectors + 1)).reshape(rings + 1, sectors + 1)
     a, b, c, d = index[:-1, :-1], index[1:, :-1], index[1:, 1:], index[:-1, 1:]
     faces = np.concatenate([np.stack([a, b, c], -1).reshape(-1, 3), np.stack([a, c, d], -1).reshape(-1, 3)])
-    return (centre + EYE_RADIUS * ray).reshape(-1, 3), faces, uv.reshape(-1, 2)
+    return (center + EYE_RADIUS * ray).reshape(-1, 3), faces, uv.reshape(-1, 2)
 
 
 # ------------------------------------------------------------------------------------------------
@@ -257,8 +258,7 @@ def trusted(rgb: np.ndarray, seen: np.ndarray, head) -> np.ndarray:
     kernel = np.ones((3, 3), np.uint8)
     usable = cv2.morphologyEx(usable.astype(np.uint8), cv2.MORPH_OPEN, kernel, iterations=max(size // 256, 1))
     inside = cv2.distanceTransform(usable, cv2.DIST_L2, 5)
-    t = np.clip(inside / (size * 0.018), 0, 1)
-    return (t * t * (3 - 2 * t)).astype(np.float32)
+    return smoothstep(inside, 0.0, size * 0.018).astype(np.float32)
 
 
 def complete(rgb: np.ndarray, trust: np.ndarray, completion: np.ndarray) -> np.ndarray:

@@ -1,1 +1,1 @@
-"""Evaluation on held-out people: metrics, trivial floors, and the table that compares them with ours."""
+"""Evaluation on held-out people: metrics, baselines, and the table that compares them with ours."""

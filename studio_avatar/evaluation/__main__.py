@@ -1,4 +1,4 @@
-"""Compare the published weights with the trivial floors on people never trained on.
+"""Compare the published weights with baselines on people never trained on.
 
     python -m studio_avatar.evaluation --data ../shared/data --prepared RUNS/data
 
@@ -10,6 +10,8 @@ import contextlib
 import json
 import sys
 import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -92,7 +94,7 @@ def run(options: argparse.Namespace, observe=None) -> tuple[list[Table], dict]:
     weights = find_weights(options.weights)
     pipeline = methods.RememberingPipeline.from_pipe(StudioTexturePipeline.from_pretrained(weights))
     pipeline.set_progress_bar_config(disable=True)
-    with prepared_folder(options, weights, pipeline.head) as folder:
+    with prepared_folder(options, weights) as folder:
         facts = {
             "weights": weights_revision(weights),
             "seed": options.seed,
@@ -109,100 +111,120 @@ def run(options: argparse.Namespace, observe=None) -> tuple[list[Table], dict]:
         generators = {
             name: methods.studio_generator(path) for name, path in named_paths(options.studio).items()
         }
-        return evaluate(
-            pipeline, folder, options.limit, options.seed, embed, plain, generators, observe,
-            reconstruction=earlier_reconstruction(options.reconstruction_from), perceptual=perceptual,
-        ), facts  # fmt: skip
+        compared = Comparison(
+            limit=options.limit,
+            seed=options.seed,
+            embed=embed,
+            plain_unet=plain,
+            generators=generators,
+            observe=observe,
+            reconstruction=earlier_reconstruction(options.reconstruction_from),
+            perceptual=perceptual,
+        )
+        return evaluate(pipeline, folder, compared), facts
 
 
 @contextlib.contextmanager
-def prepared_folder(options: argparse.Namespace, weights: str, head):
+def prepared_folder(options: argparse.Namespace, weights: str):
     """The folder with the prepared sets; made when none was given, and deleted unless it is the cache."""
     if options.prepared:
         yield options.prepared
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.cache or Path(temporary)
-        held_out.prepare_sets(options.data, folder, weights, head)
+        held_out.prepare_sets(options.data, folder, weights)
         yield folder
 
 
-def evaluate(
-    pipeline,
-    folder: Path,
-    limit: int | None = None,
-    seed: int = 0,
-    embed=None,
-    plain_unet=None,
-    generators: dict | None = None,
-    observe=None,
-    reconstruction: Table | None = None,
-    perceptual=None,
-) -> list[Table]:
-    """The tables: reconstruction, studio texture, the same by skin tone, stages left out, studio generators compared
-    (by the known textures, then on real people).
+@dataclass(frozen=True)
+class Comparison:
+    """What is compared, and by what.
+
+    limit: use the first so many held-out items of each kind; seed: of the upscaler's noise; embed: texture (H, W, 3) → face
+    descriptor, for the columns that need one; plain_unet: `StudioPair` → texture (H, W, 3), the baseline trained on the same
+    pairs; generators: name → `StyleGAN2Generator`, studio generators trained under other settings; observe: called with
+    each `StudioPair`, row name and texture of the studio table, such as `MethodGrid.add`; reconstruction: that table, where
+    it is known already; perceptual: (texture, truth, mask) → distance, for the detail table.
+    """
+
+    limit: int | None = None
+    seed: int = 0
+    embed: Callable | None = None
+    plain_unet: Callable | None = None
+    generators: dict = field(default_factory=dict)
+    observe: Callable | None = None
+    reconstruction: Table | None = None
+    perceptual: Callable | None = None
+
+
+def evaluate(pipeline, folder: Path, compared: Comparison) -> list[Table]:
+    """The tables: reconstruction, studio texture, the same by skin tone and light, detail, stages left out, and studio
+    generators compared (by the known textures, then on real people).
 
     Args:
         pipeline: a `StudioTexturePipeline`.
         folder: prepared sets `portraits`, `studio` and `captures_held_out`.
-        limit: use the first so many held-out items of each kind.
-        embed: texture (H, W, 3) → face descriptor, for the columns that need one.
-        plain_unet: `StudioPair` → texture (H, W, 3), the baseline trained on the same pairs.
-        generators: name → `StyleGAN2Generator`, studio generators trained under other settings.
-        reconstruction: that table, where it is known already.
-        perceptual: (texture, truth, mask) → distance, for the detail table.
-        observe: called with each `StudioPair`, row name and texture of the studio table, such as `MethodGrid.add`.
     """
     from studio_avatar.head.layout import region_mask
 
     held_out.check_head(folder, pipeline.head)
+    reconstruction = compared.reconstruction or reconstruction_of(pipeline, folder, compared.limit)
+    pairs = held_out.studio_pairs(folder, compared.limit)
+    skin = region_mask(pipeline.head, len(pairs[0].truth), *SKIN_REGIONS)
+    faces = None if compared.embed is None else held_out.studio_faces(folder, compared.embed)
+    rows = studio_rows(pipeline, folder, compared)
+    studio = tables.studio_table(pairs, skin, rows, compared.embed, faces, observe=compared.observe)
+    regions = [name for name in SURFACE_REGIONS if name in pipeline.head.config.region_names]
+    surface = region_mask(pipeline.head, len(pairs[0].truth), *regions)
+    detail = tables.detail_table(pairs, surface, rows, compared.perceptual)
+    light = tables.light_table(pairs, partial(methods.estimated_tone, pipeline))
+    # Stages left out, and studio generators trained otherwise: at base size, before the upscaler.
+    at_base = partial(
+        tables.studio_table,
+        pairs,
+        skin,
+        embed=compared.embed,
+        studio_faces=faces,
+        size=pipeline.base_resolution,
+    )
+    ablation = at_base(
+        [partial(methods.textures_without, pipeline)], title="The relit texture without one stage each"
+    )
+    results = [reconstruction, studio, tables.tone_table(studio, pairs, skin), light, detail, ablation]
+    if compared.generators:
+        bases = partial(methods.bases_of, pipeline, compared.generators)
+        results.append(
+            at_base([bases], title="Studio generators by their training, tone and relighting left out")
+        )
+        if compared.embed is not None:
+            real = held_out.portraits(folder, pipeline.base_resolution, "held_out", compared.limit)
+            of_code = partial(methods.pictures_of, pipeline, compared.generators)
+            results.append(tables.likeness_table(real, of_code, compared.embed, faces))
+    return results
 
-    # 1. W+ inversion against linear models.
-    portraits = partial(held_out.portraits, folder, pipeline.base_resolution)
+
+def reconstruction_of(pipeline, folder: Path, limit: int | None) -> Table:
+    """W+ inversion against linear models, on the first `limit` held-out portraits."""
     inverters = {"ours: encoder": partial(methods.reconstruct, pipeline, num_steps=0)}
     for preset in ("standard", "best"):
         steps = PRESETS[preset].inversion_steps
         inverters[f"ours: encoder + {steps} steps ({preset})"] = partial(
             methods.reconstruct, pipeline, num_steps=steps
         )
-    if reconstruction is None:
-        known, new = portraits("train"), portraits("held_out", limit)
-        reconstruction = tables.reconstruction_table(known, new, inverters)
+    known, new = (
+        held_out.portraits(folder, pipeline.base_resolution, *which)
+        for which in (("train",), ("held_out", limit))
+    )
+    return tables.reconstruction_table(known, new, inverters)
 
-    # 2. Studio textures against the floors.
-    pairs = held_out.studio_pairs(folder, limit)
-    skin = region_mask(pipeline.head, len(pairs[0].truth), *SKIN_REGIONS)
-    ours = partial(methods.studio_textures, pipeline, seed=seed)
-    faces = None if embed is None else held_out.studio_faces(folder, embed)
+
+def studio_rows(pipeline, folder: Path, compared: Comparison) -> list[Callable]:
+    """The methods that make studio textures, each asked once a pair: baselines, then ours."""
+    ours = partial(methods.studio_textures, pipeline, seed=compared.seed)
     rows = tables.studio_methods(held_out.mean_studio_texture(folder), ours)
-    if plain_unet is not None:
-        rows.insert(-1, lambda pair: {"plain UNet": plain_unet(pair)})
-    rows = [remembering(method) for method in rows]
-    studio = tables.studio_table(pairs, skin, rows, embed, faces, observe=observe)
-
-    # 3. Stages left out, and studio generators trained otherwise; both at base size, before the upscaler.
-    at_base = partial(
-        tables.studio_table, pairs, skin, embed=embed, studio_faces=faces, size=pipeline.base_resolution
-    )
-    ablation = at_base(
-        [partial(methods.textures_without, pipeline)], title="The relit texture without one stage each"
-    )
-
-    # 4. Detail, and skin tone by light.
-    regions = [name for name in SURFACE_REGIONS if name in pipeline.head.config.region_names]
-    surface = region_mask(pipeline.head, len(pairs[0].truth), *regions)
-    detail = tables.detail_table(pairs, surface, rows, perceptual)
-    light = tables.light_table(pairs, partial(methods.estimated_tone, pipeline))
-    results = [reconstruction, studio, tables.tone_table(studio, pairs, skin), light, detail, ablation]
-    if generators:
-        compare = partial(methods.bases_of, pipeline, generators)
-        results.append(
-            at_base([compare], title="Studio generators by their training, tone and relighting left out")
-        )
-        if embed is not None:
-            of_code = partial(methods.pictures_of, pipeline, generators)
-            results.append(tables.likeness_table(portraits("held_out", limit), of_code, embed, faces))
-    return results
+    if compared.plain_unet is not None:
+        rows.insert(-1, lambda pair: {"plain UNet": compared.plain_unet(pair)})
+    return [remembering(method) for method in rows]
 
 
 def remembering(method):

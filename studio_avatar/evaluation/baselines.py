@@ -1,4 +1,4 @@
-"""The trivial floors: what a studio texture is worth without any network.
+"""Baselines: what a studio texture is worth without any network.
 
 Textures are numpy (H, W, 3) floats, sRGB-encoded in [0, 1]; `seen` is (H, W), above 0 where the phone saw the
 texel. All complete textures come from the same two things: the phone texture and the mean studio texture.
@@ -95,11 +95,11 @@ class LinearTextureModel:
     def _fit_complete(cls, data: np.ndarray, components: int):
         """PCA of (N, D) by the N × N Gram matrix, as N is far below D."""
         mean = data.mean(axis=0)
-        centred = data - mean
-        values, vectors = np.linalg.eigh((centred @ centred.T).astype(np.float64))
+        centerd = data - mean
+        values, vectors = np.linalg.eigh((centerd @ centerd.T).astype(np.float64))
         values = np.maximum(values[::-1][:components], 1e-12)
         vectors = vectors[:, ::-1][:, :components]
-        basis = ((vectors / np.sqrt(values)).T @ centred).astype(np.float32)
+        basis = ((vectors / np.sqrt(values)).T @ centerd).astype(np.float32)
         return cls(mean, basis, values / len(data))
 
     def truncated(self, components: int) -> "LinearTextureModel":
@@ -109,8 +109,8 @@ class LinearTextureModel:
     def reconstruct(self, rgb: np.ndarray, seen: np.ndarray, noise_variance: float = 1e-4) -> np.ndarray:
         """Complete texture from the seen texels, by weighted, regularised least squares on them alone.
 
-        Minimises Σ seen · |mean + c · basis - rgb|² + noise_variance · Σ c² / variance. A small noise
-        variance favours this floor: fidelity is then measured on the texels that it was fitted to.
+        Minimizes Σ seen · |mean + c · basis - rgb|² + noise_variance · Σ c² / variance. A small noise
+        variance favors this floor: fidelity is then measured on the texels that it was fitted to.
 
         Args:
             rgb: (H, W, 3) sRGB in [0, 1]; seen: (H, W) weights in [0, 1], texels at 0 are ignored.

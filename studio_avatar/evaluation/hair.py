@@ -26,7 +26,7 @@ from studio_avatar.capture.phone_texture import PhoneTexture
 from studio_avatar.capture.scene import measure_scene
 from studio_avatar.errors import InvalidInputError, StudioAvatarError
 from studio_avatar.head.geometry import geometry
-from studio_avatar.head.landmark_ids import FACE_OVAL
+from studio_avatar.head.landmark_ids import FACE_OVAL, NUM_SURFACE_LANDMARKS
 from studio_avatar.rendering import Camera
 from studio_avatar.results.settings import PRESETS
 
@@ -106,7 +106,7 @@ def portrait(photo: np.ndarray, points: np.ndarray, size: tuple[int, int], room:
 
     points: (478, 2) landmarks in pixels. room: half the height of what is shown, over the height of the landmarks.
     """
-    low, high = points[:468].min(0), points[:468].max(0)
+    low, high = points[:NUM_SURFACE_LANDMARKS].min(0), points[:NUM_SURFACE_LANDMARKS].max(0)
     reach = (high - low)[1] * room
     middle = (low + high) / 2 - (0, 0.1 * reach)
     half = reach * np.array([size[0] / size[1], 1])

@@ -1,55 +1,40 @@
 """The held-out people, read from prepared sets or prepared on the spot."""
 
 import json
-from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
 
-from studio_avatar.data.prepare.sets import StoredScene, light_of_variant
+from studio_avatar.data.prepare.config import PrepareConfig
+from studio_avatar.data.prepare.make import light_of_variant
+from studio_avatar.data.prepare.packing import StoredScene, head_mark
+from studio_avatar.data.prepare.sets import prepare
 from studio_avatar.errors import InvalidInputError
 
 from .tables import PhoneTextures, StudioPair
 
 SETS = ("portraits", "studio", "captures_held_out")
+WORKERS = 2  # processes that prepare, one core each
 
 
-def prepare_sets(data: Path, out: Path, weights: str, head, workers: int = 2) -> None:
+def prepare_sets(data: Path, out: Path, weights: str) -> None:
     """Make those sets of `studio_avatar.data.prepare` that evaluation reads; finished items are kept.
 
     All portraits, as the linear models are trained on those not held out; all studio textures for their mean;
     captures of held-out subjects only. Needs the extra [train].
 
     Args:
-        weights: folder or Hub id whose subfolder `head` has the head; head: the `HeadModel` loaded from it.
-    """
-    from studio_avatar.data.prepare import sets as prepare
+        data: folder with portraits/ and studio/. out: folder for the sets.
+        weights: folder or Hub id whose subfolders `head` and `registrar` have what captures are made with.
 
-    mark = prepare.head_mark(head)
-    options = Namespace(
-        data=data,
-        out=out,
-        head=weights,
-        registrar=weights,
-        head_mark=mark,
-        workers=workers,
-        variants=0,
-        fits=0,
-        lights=0,
-        texel_lights=0,
-        panoramas="",
-    )
-    for stage in prepare.STAGES:
-        for name, jobs in prepare.plan(stage, options).items():
-            if name in SETS:
-                prepare.run(jobs, options)
-                prepare.pack(out, name, jobs)
+    Raises:
+        InvalidInputError: `data` lacks portraits or the studio set.
+    """
+    prepare(PrepareConfig(data, out, head=weights, registrar=weights, workers=WORKERS), SETS)
 
 
 def check_head(prepared: Path, head) -> None:
     """Raises `InvalidInputError` when a set was prepared for another head, so for other texture coordinates."""
-    from studio_avatar.data.prepare.sets import head_mark
-
     for name in SETS:
         if _index(prepared, name)["head"] != head_mark(head):
             raise InvalidInputError(f"{name} in {prepared} was made for another head: prepare it again.")

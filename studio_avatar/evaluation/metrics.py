@@ -84,9 +84,9 @@ def individual_typology_angle(lab: np.ndarray) -> np.ndarray:
 
 
 def skin_ita(texture: np.ndarray, mask: np.ndarray) -> float:
-    """ITA in degrees of the mean L*a*b* colour over the mask.
+    """ITA in degrees of the mean L*a*b* color over the mask.
 
-    The mean colour first: single texels with b* near 0 have wild angles.
+    The mean color first: single texels with b* near 0 have wild angles.
     """
     inside = mask > 0
     lab, weight = rgb2lab(texture[inside]), mask[inside][:, None]
@@ -110,7 +110,7 @@ def bs_error(texture: np.ndarray, mask: np.ndarray) -> float:
 
 
 def gradient_correlation(a: np.ndarray, b: np.ndarray, mask: np.ndarray) -> float:
-    """Pearson correlation of the x and y luma gradients of two textures, over masked neighbouring texels.
+    """Pearson correlation of the x and y luma gradients of two textures, over masked neighboring texels.
 
     Detail kept from the phone texture: 1 = the same edges and pores, 0 = unrelated ones.
     """

@@ -1,4 +1,4 @@
-"""The two comparisons: W+ inversion against linear models, and studio textures against the trivial floors.
+"""The two comparisons: W+ inversion against linear models, and studio textures against the baselines.
 
 Both take plain arrays and callables, so that any other method can be put in the place of ours.
 """
@@ -43,7 +43,7 @@ LIKENESS_COLUMNS = (
     Column("identity_distance", "identity distance", 3),
     Column("kid", "KID × 1000", 2, "lower"),
 )
-FACE_COLUMNS = ("identity_distance", "kid")  # need a face recogniser
+FACE_COLUMNS = ("identity_distance", "kid")  # need a face recognizer
 STUDIO_CAPTION = (
     "Skin is the face and the ears without lips and brows; a texel is seen when its `seen` value is at least "
     f"{SEEN}. All columns are about seen skin, but *unseen skin*, the rest, which every method makes up. "
@@ -85,7 +85,7 @@ class StudioPair:
     light: str = "rooms"
 
     def averaged(self, size: int) -> "StudioPair":
-        """The same at fewer texels, of which the seen ones make the phone texture's colours."""
+        """The same at fewer texels, of which the seen ones make the phone texture's colors."""
         weight = _averaged(self.seen, size)
         rgb = _averaged(self.rgb * self.seen[..., None], size) / np.maximum(weight, 1e-6)[..., None]
         rgb = np.where(weight[..., None] > 1e-3, rgb, _averaged(self.rgb, size))
@@ -155,7 +155,7 @@ def _with_mirrors(textures: PhoneTextures) -> tuple[np.ndarray, np.ndarray]:
 def studio_methods(
     studio_mean: np.ndarray, ours: Callable[["StudioPair"], dict[str, np.ndarray]]
 ) -> list[Callable[["StudioPair"], dict[str, np.ndarray]]]:
-    """All methods as functions of a `StudioPair` that return {row name: texture}; the floors first.
+    """All methods as functions of a `StudioPair` that return {row name: texture}; the baselines first.
 
     Args:
         studio_mean: (H, W, 3) mean of the training subjects' studio textures.
@@ -265,7 +265,7 @@ def _add_kernel_distances(table: Table, faces: dict[str, list[np.ndarray]], stud
 
 
 def studio_scores(texture: np.ndarray, pair: StudioPair, skin: np.ndarray) -> dict[str, float]:
-    """All columns on colour and light, for one texture (H, W, 3) of a `pair`."""
+    """All columns on color and light, for one texture (H, W, 3) of a `pair`."""
     seen = skin & (pair.seen >= SEEN)
     return {
         "delta_e": metrics.skin_delta_e(texture, pair.truth, seen),

@@ -19,7 +19,7 @@ TRANSITION = (0.07, 0.04)  # chart units over which the stretch fades beside the
 NECK_BOTTOM = 1.055
 NECK_HALF_WIDTH = 0.26
 IRIS_POWER = 0.75  # r -> r ** 0.75 in the eyeball's front chart: the iris gets more texels, the rim fewer
-# Small charts: part, which of its pieces, centre u, centre v, width, height (texels of 1024).
+# Small charts: part, which of its pieces, center u, center v, width, height (texels of 1024).
 # Those with u > 512 are the person's left; the right ones are their mirror images.
 SLOTS = (
     ("teeth", "upper", 512, 22, 150, 30),
@@ -37,7 +37,7 @@ class ChartMesh:
     """What the layout is made from.
 
     chart: (T, 2) anny texture coordinates, v up; uv_faces: (F, 3);
-    faces: (F, 3); points: (V, 3) neutral, metres;
+    faces: (F, 3); points: (V, 3) neutral, meters;
     part: (F,) "head", "neck", "mouth", "eye_sockets", "eyeball_left", "eyeball_right", "teeth" or "tongue";
     mirror_vertices: (V,) left-right partner.
     """
@@ -208,7 +208,7 @@ def _open_border(faces):
 
 
 def _relax(skin, faces, corners, free):
-    """Solve for the `free` texture vertices: each a mean-value-weighted mean of its neighbours."""
+    """Solve for the `free` texture vertices: each a mean-value-weighted mean of its neighbors."""
     weights: dict[tuple[int, int], float] = {}
     for face, corner in zip(faces.tolist(), corners, strict=True):
         for i in range(3):
@@ -255,9 +255,9 @@ def _piece(mesh, part, piece):
     from scipy.sparse.csgraph import connected_components
 
     own = np.flatnonzero(mesh.part == part)
-    centre = mesh.points[mesh.faces[own]].mean(1)
+    center = mesh.points[mesh.faces[own]].mean(1)
     if part in ("mouth", "eye_sockets"):
-        return own[centre[:, 0] > 0]
+        return own[center[:, 0] > 0]
     if piece == "whole":
         return own
     links = mesh.uv_faces[own]
@@ -265,7 +265,7 @@ def _piece(mesh, part, piece):
     graph = coo_matrix((np.ones(links.size), pairs), shape=(len(mesh.chart),) * 2)
     label = connected_components(graph, directed=False)[1][links[:, 0]]
     axis = {"front": 2, "back": 2, "upper": 1, "lower": 1}[piece]
-    level = {value: centre[label == value, axis].mean() for value in np.unique(label)}
+    level = {value: center[label == value, axis].mean() for value in np.unique(label)}
     chosen = (max if piece in ("front", "upper") else min)(level, key=level.get)
     return own[label == chosen]
 

@@ -14,7 +14,7 @@ from .landmark_ids import (
     RIGHT_EYE,
     UPPER_LIP_INNER,
 )
-from .layout import rasterise
+from .layout import rasterize
 
 PICTURE = 1024  # pixels, square
 DISTANCE = 0.80  # meters from the camera to the head's origin
@@ -73,7 +73,7 @@ def project(vertices):
 def render_plain(vertices, faces, part):
     """A (PICTURE, PICTURE, 3) uint8 frontal picture: smooth shading, plain skin, dark irises, red mouth."""
     pixels, depth = project(vertices)
-    triangle, weights = rasterise(pixels[faces], PICTURE, PICTURE, depth[faces])
+    triangle, weights = rasterize(pixels[faces], PICTURE, PICTURE, depth[faces])
     color = np.tile([0.80, 0.62, 0.52], (len(faces), 1))
     color[part == "mouth"] = 0.45, 0.2, 0.2
     color[part == "teeth"] = 0.9, 0.88, 0.85
@@ -112,8 +112,8 @@ def landmark_partners(pixels):
     from scipy.optimize import linear_sum_assignment
     from scipy.spatial.distance import cdist
 
-    centred = pixels - [PICTURE / 2, 0]
-    _, partner = linear_sum_assignment(cdist(centred * [-1, 1], centred) ** 2)
+    centerd = pixels - [PICTURE / 2, 0]
+    _, partner = linear_sum_assignment(cdist(centerd * [-1, 1], centerd) ** 2)
     if not np.array_equal(partner[partner], np.arange(len(pixels))):
         raise RuntimeError("The landmarks found on the symmetric head do not pair up left and right.")
     return partner
@@ -127,7 +127,7 @@ def _symmetric(pixels, partner):
 def _off_the_eyes(pixels, vertices, faces, part):
     """Landmarks (468, 2) of the eyes that were found on an eyeball, moved to the nearest point of the lid."""
     corners, depth = project(vertices)
-    triangle, _ = rasterise(corners[faces], PICTURE, PICTURE, depth[faces])
+    triangle, _ = rasterize(corners[faces], PICTURE, PICTURE, depth[faces])
     column, row = np.floor(pixels).astype(int).T
     lids = np.array(RIGHT_EYE + LEFT_EYE)
     on_eye = lids[part[triangle[row, column]][lids] != "head"]
@@ -151,7 +151,7 @@ def _cast(pixels, vertices, faces, allowed):
     edge, other = own[:, 1] - own[:, 0], own[:, 2] - own[:, 0]
     facing = edge[:, 0] * other[:, 1] < edge[:, 1] * other[:, 0]  # clockwise with y down: seen from outside
     candidates = np.flatnonzero(allowed & facing)
-    triangle, _ = rasterise(own[candidates], PICTURE, PICTURE, depth[faces[candidates]])
+    triangle, _ = rasterize(own[candidates], PICTURE, PICTURE, depth[faces[candidates]])
     rows, columns = np.nonzero(triangle >= 0)
     nearest = cKDTree(np.stack([columns, rows], 1) + 0.5).query(pixels)[1]
     chosen = candidates[triangle[rows[nearest], columns[nearest]]]

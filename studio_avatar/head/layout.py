@@ -25,7 +25,7 @@ __all__ = [
     "TexelMap",
     "fill_gutters",
     "head_v1_layout",
-    "rasterise",
+    "rasterize",
     "region_mask",
     "resample_chart",
     "texel_map",
@@ -64,7 +64,7 @@ class TexelMap:
         return texture
 
 
-def rasterise(corners: np.ndarray, height: int, width: int, depth: np.ndarray | None = None):
+def rasterize(corners: np.ndarray, height: int, width: int, depth: np.ndarray | None = None):
     """Find the triangle at every pixel center.
 
     Args:
@@ -105,7 +105,7 @@ def texel_map(head: HeadModel, size: int) -> TexelMap:
     if size not in maps:
         shape = geometry(head)
         corners = shape.uv[shape.uv_faces] * size
-        maps[size] = TexelMap(*rasterise(corners, size, size))
+        maps[size] = TexelMap(*rasterize(corners, size, size))
         for array in (maps[size].triangle, maps[size].barycentric):
             array.setflags(write=False)
     return maps[size]
@@ -200,7 +200,7 @@ def draw_layout(head: HeadModel, size: int = 1024) -> np.ndarray:
         cv2.circle(picture, (round(x), round(y)), 2, (200, 0, 0), -1)
     for number, name in enumerate(shape.region_names):
         rows, columns = np.nonzero((region == number) & texels.covered & (np.arange(size) >= size / 2))
-        if len(rows):  # labelled in the middle of the region's right half
+        if len(rows):  # labeled in the middle of the region's right half
             spot = (int(np.median(columns)) - 4 * len(name), int(np.median(rows)))
             cv2.putText(picture, name, spot, cv2.FONT_HERSHEY_SIMPLEX, 0.42, (0, 0, 120), 1, cv2.LINE_AA)
     return picture

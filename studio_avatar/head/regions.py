@@ -19,7 +19,7 @@ REGION_NAMES = (
     "tongue",
     "mouth",
 )
-HAIRLINE_RISE = 1.15  # the hairline's height over the oval's centre, in heights of the oval's top
+HAIRLINE_RISE = 1.15  # the hairline's height over the oval's center, in heights of the oval's top
 CHEEK_WIDTH = 1.30  # the skin in front of the ears, in widths of the oval
 BROW_SIZE = 1.35  # hairs reach beyond the landmarks
 
@@ -31,11 +31,11 @@ def face_regions(mesh, uv, landmark_uv, ear_vertices) -> np.ndarray:
         mesh: the `head_v1.ChartMesh`. uv: (T, 2) head-v1. landmark_uv: (468, 2).
         ear_vertices: (V,) bool.
     """
-    centre = uv[mesh.uv_faces].mean(1)
+    center = uv[mesh.uv_faces].mean(1)
     on_head = mesh.part == "head"
 
     def inside(polygon):
-        return on_head & _inside(centre, polygon)
+        return on_head & _inside(center, polygon)
 
     names = np.where(on_head, "scalp", mesh.part).astype("U16")
     ears = on_head & ear_vertices[mesh.faces].all(1)
@@ -54,12 +54,12 @@ def face_regions(mesh, uv, landmark_uv, ear_vertices) -> np.ndarray:
 
 def _face_outline(oval):
     """The oval raised to the hairline and widened to the ears; the chin keeps its place."""
-    centre = (oval.min(0) + oval.max(0)) / 2
-    offset = oval - centre
+    center = (oval.min(0) + oval.max(0)) / 2
+    offset = oval - center
     below = np.clip(offset[:, 1] / offset[:, 1].max(), 0, 1)  # 0 at the eyes and above, 1 at the chin
     offset[:, 0] *= CHEEK_WIDTH + (1.03 - CHEEK_WIDTH) * below**2
     offset[:, 1] *= np.where(offset[:, 1] < 0, HAIRLINE_RISE, 1.02)
-    return centre + offset
+    return center + offset
 
 
 def _inside(points, polygon):

@@ -17,7 +17,7 @@ import numpy as np
 from studio_avatar.errors import InvalidInputError
 
 from .geometry import geometry
-from .layout import fill_gutters, rasterise, texel_map, texel_positions
+from .layout import fill_gutters, rasterize, texel_map, texel_positions
 
 if TYPE_CHECKING:
     from studio_avatar.head.model import HeadModel
@@ -56,7 +56,7 @@ def from_head_v1(
         MissingDependencyError: warp-lang is not installed.
     """
     corners = mesh.uv[mesh.uv_faces] * size
-    triangle, shares = rasterise(corners, size, size)
+    triangle, shares = rasterize(corners, size, size)
     shown = triangle >= 0
     points = (mesh.vertices[mesh.faces[triangle[shown]]] * shares[shown][..., None]).sum(1)
     shape = geometry(head)

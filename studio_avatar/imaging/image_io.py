@@ -1,4 +1,4 @@
-"""PNG bytes that say which colour space they are in."""
+"""PNG bytes that say which color space they are in."""
 
 import io
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ COMPRESSION = 4  # of zlib: 0.06 s for a texture of 1024² that takes 0.16 at th
 
 
 def encode_png(image) -> bytes:
-    """PNG of a picture, tagged sRGB so that every viewer shows the same colours.
+    """PNG of a picture, tagged sRGB so that every viewer shows the same colors.
 
     Args:
-        image: PIL image, or uint8 array (H, W, 3) RGB, (H, W, 4) with alpha or (H, W) grey, sRGB-encoded.
+        image: PIL image, or uint8 array (H, W, 3) RGB, (H, W, 4) with alpha or (H, W) gray, sRGB-encoded.
     Returns:
         The file's bytes; the same picture always gives the same bytes.
     """

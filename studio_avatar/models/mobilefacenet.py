@@ -1,6 +1,6 @@
 """MobileFaceNet, a small face-identity embedding (Chen et al., CCBR 2018, arXiv 1804.07573, table 1).
 
-Inference form: batch normalisation is folded into the convolutions. Parameters stay frozen; gradients flow to
+Inference form: batch normalization is folded into the convolutions. Parameters stay frozen; gradients flow to
 the picture, so that training can ask for the same identity. The weights come from
 `python -m tools.convert_mobilefacenet`.
 """
@@ -117,6 +117,6 @@ class MobileFaceNet(nn.Module):
         Args:
             x: (B, 3, 112, 112) sRGB in [-1, 1]; eyes at about 46 % of the height (ArcFace alignment).
         Returns:
-            (B, 192) L2-normalised; the dot product of two is their cosine similarity. Differentiable in `x`.
+            (B, 192) L2-normalized; the dot product of two is their cosine similarity. Differentiable in `x`.
         """
         return F.normalize(self(x), dim=1)

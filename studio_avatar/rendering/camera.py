@@ -21,7 +21,7 @@ class Camera:
     size: tuple[int, int]
 
     @property
-    def centre(self) -> np.ndarray:
+    def center(self) -> np.ndarray:
         """Position of the camera in head space, (3,) meters."""
         return -np.asarray(self.rotation).T @ np.asarray(self.translation)
 

@@ -67,7 +67,7 @@ def face_camera(hits: Hits, eye: wp.vec3, mesh: Mesh, cosine: wp.array2d(dtype=w
     reach = wp.length(eye - point)
     to_eye = (eye - point) / reach
     facing = wp.dot(normal, to_eye)
-    # A millimetre of slack: lids lie on the eyeballs, lips on the teeth.
+    # A millimeter of slack: lids lie on the eyeballs, lips on the teeth.
     if facing > 0.0 and not wp.mesh_query_ray_anyhit(mesh.shape, point + normal * 1e-3, to_eye, reach):
         cosine[row, col] = facing
 
@@ -81,7 +81,7 @@ def occlude(
     reach: float,
     open_sky: wp.array(dtype=wp.float32),
 ):
-    """Cosine-weighted share of free rays; the same spiral for all vertices, so that neighbours agree."""
+    """Cosine-weighted share of free rays; the same spiral for all vertices, so that neighbors agree."""
     i = wp.tid()
     start = points[i] + normals[i] * 1e-3
     free = wp.float32(0.0)

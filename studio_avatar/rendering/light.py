@@ -13,13 +13,13 @@ _SH_CONSTANT = 0.28209479177387814  # the first real spherical harmonic, 1 / (2 
 class Lamp:
     """One light source.
 
-    direction: (3,) unit vector in head space, from the head towards the lamp; colour: (3,) linear irradiance
+    direction: (3,) unit vector in head space, from the head towards the lamp; color: (3,) linear irradiance
     on a facing surface at the head's origin; spread: angular radius in radians, 0 = hard shadow; distance:
     meters from the head's origin, infinite = parallel rays; shadow: whether the head shadows itself.
     """
 
     direction: tuple[float, float, float]
-    colour: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    color: tuple[float, float, float] = (1.0, 1.0, 1.0)
     spread: float = 0.05
     distance: float = np.inf
     shadow: bool = True

@@ -14,13 +14,13 @@ class Skin:
     """How the surface answers to light.
 
     specular: strength of the gloss (1 = the 2.8 % reflectance of skin at normal incidence); roughness: GGX
-    roughness in [0, 1]; bleed: (3,) how much each of red, green, blue lifts the dim side of a shadow's edge
+    roughness in [0, 1]; subsurface: (3,) how much each of red, green, blue lifts the dim side of a shadow's edge
     (subsurface scattering), 0 = none.
     """
 
     specular: float = 1.0
     roughness: float = 0.45
-    bleed: tuple[float, float, float] = (0.2, 0.06, 0.03)
+    subsurface: tuple[float, float, float] = (0.2, 0.06, 0.03)
 
 
 SKIN = Skin()

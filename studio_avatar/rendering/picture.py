@@ -16,7 +16,7 @@ class Rendering:
     """A picture and its geometry.
 
     rgb: (H, W, 3) float32, linear or sRGB as asked, premultiplied onto black where no background was given;
-    alpha: (H, W) coverage in [0, 1]; triangle: (H, W) int32 at the pixel centre, -1 = background;
+    alpha: (H, W) coverage in [0, 1]; triangle: (H, W) int32 at the pixel center, -1 = background;
     barycentric: (H, W, 3); depth: (H, W) meters along the optical axis, infinite in the background.
     """
 
@@ -99,7 +99,7 @@ def on_background(
 ) -> np.ndarray:
     """Linear light (H, W, 3), premultiplied, with its coverage (H, W) -> the finished picture, see `render`."""
     if srgb:
-        # Coverage must not darken the silhouette twice: encode the surface colour, then lay it over the
+        # Coverage must not darken the silhouette twice: encode the surface color, then lay it over the
         # background.
         rgb = linear_to_srgb(rgb / np.maximum(alpha, 1e-6)[..., None]) * alpha[..., None]
     if background is not None:

@@ -15,7 +15,7 @@ PI = wp.constant(3.14159265358979)
 
 @wp.func
 def sample_texture(texture: wp.array2d(dtype=wp.vec3), uv: wp.vec2):
-    """Bilinear, clamped at the border; texel centres at +0.5."""
+    """Bilinear, clamped at the border; texel centers at +0.5."""
     height, width = texture.shape[0], texture.shape[1]
     x = wp.clamp(uv[0] * float(width) - 0.5, 0.0, float(width - 1))
     y = wp.clamp(uv[1] * float(height) - 0.5, 0.0, float(height - 1))
@@ -177,14 +177,16 @@ def with_lamps(
                 seen = lamp_visible(
                     mesh, at.shadow_start, to_lamp, lamp.spread, reach, light.shadow_samples, phase
                 )
-            diffuse += wp.cw_mul(scattered(cosine * seen, material.bleed), lamp.colour * fall)
+            diffuse += wp.cw_mul(scattered(cosine * seen, material.subsurface), lamp.color * fall)
             gleam = ggx(at.normal, at.to_eye, to_lamp, roughness) * PI * at.frontal
-            shine += lamp.colour * (fall * seen * gleam)
+            shine += lamp.color * (fall * seen * gleam)
     return Radiance(diffuse, shine)
 
 
 @wp.func
-def scattered(lit: float, bleed: wp.vec3):
-    """Light that enters skin leaves it again some millimetres off, red the farthest: the dim part of a shadow's edge
+def scattered(lit: float, subsurface: wp.vec3):
+    """Light that enters skin leaves it again some millimeters off, red the farthest: the dim part of a shadow's edge
     is lifted, and reddened."""
-    return wp.vec3(wp.pow(lit, 1.0 - bleed[0]), wp.pow(lit, 1.0 - bleed[1]), wp.pow(lit, 1.0 - bleed[2]))
+    return wp.vec3(
+        wp.pow(lit, 1.0 - subsurface[0]), wp.pow(lit, 1.0 - subsurface[1]), wp.pow(lit, 1.0 - subsurface[2])
+    )

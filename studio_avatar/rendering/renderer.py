@@ -76,8 +76,8 @@ def render_each(
     window = Window.around(seen, camera)
     grid, pixels = RayGrid(camera, window, options.supersample), RayGrid(camera, window)
     hits = cast(shape, grid, options.device)
-    centre_hits = hits if options.supersample == 1 else cast(shape, pixels, options.device)
-    geometry, coverage, layers = _geometry(centre_hits, pixels), hits.triangle.numpy() >= 0, None
+    center_hits = hits if options.supersample == 1 else cast(shape, pixels, options.device)
+    geometry, coverage, layers = _geometry(center_hits, pixels), hits.triangle.numpy() >= 0, None
     if cards is not None:
         from .card_layers import CardLayers
 
@@ -89,11 +89,11 @@ def render_each(
     alpha = grid.averaged(coverage)
     rows = [[] for _ in textures]
     for light in lights:
-        colours = shader.radiance(hits, camera, light)
+        colors = shader.radiance(hits, camera, light)
         if layers is not None:
-            colours = layers.over(colours, light)
-        for row, colour in zip(rows, colours, strict=True):
-            rgb = on_background(grid.averaged(colour), alpha, background, srgb)
+            colors = layers.over(colors, light)
+        for row, color in zip(rows, colors, strict=True):
+            rgb = on_background(grid.averaged(color), alpha, background, srgb)
             row.append(Rendering(rgb, alpha, *geometry))
     return rows
 

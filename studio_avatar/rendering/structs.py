@@ -58,7 +58,7 @@ class Material:
     textures: wp.array3d(dtype=wp.vec3)
     specular: float
     roughness: float
-    bleed: wp.vec3
+    subsurface: wp.vec3
 
 
 @wp.struct
@@ -66,7 +66,7 @@ class Lamp:
     """`light.Lamp`; distance: 0 for parallel rays."""
 
     direction: wp.vec3
-    colour: wp.vec3
+    color: wp.vec3
     spread: float
     distance: float
     shadow: int

@@ -41,7 +41,7 @@ def new_shape(vertices: np.ndarray, faces: np.ndarray, device: str) -> wp.Mesh:
 
 def eye_of(camera: Camera) -> wp.vec3:
     """Where the camera is."""
-    return wp.vec3(*map(float, camera.centre))
+    return wp.vec3(*map(float, camera.center))
 
 
 def primary_rays(grid: RayGrid) -> structs.PrimaryRays:
@@ -89,7 +89,7 @@ def upload_material(skin: Skin, textures: np.ndarray, device: str) -> structs.Ma
     material = structs.Material()
     material.textures = vectors(srgb_to_linear(np.asarray(textures, np.float32)), device)
     material.specular, material.roughness = float(skin.specular), float(skin.roughness)
-    material.bleed = wp.vec3(*map(float, skin.bleed))
+    material.subsurface = wp.vec3(*map(float, skin.subsurface))
     return material
 
 
@@ -112,7 +112,7 @@ def _lamps(lamps: Sequence[Lamp], device: str) -> wp.array:
 
 def _lamp(lamp: Lamp) -> structs.Lamp:
     made = structs.Lamp()
-    made.direction, made.colour = wp.vec3(*map(float, lamp.direction)), wp.vec3(*map(float, lamp.colour))
+    made.direction, made.color = wp.vec3(*map(float, lamp.direction)), wp.vec3(*map(float, lamp.color))
     made.spread = float(lamp.spread)
     made.distance = float(lamp.distance) if np.isfinite(lamp.distance) else 0.0
     made.shadow = int(lamp.shadow)

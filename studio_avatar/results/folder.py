@@ -30,7 +30,7 @@ class ResultFiles:
 
     texture: studio texture as the head wears it (eyes and mouth painted), PNG, sRGB.
     phone_texture: what the phone saw, in the same layout.
-    provenance: 8-bit grey PNG, 255 = seen by the phone, 0 = completed by the model.
+    provenance: 8-bit gray PNG, 255 = seen by the phone, 0 = completed by the model.
     avatar: binary glTF.
     report: JSON; see `result_report`.
     """
@@ -125,7 +125,7 @@ def save_results(
     files = ResultFiles.in_folder(Path(folder), prefix)
     tell = written or (lambda path: None)
     with pictures_meanwhile(output.avatar, Path(folder), exports, prefix):
-        tell(write_atomically(files.texture, output.avatar.material.colour))
+        tell(write_atomically(files.texture, output.avatar.material.color))
         tell(write_atomically(files.phone_texture, encode_png(output.phone_texture)))
         tell(write_atomically(files.provenance, encode_png(unit_to_uint8(output.provenance))))
         write_models(output.avatar, Path(folder), exports, prefix)
@@ -138,9 +138,9 @@ def save_results(
 def result_report(output, settings: CreationSettings, weights_revision: str) -> dict:
     """What was done, from what, and how well it was captured; JSON-ready.
 
-    `timings` are seconds a stage; `resolution` is (width, height) in texels; `seen_share` is the mean of the
+    `timings` are seconds per stage; `resolution` is (width, height) in texels; `seen_share` is the mean of the
     provenance map, in [0, 1], and `seen_by_region` the share of each part of the skin that was seen; `skin_tone` has
-    of both textures the skin's mean colour (L*a*b*, and sRGB 0 to 255), its standard deviations where it was
+    of both textures the skin's mean color (L*a*b*, and sRGB 0 to 255), its standard deviations where it was
     estimated, and the individual typology angle [degrees]; `hair` has the style or
     null, why, how well it agrees with the hair in the pictures (intersection over union), and its mean linear color.
     There is no path and no name in it: a report can be shared.

@@ -96,8 +96,8 @@ def drop_regions(seen, probability, draws=torch):
     angle = draws.rand(batch, 1, 1) * 2 * torch.pi
     offset = draws.rand(batch, 1, 1) * 0.6
     half_plane = (torch.cos(angle) * x + torch.sin(angle) * y) < offset
-    centre, size = draws.rand(batch, 2, 1, 1) * 1.2 - 0.6, 0.1 + 0.3 * draws.rand(batch, 2, 1, 1)
-    box = ((x - centre[:, 0]).abs() > size[:, 0]) | ((y - centre[:, 1]).abs() > size[:, 1])
+    center, size = draws.rand(batch, 2, 1, 1) * 1.2 - 0.6, 0.1 + 0.3 * draws.rand(batch, 2, 1, 1)
+    box = ((x - center[:, 0]).abs() > size[:, 0]) | ((y - center[:, 1]).abs() > size[:, 1])
     keep = torch.where(draws.rand(batch, 1, 1) < 0.5, half_plane, box)
     keep = keep | (draws.rand(batch, 1, 1) >= probability)
     return seen * keep[:, None].to(seen.device)

@@ -1,11 +1,11 @@
-"""The face of a `head-v1` texture as face recognisers want it: 112×112, eyes and mouth where ArcFace alignment has them."""
+"""The face of a `head-v1` texture as face recognizers want it: 112×112, eyes and mouth where ArcFace alignment has them."""
 
 import torch
 import torch.nn.functional as F
 
 from studio_avatar.head.layout import landmark_uv
 
-# ArcFace alignment of a 112×112 crop, (x, y) in pixels: outer/inner corners averaged to eye centres, mouth corners
+# ArcFace alignment of a 112×112 crop, (x, y) in pixels: outer/inner corners averaged to eye centers, mouth corners
 TEMPLATE = torch.tensor([[38.3, 51.7], [73.5, 51.5], [41.5, 92.4], [70.7, 92.2]])
 # MediaPipe indices in the order of TEMPLATE: the person's right eye (image left), left eye, right and left mouth corner
 LANDMARKS = ((33, 133), (263, 362), (61,), (291,))

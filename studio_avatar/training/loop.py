@@ -97,7 +97,7 @@ def train(run, config, accelerator, modules, optimizers, step_function, emas=Non
 
     Args:
         modules: name → module, all that must be resumed. `emas`: name → (EMA, its source module).
-        optimizers: name → optimiser; each keeps its own base learning rate times the common schedule.
+        optimizers: name → optimizer; each keeps its own base learning rate times the common schedule.
         preview: called as `preview(step)` → uint8 (H, W, 3) array, written to `run/preview_*.png`.
     """
     emas = emas or {}
@@ -142,7 +142,7 @@ def train(run, config, accelerator, modules, optimizers, step_function, emas=Non
 
 
 def train_network(options, accelerator, stage, name, network, preview=None):
-    """`train` for a stage with one network, one optimiser (`stage.optimizer`) and one average (`stage.ema`).
+    """`train` for a stage with one network, one optimizer (`stage.optimizer`) and one average (`stage.ema`).
 
     name: of all three in the checkpoint.
     """
@@ -181,7 +181,7 @@ def average_gradients(accelerator, parameters):
 
 
 def optimizer_step(accelerator, optimizer, loss):
-    """Backward, gradient averaging over the processes, clipping, one optimiser step, gradients cleared."""
+    """Backward, gradient averaging over the processes, clipping, one optimizer step, gradients cleared."""
     accelerator.backward(loss)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     average_gradients(accelerator, parameters)

@@ -45,7 +45,7 @@ def image_gradients(image):
 
 
 def gradient_loss(a, b, mask, levels=3):
-    """L1 of the image gradients of a − b over an image pyramid; a texel counts where it and its neighbours are seen."""
+    """L1 of the image gradients of a − b over an image pyramid; a texel counts where it and its neighbors are seen."""
     difference, total = a - b, 0.0
     for level in range(levels):
         inner = -F.max_pool2d(-mask, 3, stride=1, padding=1)

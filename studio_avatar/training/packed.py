@@ -5,7 +5,7 @@ import torch.nn.functional as F
 
 from studio_avatar.data.prepare.pack import Pack
 from studio_avatar.data.simulate.sky import TransferBank, panorama_nodes
-from studio_avatar.data.simulate.texel_light import TexelSimulator
+from studio_avatar.data.simulate.texel_light import TexelSimulator, TexelWorld
 from studio_avatar.models import InversionEncoder, StyleGAN2Generator
 from studio_avatar.models.mobilefacenet import MobileFaceNet
 from studio_avatar.pipeline.inversion import shrink_observed
@@ -28,7 +28,8 @@ def make_simulator(pack: Pack, textures, size: int, bank_size: int, device, shar
     bank = TransferBank(**baked, eyes=eyes, size=bank_size, device=device)
     lights = {name: panorama_nodes(pack.tensor(name).float(), bank.directions, device) for name in LIGHTS}
     covers, seen = pack.images("covers"), pack.images("seen")
-    return TexelSimulator(textures.to(device), bank, lights, pack.masks(), covers, seen, size, device, share)
+    world = TexelWorld(textures.to(device), bank, lights, pack.masks(), covers, seen)
+    return TexelSimulator(world, size, device, share)
 
 
 class BaseMaker:

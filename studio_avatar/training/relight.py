@@ -1,6 +1,6 @@
 """Light moved from one simulated capture onto another subject's studio texture.
 
-A capture and its true studio texture give the light as a ratio in linear colour. Low-passed, so that registration errors
+A capture and its true studio texture give the light as a ratio in linear color. Low-passed, so that registration errors
 and noise of the capture do not become light, the ratio relights any other texture of the same layout.
 """
 
@@ -18,7 +18,7 @@ def _blur(x, radius):
 
 
 def light_ratio(phone, studio, seen, radius):
-    """Light as a linear-colour ratio phone / studio, (B, 3, H, W), smooth over `radius` texels, 1 where unseen.
+    """Light as a linear-color ratio phone / studio, (B, 3, H, W), smooth over `radius` texels, 1 where unseen.
 
     phone, studio: (B, 3, H, W) sRGB in [-1, 1]; seen (B, 1, H, W) in [0, 1].
     """

@@ -20,10 +20,10 @@ from studio_avatar.rendering.normals import vertex_normals
 def avatar(head):
     rng = np.random.default_rng(0)
     row, column = np.mgrid[0:1024, 0:1024] / 1024
-    colour = np.stack(
+    color = np.stack(
         [0.7 + 0.2 * np.sin(30 * column), 0.6 - 0.3 * row, 0.5 + 0.2 * np.cos(40 * row)], axis=-1
     )
-    texture = np.clip(colour + rng.normal(0, 0.02, colour.shape), 0, 1) * 255
+    texture = np.clip(color + rng.normal(0, 0.02, color.shape), 0, 1) * 255
     expression = rng.uniform(0, 1, (3, 52))
     turns = np.float32([[0, -0.1, 0, 0.995], [0, 0, 0, 1], [0, 0.1, 0, 0.995]])
     motion = Motion(
@@ -90,7 +90,7 @@ def test_a_morph_target_turns_the_neutral_mesh_into_the_expression(glb, head, av
     turned /= np.linalg.norm(turned, axis=1, keepdims=True)
     normals = vertex_normals(expected, avatar.full_mesh.faces)
     np.testing.assert_allclose(turned[corners], normals[faces], atol=2e-3)
-    assert np.abs(moved - base["POSITION"]).max() > 1e-3  # at least a millimetre: the expression can be seen
+    assert np.abs(moved - base["POSITION"]).max() > 1e-3  # at least a millimeter: the expression can be seen
 
 
 def test_every_accessor_states_its_true_bounds(glb):
@@ -104,7 +104,7 @@ def test_every_accessor_states_its_true_bounds(glb):
     )
 
 
-def test_the_head_is_upright_in_metres_and_faces_the_viewer(glb, head):
+def test_the_head_is_upright_in_meters_and_faces_the_viewer(glb, head):
     positions = glb.accessor(glb.primitive["attributes"]["POSITION"])
     height = np.ptp(positions[:, 1])
     assert 0.2 < height < 0.5
@@ -186,6 +186,6 @@ def test_posing_by_name(avatar, head):
     half = avatar.mesh({"jawOpen": 0.5})
     np.testing.assert_allclose(half, (neutral + jaw) / 2, atol=1e-6)
     most = (jaw - neutral)[np.abs(jaw - neutral).sum(axis=1).argmax()]
-    assert most[1] < -0.005  # what moves most goes down by half a centimetre and more
+    assert most[1] < -0.005  # what moves most goes down by half a centimeter and more
     with pytest.raises(InvalidInputError, match="jawopen"):
         avatar.mesh({"jawopen": 1.0})

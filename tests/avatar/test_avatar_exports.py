@@ -1,4 +1,4 @@
-"""Light level, OBJ, plain folder, animation, relief, seams, pictures and the resampler, on the baked head."""
+"""Light level, OBJ, plain folder, animation, bump, seams, pictures and the resampler, on the baked head."""
 
 import io
 import json
@@ -91,7 +91,7 @@ def corner_pairs(mesh):
 
 
 def test_the_light_surface_is_near_the_full_one(avatar):
-    """Vertices that went are within a millimetre of the light surface on the face, at rest and with the jaw open."""
+    """Vertices that went are within a millimeter of the light surface on the face, at rest and with the jaw open."""
     from studio_avatar.rendering import nearest_on_surface
 
     full, light = avatar.full_mesh, light_mesh(avatar.full_mesh)
@@ -109,7 +109,7 @@ def test_the_light_surface_is_near_the_full_one(avatar):
         assert np.percentile(distance, 99) < 1e-3
 
 
-@pytest.mark.skipif("STUDIO_AVATAR_SLOW" not in os.environ, reason="slow; set STUDIO_AVATAR_SLOW=1")
+@pytest.mark.slow
 def test_the_kept_choice_is_what_the_code_makes(head, avatar):
     made, light = light_topology(head), light_mesh(avatar.full_mesh)
     np.testing.assert_array_equal(made.faces, light.faces)

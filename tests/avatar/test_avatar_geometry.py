@@ -1,6 +1,5 @@
 """Random people in 52 expressions: no folded skin, eyes that close, lips that meet, mirrored sides."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +12,10 @@ from studio_avatar.avatar.shapes.eyelids import clearance
 from studio_avatar.avatar.shapes.lips import lip_gap, lip_rig
 from studio_avatar.avatar.shapes.mesh import avatar_mesh
 from studio_avatar.avatar.shapes.person_shapes import PersonShapes, person_shapes, symmetric_offsets
-from studio_avatar.head.layout import rasterise, region_mask, texel_map, texel_positions
+from studio_avatar.head.layout import rasterize, region_mask, texel_map, texel_positions
 from studio_avatar.head.model import HeadModel
 
-PEOPLE = 200 if os.environ.get("STUDIO_AVATAR_SLOW") else 12  # the figures in docs are of 200
+PEOPLE = (12, pytest.param(200, marks=pytest.mark.slow))  # the figures in docs are of 200
 SKIN = ("face", "brows", "ears", "scalp", "neck")
 GRID = 96  # cells along the side of the window that is looked at
 
@@ -40,17 +39,17 @@ class Model:
         on_lips = np.isin(self.faces, self.faces[self.region("lips")]).any(1)
         return self.region("teeth", "tongue", "mouth") & ~on_lips
 
-    def first_seen(self, vertices, centre, half, yaw=0.0, pitch=0.0) -> np.ndarray:
-        """Which triangle each cell of a window of `half` metres around `centre` shows from a far camera; -1 = none."""
+    def first_seen(self, vertices, center, half, yaw=0.0, pitch=0.0) -> np.ndarray:
+        """Which triangle each cell of a window of `half` meters around `center` shows from a far camera; -1 = none."""
         yaw, pitch = np.radians((yaw, pitch))
         sight = np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
         right = np.cross((0, 1, 0), sight)
         right /= np.linalg.norm(right)
         up = np.cross(sight, right)
-        points = vertices - centre
+        points = vertices - center
         near = np.flatnonzero((np.abs(points[self.faces]) < 2.5 * half).all((1, 2)))
         flat = np.stack([points @ right, -(points @ up)], -1)[self.faces[near]]
-        shown, _ = rasterise((flat / half + 1) * GRID / 2, GRID, GRID, -(points @ sight)[self.faces[near]])
+        shown, _ = rasterize((flat / half + 1) * GRID / 2, GRID, GRID, -(points @ sight)[self.faces[near]])
         return np.where(shown >= 0, near[shown], -1)
 
 
@@ -60,9 +59,9 @@ def model():
     return Model(head, head.faces.numpy(), list(head.config.expression_names), head.face_region.numpy())
 
 
-@pytest.fixture(scope="module")
-def identities():
-    return np.random.default_rng(11).normal(size=(PEOPLE, 100)).astype(np.float32)
+@pytest.fixture(scope="module", params=PEOPLE)
+def identities(request):
+    return np.random.default_rng(11).normal(size=(request.param, 100)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +70,7 @@ def people(model, identities) -> list[PersonShapes]:
 
 
 def triangle_normals(corners):
-    """(..., 3, 3) -> (..., 3), not normalised."""
+    """(..., 3, 3) -> (..., 3), not normalized."""
     return np.cross(corners[..., 1, :] - corners[..., 0, :], corners[..., 2, :] - corners[..., 0, :])
 
 
@@ -100,14 +99,16 @@ def test_lids_cover_the_eyeball_at_blink(model, people, yaw, pitch):
         ball = model.region(f"eyeball_{side.lower()}")
         used = np.unique(model.faces[ball])
         blink = model.names.index(f"eyeBlink{side}")
-        for number, person in enumerate(people[: PEOPLE if (yaw, pitch) == (0, 0) else PEOPLE // 4]):
+        for number, person in enumerate(
+            people[: len(people) if (yaw, pitch) == (0, 0) else len(people) // 4]
+        ):
             half = 0.018
-            centre = person.neutral[used].mean(0)
-            closed = model.first_seen(person.neutral + person.offsets[blink], centre, half, yaw, pitch)
+            center = person.neutral[used].mean(0)
+            closed = model.first_seen(person.neutral + person.offsets[blink], center, half, yaw, pitch)
             speck = (2 * half / GRID * 1000) ** 2  # mm² a cell
             assert ball[closed][closed >= 0].sum() * speck <= 1.0
             if number < 5:
-                opened = model.first_seen(person.neutral, centre, half, yaw, pitch)
+                opened = model.first_seen(person.neutral, center, half, yaw, pitch)
                 assert ball[opened][opened >= 0].sum() * speck > 30  # the eyes are open at rest
 
 
@@ -127,7 +128,7 @@ def test_eyeballs_and_irises_are_as_large_as_an_adults(model, people):
 
 
 def test_a_blink_is_closed_at_one_and_not_before(model, people):
-    """The upper lid's edge meets the lower one's from corner to corner at 1, a millimetre beyond at most, and an eye is
+    """The upper lid's edge meets the lower one's from corner to corner at 1, a millimeter beyond at most, and an eye is
     still open at 0.85.
     """
     rig = eye_rigs(model.head)[0]

@@ -12,7 +12,7 @@ pytest.importorskip("playwright", reason="playwright is not installed (extra [de
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.network,
-    pytest.mark.skipif(find_chromium() is None, reason="no Chromium is installed"),
+    pytest.mark.skipif(find_chromium() is None, reason="Chromium is not installed"),
 ]
 
 
@@ -49,7 +49,7 @@ def test_names_and_numbers_are_ours(viewed, avatar):
     assert viewer.ask("colourSpace") == "srgb"
 
 
-def test_the_browser_sees_the_textures_colours(viewed, avatar):
+def test_the_browser_sees_the_textures_colors(viewed, avatar):
     level, viewer = viewed
     if level == "full":
         difference = np.abs(viewer.texture().astype(int) - avatar.texture)

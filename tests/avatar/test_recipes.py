@@ -47,7 +47,7 @@ def browser():
 
 def test_the_packages_are_those_of_the_tests():
     asked = {package for line in commands("npm install") for package in line.split()[2:]}
-    assert len(asked) == 4 and asked <= set(PACKAGES)
+    assert len(asked) == 4 and asked <= {f"{name}@{version}" for name, version in PACKAGES.items()}
 
 
 @pytest.mark.browser

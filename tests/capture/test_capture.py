@@ -215,7 +215,7 @@ def test_outside_the_picture_is_not_seen(head, texels, painting):
 # --- fusion
 
 
-def test_fusing_aligns_and_equalises_instead_of_blurring():
+def test_fusing_aligns_and_equalizes_instead_of_blurring():
     rng = np.random.default_rng(0)
     truth = cv2.resize(
         rng.random((128, 128, 3)).astype(np.float32), (512, 512), interpolation=cv2.INTER_CUBIC

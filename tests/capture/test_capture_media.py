@@ -228,7 +228,7 @@ def test_long_clip_decodes_only_key_frames_where_they_suffice(tmp_path):
 
 
 @pytest.mark.parametrize("full_range", [False, True])
-def test_standard_colour_matrices(tmp_path, full_range):
+def test_standard_color_matrices(tmp_path, full_range):
     """BT.601 and BT.709, tagged; narrow and full range."""
     for matrix in (1, 6):
         path = tmp_path / f"{matrix}{full_range}.mp4"

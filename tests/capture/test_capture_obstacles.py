@@ -19,7 +19,7 @@ from studio_avatar.capture.texture.skin import without_cover
 from studio_avatar.capture.texture.unwrap import View
 from studio_avatar.data.simulate.occluders import sample_glasses, sample_strands
 from studio_avatar.data.simulate.room import direction
-from studio_avatar.data.simulate.simulation import photograph, sample_scene, shaped_mesh
+from studio_avatar.data.simulate.simulation import SimulationOptions, photograph, sample_scene, shaped_mesh
 from studio_avatar.head.layout import landmark_uv, region_mask, texel_map, texel_positions
 from studio_avatar.imaging.video_io import encode_h264
 from studio_avatar.rendering import look_at
@@ -41,7 +41,7 @@ def turned(head, painting):
 @pytest.fixture(scope="module")
 def scene(head, painting):
     resting = np.zeros(len(head.config.expression_names), np.float32)
-    made = sample_scene(head, painting, np.random.default_rng(1), resting, IMAGE)
+    made = sample_scene(head, painting, np.random.default_rng(1), resting, SimulationOptions(IMAGE))
     return replace(made, identity=np.zeros_like(made.identity), glasses=None, strands=None)
 
 
@@ -128,7 +128,7 @@ def test_a_cap_is_named_and_says_nothing_of_the_light(head, scene, bare, color):
         assert report.finding(name).verdict == bare.report.finding(name).verdict == "good"
 
 
-def with_hand(picture: np.ndarray, colour, low: float = 0.5) -> np.ndarray:
+def with_hand(picture: np.ndarray, color, low: float = 0.5) -> np.ndarray:
     """A hand with four fingers laid over the face from below, up to `low` of the picture's height."""
     height, width = picture.shape[:2]
     out, middle = picture.copy(), width // 2
@@ -138,16 +138,16 @@ def with_hand(picture: np.ndarray, colour, low: float = 0.5) -> np.ndarray:
             out,
             (x, int(low * height) + 10 * abs(finger - 1)),
             (x, int(0.75 * height)),
-            colour,
+            color,
             46,
             cv2.LINE_AA,
         )
-    cv2.ellipse(out, (middle, int(0.8 * height)), (115, 110), 0, 0, 360, colour, -1, cv2.LINE_AA)
+    cv2.ellipse(out, (middle, int(0.8 * height)), (115, 110), 0, 0, 360, color, -1, cv2.LINE_AA)
     return out
 
 
 def test_a_frame_with_a_hand_is_left_out_and_counted(turned):
-    """A hand of nearly the skin's own colour over the mouth, as in the sixth of ten pictures."""
+    """A hand of nearly the skin's own color over the mouth, as in the sixth of ten pictures."""
     pictures = [*turned[:5], with_hand(turned[5], (172, 112, 82)), *turned[5:]]
     with FaceLandmarker() as landmarker:
         sighting = follow_person(read_frames(pictures), landmarker)

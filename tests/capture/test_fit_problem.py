@@ -15,7 +15,7 @@ FRAMES, POINTS = 3, 40
 
 @pytest.fixture(scope="module")
 def problem(head) -> FitProblem:
-    """Three frames and points that two or three of them show, with and without room to slide."""
+    """Three frames and points that two or three of them show, with and without room to move along the surface."""
     import torch
 
     rng = np.random.default_rng(0)
@@ -50,7 +50,7 @@ def costs(problem: FitProblem, state, weights, along: np.ndarray, width: float) 
 
 
 def test_the_gradient_is_the_slope_of_the_cost(problem):
-    """Of what tracks say, where they miss by little: that slides depend on the pose is left out."""
+    """Of what tracks say, where they miss by little: that tangential offsets depend on the pose is left out."""
     state = problem.start()
     problem.observed = np.stack([problem._project(problem.landmarks, state, k) for k in range(FRAMES)])
     problem.tracks = replace(problem.tracks, pixel=projections(problem, state) + (0.02, -0.01))
@@ -61,7 +61,7 @@ def test_the_gradient_is_the_slope_of_the_cost(problem):
 
 
 def test_the_matrix_is_the_curvature_where_nothing_is_left_to_explain(problem):
-    """There Gauss-Newton's matrix is the second derivative, slides at their best included."""
+    """There Gauss-Newton's matrix is the second derivative, tangential offsets at their best included."""
     state = problem.start()
     problem.observed = np.stack([problem._project(problem.landmarks, state, k) for k in range(FRAMES)])
     problem.tracks = replace(problem.tracks, pixel=projections(problem, state))

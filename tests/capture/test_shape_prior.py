@@ -26,7 +26,7 @@ def seen(head, identity: np.ndarray, rng: np.random.Generator) -> list[Face]:
 
 
 def test_a_narrow_clip_gets_the_depth_that_people_have(head):
-    """The learnt prior is closer to three of its own people than N(0, 1), and stays within two standard deviations."""
+    """The learned prior is closer to three of its own people than N(0, 1), and stays within two standard deviations."""
     count, rng = head.config.num_identity, np.random.default_rng(0)
     prior, basis = ShapePrior.of_head(count), geometry(head).identity_basis
     assert len(prior.mean) == count and np.any(prior.mean)
@@ -44,8 +44,8 @@ def test_a_narrow_clip_gets_the_depth_that_people_have(head):
         errors.append([np.linalg.norm(w - w.mean(0), axis=1).mean() for w in wrong])
         unusual = np.abs(whiten @ (fits[0] - prior.mean))
         assert np.percentile(unusual, 95) < 2.0 and unusual.max() < 4.0
-    learnt, standard = np.mean(errors, 0)
-    assert learnt < 0.85 * standard
+    learned, standard = np.mean(errors, 0)
+    assert learned < 0.85 * standard
 
 
 def test_another_head_has_the_standard_prior():
@@ -60,7 +60,7 @@ def test_components_are_mirror_images_of_themselves(head):
     assert np.abs(mirrored - parity[:, None, None] * basis).max() < 1e-6
 
 
-def test_eyeballs_keep_their_size_in_what_was_learnt_from_scans(head):
+def test_eyeballs_keep_their_size_in_what_was_learned_from_scans(head):
     shape = geometry(head)
     prior, size = ShapePrior.of_head(head.config.num_identity), []
     for side in ("eyeball_left", "eyeball_right"):

@@ -15,7 +15,7 @@ from studio_avatar.data.adapters import convert
 from studio_avatar.data.adapters.mesh_files import read_textured_mesh
 from studio_avatar.data.adapters.placement import UP_AXES, similarity
 from studio_avatar.data.adapters.sources import ffhq_uv, multiface, plain_folder
-from studio_avatar.data.prepare import sets
+from studio_avatar.data.prepare import make
 from studio_avatar.data.prepare.__main__ import main as prepare
 from studio_avatar.data.simulate.simulation import sample_identity, shaped_mesh
 from studio_avatar.data.studio_set import studio_subjects, studio_texture
@@ -190,7 +190,7 @@ def test_the_similarity_is_found_again():
 
 def test_prepare_names_and_counts_what_it_skips(truth, tmp_path, capsys, monkeypatch):
     for name in ("STUDIO_SIZE", "SMALL_SIZE"):
-        monkeypatch.setattr(sets, name, SIZE)
+        monkeypatch.setattr(make, name, SIZE)
     data = tmp_path / "data" / "studio"
     (data / "makehuman").mkdir(parents=True)
     (data / "valid").mkdir()

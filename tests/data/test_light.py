@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("warp", reason="the simulator needs warp-lang (extra [train])")
 
-from studio_avatar.data.prepare.sets import pack_environments
+from studio_avatar.data.prepare.packing import pack_environments
 from studio_avatar.data.simulate.environments import (
     HEIGHT,
     MEAN_RADIANCE,
@@ -50,7 +50,7 @@ def test_lamps_and_harmonics_together_are_the_panorama(seed):
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     light = np.maximum((harmonic_basis(normals) * COSINE_LOBE) @ harmonics(rest), 0)
     for lamp in lamps:
-        light += np.maximum(normals @ lamp.direction, 0)[:, None] * lamp.colour
+        light += np.maximum(normals @ lamp.direction, 0)[:, None] * lamp.color
     expected = irradiance(panorama, normals)
     assert np.abs(light - expected).mean() < 0.04 * expected.mean()
     assert panorama.shape == (HEIGHT, 2 * HEIGHT, 3) and panorama.min() >= 0
@@ -65,7 +65,7 @@ def test_a_sun_becomes_a_lamp_in_its_place():
     assert np.dot(lamp.direction, towards) > 0.999
     assert lamp.spread == pytest.approx(0.1, abs=0.02)
     # A disc of radius 0.1 rad covers about pi 0.1² of the sphere; over pi that is 1 % of its radiance.
-    np.testing.assert_allclose(lamp.colour, np.array([300, 200, 100]) * 0.01, rtol=0.1)
+    np.testing.assert_allclose(lamp.color, np.array([300, 200, 100]) * 0.01, rtol=0.1)
     assert rest.max() < 5
 
 
@@ -75,8 +75,8 @@ def test_a_wide_window_is_cut_into_lamps_that_share_its_light():
     _, lamps = without_spots(panorama, count=8)
     assert len(lamps) > 1
     assert all(lamp.spread <= 0.4 for lamp in lamps)
-    colours = np.array([lamp.colour for lamp in lamps])[:, 0]
-    assert colours.max() < 1.6 * colours.min()  # a median cut: halves of equal power
+    colors = np.array([lamp.color for lamp in lamps])[:, 0]
+    assert colors.max() < 1.6 * colors.min()  # a median cut: halves of equal power
 
 
 def test_a_panorama_turns_with_the_camera_and_is_seen_behind_the_person():
@@ -134,18 +134,18 @@ def test_broken_panoramas_are_named_and_counted(tmp_path, capsys):
         read_panoramas(folder)
 
 
-def test_rooms_hold_flash_back_light_and_coloured_light():
+def test_rooms_hold_flash_back_light_and_colored_light():
     rooms = [sample_room(np.random.default_rng(seed)) for seed in range(200)]
     lamps = [lamp for room in rooms for lamp in room.lamps]
     flashes = [lamp for lamp in lamps if np.isfinite(lamp.distance)]
     behind = [
         room
         for room in rooms
-        if any(lamp.direction[2] < -0.5 and max(lamp.colour) > 0.5 for lamp in room.lamps)
+        if any(lamp.direction[2] < -0.5 and max(lamp.color) > 0.5 for lamp in room.lamps)
     ]
-    coloured = [lamp for lamp in lamps if min(lamp.colour) < 0.25 * max(lamp.colour)]
+    colored = [lamp for lamp in lamps if min(lamp.color) < 0.25 * max(lamp.color)]
     assert 10 <= len(flashes) <= 45
-    assert len(behind) >= 10 and len(coloured) >= 10
+    assert len(behind) >= 10 and len(colored) >= 10
     assert 70 <= sum(room.panorama is not None for room in rooms) <= 130
 
 

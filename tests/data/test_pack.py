@@ -9,8 +9,15 @@ from helpers import texel_world
 from safetensors.numpy import save_file
 
 from studio_avatar.data.prepare import relit
-from studio_avatar.data.prepare.pack import Pack, prepared_rows, read_people, read_validated, write_pack
-from studio_avatar.data.prepare.sets import _people
+from studio_avatar.data.prepare.pack import (
+    Pack,
+    PackContents,
+    prepared_rows,
+    read_people,
+    read_validated,
+    write_pack,
+)
+from studio_avatar.data.prepare.sets import generated_people, real_people
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.pipeline import StudioTexturePipeline
 from studio_avatar.pipeline.skin_tone import measure_tone
@@ -23,9 +30,17 @@ def test_what_is_packed_comes_out(tmp_path):
     networks = {"identity": {"a.weight": torch.tensor([0.5]), "a.count": torch.tensor(3)}, "features": {}}
     path = tmp_path / "pack.safetensors"
     size = write_pack(
-        path, studio=skins, augmented=[smooth], portraits=[], seen=[], scenes=[], light=light,
-        transfer=texel_world.baked(), masks=texel_world.masks(), networks=networks, relit=[smooth[:32, :32]],
-    )  # fmt: skip
+        path,
+        PackContents(
+            studio=skins,
+            augmented=[smooth],
+            light=light,
+            transfer=texel_world.baked(),
+            masks=texel_world.masks(),
+            networks=networks,
+            relit=[smooth[:32, :32]],
+        ),
+    )
     assert size == path.stat().st_size
     pack = Pack(path)
     assert pack.images("studio").shape == (4, 3, 64, 64) and pack.images("studio", 32).shape == (4, 3, 32, 32)
@@ -109,7 +124,7 @@ def test_held_out_portraits_stay_apart(tmp_path):
         (tmp_path / folder).mkdir()
         for i in range(count):
             (tmp_path / folder / f"{folder[-3:]}{i:02d}.{suffix}").touch()
-    splits = dict(_people(tmp_path))
+    splits = dict(real_people(tmp_path) + generated_people(tmp_path))
     assert [name for name, split in splits.items() if split == "train" and name.startswith("its")] == [
         f"its{i:02d}" for i in range(10)
     ]

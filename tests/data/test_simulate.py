@@ -23,8 +23,9 @@ from studio_avatar.data.augment.augmentation import (
 )
 from studio_avatar.data.augment.makeup import paint_makeup
 from studio_avatar.data.augment.painting import membrane
-from studio_avatar.data.prepare import sets
-from studio_avatar.data.prepare.sets import Job, pack
+from studio_avatar.data.prepare.jobs import Job
+from studio_avatar.data.prepare.make import UNSEEN_LIGHTS, conditions_of_variant, training_conditions
+from studio_avatar.data.prepare.packing import pack
 from studio_avatar.data.simulate.clip import (
     camera_path,
     expression_track,
@@ -41,6 +42,7 @@ from studio_avatar.data.simulate.shirt import shirt
 from studio_avatar.data.simulate.simulation import (
     EVERYBODY,
     MAKEHUMAN_COMPONENTS,
+    SimulationOptions,
     photograph,
     sample_expression,
     sample_identity,
@@ -59,17 +61,18 @@ from tools.make_example import FRAMES_PER_SECOND, camera_at
 
 SIZE = 256
 SKIN = np.array([0.78, 0.58, 0.48], np.float32)
+SMALL = SimulationOptions((180, 240))
 
 
 @pytest.fixture(scope="module")
 def skin(head):
-    """One even skin colour with painted eyes and mouth."""
+    """One even skin color with painted eyes and mouth."""
     return paint_eyes_and_mouth(np.broadcast_to(SKIN, (SIZE, SIZE, 3)), head, shaded=False)
 
 
 @pytest.fixture(scope="module")
 def shot(head, skin):
-    return simulate(head, skin, np.random.default_rng(3), num_views=3, size=(180, 240))
+    return simulate(head, skin, np.random.default_rng(3), num_views=3, options=SMALL)
 
 
 def test_the_frames_are_pictures_of_the_asked_size(shot):
@@ -92,15 +95,15 @@ def test_the_truth_puts_the_landmarks_on_the_face(head, shot):
 
 
 def test_a_seed_gives_the_same_bytes_again(head, skin, shot):
-    again = simulate(head, skin, np.random.default_rng(3), num_views=3, size=(180, 240))
-    other = simulate(head, skin, np.random.default_rng(4), num_views=1, size=(180, 240))
+    again = simulate(head, skin, np.random.default_rng(3), num_views=3, options=SMALL)
+    other = simulate(head, skin, np.random.default_rng(4), num_views=1, options=SMALL)
     assert all(np.array_equal(a, b) for a, b in zip(shot.frames, again.frames, strict=True))
     assert not np.array_equal(shot.frames[0], other.frames[0])
 
 
 def test_stops_are_the_same_capture_in_less_light(head, skin):
     full, under = (
-        simulate(head, skin, np.random.default_rng(4), num_views=1, size=(90, 120), stops=stops)
+        simulate(head, skin, np.random.default_rng(4), 1, SimulationOptions((90, 120), stops=stops))
         for stops in (0, -2)
     )
     assert np.array_equal(full.identity, under.identity)
@@ -108,20 +111,14 @@ def test_stops_are_the_same_capture_in_less_light(head, skin):
     assert under.frames[0].mean() < 0.75 * full.frames[0].mean()
 
 
-def test_light_of_training_and_validation_captures(monkeypatch, head):
+def test_light_of_training_and_validation_captures():
     """Two of ten training lights are far under; validation people come in the light of held-out ones."""
-    asked = []
-    monkeypatch.setattr(sets, "augmented_texture", lambda job, head: None)
-    monkeypatch.setattr(sets, "_studio_rgb", lambda job: np.zeros((1024, 1024, 3)))
-    monkeypatch.setattr(sets, "_photographed", lambda *given, **light: asked.append(light) or ())
-    monkeypatch.setattr(sets, "_capture_arrays", lambda *given: {})
-    for split, count in (("train", 10), ("validation", sets.UNSEEN_LIGHTS)):
-        for variant in range(count):
-            sets._capture_small(Job("captures", f"{split}{variant}", "a", split, "", "", "", variant), head)
-    trained, validated = asked[:10], asked[10:]
+    jobs = [Job("captures", f"a-{i:02d}", "a", "train", "", "", "", i) for i in range(10)]
+    trained = [training_conditions(job)["stops"] for job in jobs]
     low, high = UNDER_STOPS
-    assert [number for number, light in enumerate(trained) if light["stops"]] == [8, 9]
-    assert all(low <= light["stops"] <= high for light in trained[8:])
+    assert [number for number, stops in enumerate(trained) if stops] == [8, 9]
+    assert all(low <= stops <= high for stops in trained[8:])
+    validated = [conditions_of_variant(variant) for variant in range(UNSEEN_LIGHTS)]
     assert [light["unseen"] for light in validated] == [False] * 3 + [True] * 3
     assert [light["stops"] for light in validated] == [0] * 5 + [-2]
 
@@ -163,12 +160,12 @@ def test_hair_starts_at_the_scalp_and_hangs_off_the_skin(head, skin):
     face = body.vertices
     distance = np.sqrt(((hair.vertices[::37, None] - face[None]) ** 2).sum(-1)).min(1)
     assert np.median(distance) < 0.012 and distance.max() < 0.04
-    assert hair.colour_of_face.max() < len(hair.colours)
+    assert hair.color_of_face.max() < len(hair.colors)
 
 
 def test_occluders_hide_shade_and_reflect(head, skin):
     rng = np.random.default_rng(0)
-    scene = sample_scene(head, skin, rng, np.zeros(52, np.float32), (180, 240))
+    scene = sample_scene(head, skin, rng, np.zeros(52, np.float32), SMALL)
     body = shaped_mesh(head, scene.identity, np.zeros(52, np.float32), scene.occlusion)
     glasses = sample_glasses(rng, head, body)
     lamp = Lamp((0.0, 0.5, 0.866), (1.0, 1.0, 1.0), 0.02)
@@ -220,7 +217,7 @@ def test_a_clip_moves_smoothly(head, skin):
 
 
 def test_a_clip_is_one_person_with_the_truth_of_every_frame(head, skin):
-    settings = {"seconds": 0.6, "frames_per_second": 10, "size": (96, 128)}
+    settings = {"seconds": 0.6, "frames_per_second": 10, "options": SimulationOptions((96, 128))}
     clip, again = (simulate_clip(head, skin, np.random.default_rng(1), **settings) for _ in range(2))
     film = clip.capture
     assert clip.video == again.video
@@ -318,7 +315,7 @@ def test_pupils_are_dark_and_the_white_is_bright(head, skin):
         mask = region_mask(head, SIZE, side)
         order = np.argsort(positions[mask][:, 2])
         assert skin[mask][order[-3:]].mean() < 0.15
-        # Half a centimetre behind the apex begins the white.
+        # Half a centimeter behind the apex begins the white.
         white = (positions[mask][:, 2].max() - positions[mask][:, 2] > 0.004) & (
             positions[mask][:, 2].max() - positions[mask][:, 2] < 0.008
         )
@@ -351,7 +348,7 @@ def test_augmented_people_differ_and_stay_human(head, skin):
     assert np.ptp(angles) > 10
     eyes = region_mask(head, SIZE, "eyeball_left", "eyeball_right")
     eyes &= eyes[:, ::-1]
-    for person in people:  # mirrored or not, the eyes keep their colour
+    for person in people:  # mirrored or not, the eyes keep their color
         assert min(np.abs(person - skin)[eyes].max(), np.abs(person[:, ::-1] - skin)[eyes].max()) < 1e-6
 
 
@@ -375,7 +372,7 @@ def test_mixed_features_leave_no_seam(head):
     mixed = mix_features(own, other, masks, np.random.default_rng(0))
     grain = np.abs(np.diff(mixed[..., 0], axis=1)).mean(0) > 0
     assert grain.any()
-    # The other's pores came along, in this person's colour.
+    # The other's pores came along, in this person's color.
     np.testing.assert_allclose(np.median(mixed / own, (0, 1)), 1, atol=0.02)
     smooth = cv2.GaussianBlur(mixed / own, (0, 0), 4)
     assert np.abs(smooth - 1).max() < 0.06
@@ -498,7 +495,7 @@ def test_packing_keeps_the_order_and_names_what_was_skipped(tmp_path):
     for i in (0, 2):
         np.savez(jobs[i].part, rgb=np.full((4, 4, 3), i, np.uint8), seen=np.full((4, 4), 10 * i, np.uint8))
     jobs[1].part.with_suffix(".skipped").write_text("NoFaceError: no face")
-    skipped = pack(tmp_path, "portraits", jobs)
+    skipped = pack(tmp_path, "portraits", ("rgb", "seen"), jobs, jobs[0].head_mark)
     columns = load_file(tmp_path / "portraits.safetensors")
     index = json.loads((tmp_path / "portraits.json").read_text())
     assert skipped == {"NoFaceError: no face": 1}
@@ -506,6 +503,8 @@ def test_packing_keeps_the_order_and_names_what_was_skipped(tmp_path):
     assert index["skipped"] == {"p1": "NoFaceError: no face"}
     assert columns["rgb"][:, 0, 0, 0].tolist() == [0, 2]
     assert columns["seen"][:, 0, 0].tolist() == [0, 20]
+    assert not pack(tmp_path, "views", ("rgb",), [], "0" * 8)  # a set that nobody asked for has no items
+    assert json.loads((tmp_path / "views.json").read_text())["items"] == []
 
 
 def test_the_weak_example_is_a_dark_clip_made_of_the_good_one(tmp_path):

@@ -10,7 +10,7 @@ from helpers import texel_world
 from studio_avatar.capture.scene import SceneStatistics
 from studio_avatar.data.simulate.draw import Draw
 from studio_avatar.data.simulate.sky import ROTATIONS, TransferBank, panorama_nodes, sample_radiance
-from studio_avatar.data.simulate.texel_light import TexelSimulator, typology_angle
+from studio_avatar.data.simulate.texel_light import TexelSimulator, TexelWorld, typology_angle
 from studio_avatar.data.simulate.texel_phone import CURVES, tone_curve
 from studio_avatar.data.simulate.wear import dress
 from studio_avatar.pipeline.skin_tone import mean_linear, measure_tone, srgb_to_linear
@@ -32,9 +32,8 @@ def simulator(bare=False):
     nodes = panorama_nodes(texel_world.panoramas(), bank.directions, "cpu")
     lights = {"photographed": nodes[:1], "painted": nodes[1:]}
     covers = NO_MAPS if bare else torch.from_numpy(baked["covers"])
-    return TexelSimulator(
-        texel_world.textures(), bank, lights, texel_world.masks(), covers, NO_MAPS, SIZE, "cpu"
-    )
+    world = TexelWorld(texel_world.textures(), bank, lights, texel_world.masks(), covers, NO_MAPS)
+    return TexelSimulator(world, SIZE, "cpu")
 
 
 def test_same_seed_same_capture():

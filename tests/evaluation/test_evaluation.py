@@ -3,24 +3,30 @@
 import json
 import math
 import shutil
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.tiny_weights import WEIGHTS
 from helpers.tiny_weights import tiny_pipeline as build_tiny_pipeline
 from PIL import Image
 from skimage.color import deltaE_ciede2000, rgb2lab
 
-from studio_avatar.data.prepare.sets import head_mark
+from studio_avatar.capture.io.video import read_frames
+from studio_avatar.data import studio_set
+from studio_avatar.data.prepare import make
+from studio_avatar.data.prepare.packing import head_mark
 from studio_avatar.errors import InvalidInputError
 from studio_avatar.evaluation import baselines, held_out, metrics
-from studio_avatar.evaluation.__main__ import evaluate, main
+from studio_avatar.evaluation.__main__ import Comparison, evaluate, main, prepared_folder
 from studio_avatar.evaluation.pictures import CAPTION_HEIGHT, TILE
 from studio_avatar.evaluation.report import Column, Table, write_report
 from studio_avatar.evaluation.tables import StudioPair, detail_table
 from studio_avatar.head.model import HeadModel
 from studio_avatar.imaging.color import linear_to_srgb, srgb_to_linear
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 FULL = np.ones((16, 16), bool)
 
 
@@ -111,7 +117,7 @@ def test_gradient_correlation_of_scaled_inverted_and_unrelated_detail():
     assert math.isnan(metrics.gradient_correlation(a, flat(0.5, 0.5, 0.5, size=64), mask))
 
 
-def test_histogram_match_undoes_a_colour_cast_and_fills_holes_with_the_mean():
+def test_histogram_match_undoes_a_color_cast_and_fills_holes_with_the_mean():
     studio = random_texture(0, 32)
     cast = linear_to_srgb(srgb_to_linear(studio) * [0.9, 0.6, 0.4])
     seen = np.ones((32, 32))
@@ -236,9 +242,8 @@ def prepared(tmp_path_factory, tiny_pipeline):
 def evaluated(tiny_pipeline, prepared):
     """All tables, those that compare studio generators last."""
     generators = {"same": tiny_pipeline.phone_generator, "studio": tiny_pipeline.studio_generator}
-    return evaluate(
-        tiny_pipeline, prepared, embed=lambda texture: texture.mean((0, 1)), generators=generators
-    )
+    compared = Comparison(embed=lambda texture: texture.mean((0, 1)), generators=generators)
+    return evaluate(tiny_pipeline, prepared, compared)
 
 
 def test_evaluation_of_the_real_pipeline_on_known_sets(evaluated):
@@ -327,7 +332,36 @@ def test_sets_for_another_head_are_refused(tiny_pipeline, prepared, tmp_path):
     index = json.loads((folder / "studio.json").read_text())
     (folder / "studio.json").write_text(json.dumps(index | {"head": "00000000"}))
     with pytest.raises(InvalidInputError, match=r"studio .* another head"):
-        evaluate(tiny_pipeline, folder)
+        evaluate(tiny_pipeline, folder, Comparison())
+
+
+def test_sets_are_made_where_none_are_given(head, tmp_path, monkeypatch):
+    """The smallest people: a frame of the example as a portrait, its texture in four tones, one of them held out."""
+    for name, value in {"STUDIO_SIZE": 256, "SMALL_SIZE": 256, "PORTRAIT_CAPTURE_SIZE": 256}.items():
+        monkeypatch.setattr(make, name, value)
+    for name, value in {"HELD_OUT_VIEWS": 1, "HELD_OUT_FRAME": (270, 360), "UNSEEN_LIGHTS": 1}.items():
+        monkeypatch.setattr(make, name, value)
+    monkeypatch.setattr(studio_set, "HELD_OUT_PER_SOURCE", 1)
+    (tmp_path / "portraits").mkdir()
+    (tmp_path / "studio" / "head-v1").mkdir(parents=True)
+    Image.fromarray(next(iter(read_frames(EXAMPLES / "selfie.mp4"))).rgb).save(
+        tmp_path / "portraits" / "a.jpg"
+    )
+    with Image.open(EXAMPLES / "selfie_studio.png") as picture:
+        texture = np.asarray(picture.convert("RGB").resize((256, 256), Image.Resampling.BOX)) / 255
+    for number in range(4):
+        toned = Image.fromarray(np.rint(255 * texture ** (0.8 + 0.2 * number)).astype(np.uint8))
+        toned.save(tmp_path / "studio" / "head-v1" / f"{number}.png")
+    options = Namespace(prepared=None, cache=tmp_path / "cache", data=tmp_path)
+    monkeypatch.setattr(held_out, "WORKERS", 1)
+    with prepared_folder(options, str(WEIGHTS)) as folder:
+        held_out.check_head(folder, head)
+        assert held_out.skipped(folder) == dict.fromkeys(held_out.SETS, 0)
+        (pair,) = held_out.studio_pairs(folder)
+        np.testing.assert_allclose(pair.truth, texture ** (0.8 + 0.2 * int(pair.subject)), atol=0.01)
+        assert 0.1 < pair.seen.mean() < 0.9 and pair.registered.shape == pair.truth.shape == (256, 256, 3)
+        assert len(held_out.portraits(folder, 64, "held_out").rgb) == 1
+        assert sorted(path.stem for path in folder.glob("*.safetensors")) == sorted(held_out.SETS)
 
 
 def test_command_names_what_is_missing(tmp_path, capsys):

@@ -6,7 +6,7 @@ import numpy as np
 from helpers import texel_world
 from safetensors.numpy import save_file
 
-from studio_avatar.data.prepare.pack import write_pack
+from studio_avatar.data.prepare.pack import PackContents, write_pack
 from studio_avatar.evaluation import tone
 from studio_avatar.models import ToneEstimator
 
@@ -16,9 +16,14 @@ def test_held_out_people_are_measured_under_each_light(tmp_path, monkeypatch, ca
     light = {name: texel_world.panoramas() for name in ("photographed", "photographed_held_out", "painted")}
     networks = {"identity": {}, "features": {}}
     write_pack(
-        tmp_path / "pack.safetensors", studio=[], augmented=[], portraits=[], seen=[], scenes=[], light=light,
-        transfer=texel_world.baked(), masks=texel_world.masks(), networks=networks,
-    )  # fmt: skip
+        tmp_path / "pack.safetensors",
+        PackContents(
+            light=light,
+            transfer=texel_world.baked(),
+            masks=texel_world.masks(),
+            networks=networks,
+        ),
+    )
     save_file({"rgb": np.ascontiguousarray(np.stack(skins))}, tmp_path / "studio.safetensors")
     splits = ("train", "held_out", "train", "held_out")
     (tmp_path / "studio.json").write_text(json.dumps({"items": [{"split": split} for split in splits]}))

@@ -1,7 +1,5 @@
 """The baked head and its texture layout head-v1, as shipped in weights_card/head."""
 
-import importlib.util
-import os
 import time
 from dataclasses import fields
 from pathlib import Path
@@ -25,7 +23,7 @@ from studio_avatar.head.layout import (
     draw_layout,
     fill_gutters,
     landmark_uv,
-    rasterise,
+    rasterize,
     region_mask,
     resample_chart,
     texel_map,
@@ -242,11 +240,11 @@ def test_no_triangle_is_flipped_or_empty(head):
 
 def test_no_overlap(head):
     corners = head.uv.numpy()[head.uv_faces.numpy()] * 1024
-    first, _ = rasterise(corners, 1024, 1024)
-    last, weights = rasterise(corners[::-1], 1024, 1024)
+    first, _ = rasterize(corners, 1024, 1024)
+    last, weights = rasterize(corners[::-1], 1024, 1024)
     last = np.where(last >= 0, len(corners) - 1 - last, -1)
     differ = first != last
-    assert weights[differ].min(-1).max(initial=0) < 1e-5  # only where a pixel's centre is on a shared edge
+    assert weights[differ].min(-1).max(initial=0) < 1e-5  # only where a pixel's center is on a shared edge
 
 
 def test_stays_inside_the_texture(head):
@@ -297,16 +295,16 @@ def test_foveation_is_monotone_and_c1():
 # --- texels
 
 
-def test_rasterise_keeps_the_nearest_or_the_first():
+def test_rasterize_keeps_the_nearest_or_the_first():
     big = np.array([[0, 0], [0, 8], [8, 0]], float)
     corners = np.stack([big, big / 2])
-    assert rasterise(corners, 8, 8)[0][0, 0] == 0
-    triangle, weights = rasterise(corners, 8, 8, np.array([[2.0] * 3, [1.0] * 3]))
+    assert rasterize(corners, 8, 8)[0][0, 0] == 0
+    triangle, weights = rasterize(corners, 8, 8, np.array([[2.0] * 3, [1.0] * 3]))
     assert triangle[0, 0] == 1 and triangle[3, 3] == 0 and triangle[7, 7] == -1
     assert np.allclose(weights[0, 0] @ corners[1], [0.5, 0.5])
 
 
-def test_texel_map_interpolates_back_to_the_texel_centres(head):
+def test_texel_map_interpolates_back_to_the_texel_centers(head):
     started = time.process_time()
     texels = texel_map(HeadModel.from_pretrained(HEAD), 1024)
     assert time.process_time() - started < 5  # about 0.4 s on a free core
@@ -379,12 +377,10 @@ def test_layout_picture_shows_regions_and_landmarks(head):
 # --- baking
 
 
-@pytest.mark.skipif(
-    os.environ.get("STUDIO_AVATAR_SLOW") != "1" or importlib.util.find_spec("anny") is None,
-    reason="baking takes minutes: install anny and set STUDIO_AVATAR_SLOW=1",
-)
+@pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_baking_again_gives_the_same_bytes(tmp_path):
+    pytest.importorskip("anny", reason="anny is in the extra [train]")
     from tools.bake_head import bake
 
     bake().save_pretrained(tmp_path)

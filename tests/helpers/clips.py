@@ -7,6 +7,8 @@ from pathlib import Path
 import av
 import numpy as np
 
+SHORT_CLIP = (0, 40, 80, 120)  # pictures of the example from all sides
+
 
 def quadrants(width: int, height: int) -> np.ndarray:
     """Red, green / blue, gray quarters: tells every rotation and mirroring apart."""
@@ -23,8 +25,8 @@ def corner_names(rgb: np.ndarray) -> str:
     height, width = rgb.shape[:2]
     names = ""
     for row, col in ((1, 1), (1, 3), (3, 1), (3, 3)):
-        colour = rgb[height * row // 4, width * col // 4].astype(int)
-        names += "w" if np.ptp(colour) < 40 else "rgb"[int(colour.argmax())]
+        color = rgb[height * row // 4, width * col // 4].astype(int)
+        names += "w" if np.ptp(color) < 40 else "rgb"[int(color.argmax())]
     return names
 
 

@@ -50,14 +50,14 @@ def render(
     background=(90, 110, 120),
     focal: float = FOCAL,
 ):
-    """The painted head as a photo (H, W, 3) uint8; shift: metres from the camera; focal: pixels."""
-    from studio_avatar.head.layout import rasterise
+    """The painted head as a photo (H, W, 3) uint8; shift: meters from the camera; focal: pixels."""
+    from studio_avatar.head.layout import rasterize
 
     camera = vertices @ rotation.T + np.asarray(shift)
     pixel = focal * camera[:, :2] / camera[:, 2:] + np.array(IMAGE) / 2
     faces = head.faces.numpy()
     near = 1.0 / camera[:, 2]
-    triangle, shares = rasterise(pixel[faces], IMAGE[1], IMAGE[0], -near[faces])
+    triangle, shares = rasterize(pixel[faces], IMAGE[1], IMAGE[0], -near[faces])
     shares = shares * near[faces][triangle]
     shares = shares / np.maximum(shares.sum(-1, keepdims=True), 1e-9)
     uv = (head.uv.numpy()[head.uv_faces.numpy()[triangle]] * shares[..., None]).sum(2)

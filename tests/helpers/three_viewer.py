@@ -147,7 +147,7 @@ class Viewer:
         return np.asarray(Image.open(io.BytesIO(self._page.screenshot())).convert("RGB"))
 
     def texture(self) -> np.ndarray:
-        """(H, W, 3) uint8: the base colour picture as the browser decoded it."""
+        """(H, W, 3) uint8: the base color picture as the browser decoded it."""
         import base64
 
         from PIL import Image

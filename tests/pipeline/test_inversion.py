@@ -83,7 +83,7 @@ def test_one_step_is_one_picture(networks, monkeypatch):
     assert len(made) == 1 + 7 + 1  # the encoder's completion, the steps, the reconstruction
 
 
-def test_minimise_follows_curvature_through_a_narrow_valley():
+def test_minimize_follows_curvature_through_a_narrow_valley():
     scales = torch.logspace(0, 3, 20)
     answer = minimise(
         lambda x: (0.5 * (scales * x.square()).sum(), scales * x), torch.ones(20), 60, first_step=0.1
@@ -93,7 +93,7 @@ def test_minimise_follows_curvature_through_a_narrow_valley():
     )  # gradient descent, at the longest stable step, would leave 0.9 of the flattest
 
 
-def test_minimise_returns_from_where_there_is_no_number():
+def test_minimize_returns_from_where_there_is_no_number():
     def objective(x):  # least at 1; the first step leads out of its domain
         return (x - x.log()).sum(), 1.0 - 1.0 / x
 
@@ -101,7 +101,7 @@ def test_minimise_returns_from_where_there_is_no_number():
     assert torch.allclose(answer, torch.ones(3), atol=1e-3)
 
 
-def test_minimise_never_ends_higher_than_it_started():
+def test_minimize_never_ends_higher_than_it_started():
     def objective(x):  # steep walls: full first steps overshoot
         return x.square().square().sum(), 4.0 * x**3
 

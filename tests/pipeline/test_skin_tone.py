@@ -1,4 +1,4 @@
-"""Skin tone: colour conversions against known values, setting and moving it, the estimator, and what is carried over."""
+"""Skin tone: color conversions against known values, setting and moving it, the estimator, and what is carried over."""
 
 import math
 
@@ -41,7 +41,7 @@ def ita(lab):
     return math.degrees(math.atan2(float(lab[0]) - 50, float(lab[2])))
 
 
-def test_colours_agree_with_the_evaluation_s_and_come_back():
+def test_colors_agree_with_the_evaluation_s_and_come_back():
     rgb = torch.rand(50, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     lab = linear_to_lab(srgb_to_linear(rgb))
     np.testing.assert_allclose(lab.numpy(), rgb2lab(rgb.numpy()), atol=0.02)
@@ -59,7 +59,7 @@ def test_a_set_tone_is_the_measured_tone_and_keeps_ratios():
     assert (gains.amax(2) - gains.amin(2)).max() < 1e-3  # one gain a channel
 
 
-def test_what_is_not_skin_keeps_its_colour():
+def test_what_is_not_skin_keeps_its_color():
     texture, weight = faces()
     skin = torch.ones_like(weight)
     skin[..., :8, :] = 0

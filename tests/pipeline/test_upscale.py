@@ -85,7 +85,7 @@ def test_tiles_cover_everything_and_overlap_and_no_more(length, tiles):
 
 
 def test_no_tile_grid_shows_in_flat_or_detailed_textures():
-    """What a tile does not know of its neighbours must not show. The trained network: a random one is all border."""
+    """What a tile does not know of its neighbors must not show. The trained network: a random one is all border."""
     unet = UNet2DModel.from_pretrained(WEIGHTS, subfolder="unet").eval()
     torch.manual_seed(0)
     size, tile, overlap = 384, 160, 48

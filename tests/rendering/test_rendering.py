@@ -24,13 +24,13 @@ from studio_avatar.rendering import (
     render_each,
 )
 
-MATT = Skin(specular=0.0, bleed=(0.0, 0.0, 0.0))
+MATT = Skin(specular=0.0, subsurface=(0.0, 0.0, 0.0))
 DOUBLED = RenderOptions(supersample=2)
 
 
-def square(half=0.1, z=0.0, centre=(0.0, 0.0)):
+def square(half=0.1, z=0.0, center=(0.0, 0.0)):
     """A square facing +Z whose texture is upright for a camera in front of it."""
-    corners = np.array([[-1, 1], [1, 1], [1, -1], [-1, -1]]) * half + centre
+    corners = np.array([[-1, 1], [1, 1], [1, -1], [-1, -1]]) * half + center
     vertices = np.concatenate([corners, np.full((4, 1), z)], 1).astype(np.float32)
     uv = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
     faces = np.array([[0, 2, 1], [0, 3, 2]])
@@ -61,7 +61,7 @@ def sphere(radius=0.1, rings=48):
     return TexturedMesh(ray * radius, faces, uv, np.zeros_like(faces), normals=ray)
 
 
-def grey(value, size=8):
+def gray(value, size=8):
     return np.full((size, size, 3), value, np.float32)
 
 
@@ -91,7 +91,7 @@ def test_flat_light_shows_every_texel():
 def test_geometry_agrees_with_the_camera():
     mesh = sphere()
     camera = look_at((0.2, 0.1, 0.6), focal_px=200, size=(100, 80), roll=0.3)
-    picture = render(mesh, grey(0.5), camera)
+    picture = render(mesh, gray(0.5), camera)
     rows, columns = np.nonzero(picture.triangle >= 0)
     corners = mesh.vertices[mesh.faces[picture.triangle[rows, columns]]]
     points = (corners * picture.barycentric[rows, columns][..., None]).sum(1)
@@ -103,8 +103,8 @@ def test_geometry_agrees_with_the_camera():
 
 def test_the_persons_left_is_on_the_right_of_the_picture():
     camera = look_at((0, 0, 1), focal_px=100, size=(100, 100))
-    right_of_centre = render(square(0.05, centre=(0.2, 0.2)), grey(1.0), camera)
-    rows, columns = np.nonzero(right_of_centre.alpha)
+    right_of_center = render(square(0.05, center=(0.2, 0.2)), gray(1.0), camera)
+    rows, columns = np.nonzero(right_of_center.alpha)
     assert columns.min() > 50
     assert rows.max() < 50
 
@@ -114,7 +114,7 @@ def test_a_lamp_follows_the_cosine_law(degrees):
     angle = np.radians(degrees)
     light = Light(lamps=(Lamp((np.sin(angle), 0, np.cos(angle)), (0.8, 0.4, 0.2)),))
     camera = look_at((0, 0, 1), focal_px=100, size=(16, 16))
-    picture = render(square(), grey(0.5), camera, light, MATT, srgb=False)
+    picture = render(square(), gray(0.5), camera, light, MATT, srgb=False)
     expected = srgb_to_linear(0.5) * np.array([0.8, 0.4, 0.2]) * np.cos(angle)
     np.testing.assert_allclose(picture.rgb[8, 8], expected, rtol=1e-3)
 
@@ -123,7 +123,7 @@ def test_a_near_lamp_falls_off_with_the_square_of_the_distance():
     camera = look_at((0, 0, 1), focal_px=100, size=(16, 16))
     near, far = (
         render(
-            square(z=z), grey(0.5), camera, Light(lamps=(Lamp((0, 0, 1), distance=0.5),)), MATT, srgb=False
+            square(z=z), gray(0.5), camera, Light(lamps=(Lamp((0, 0, 1), distance=0.5),)), MATT, srgb=False
         )
         for z in (0.25, 0.0)
     )
@@ -134,7 +134,7 @@ def test_the_shadow_falls_where_the_ray_meets_the_wall():
     mesh = join(square(0.3), square(0.02, z=0.1))
     light = Light(lamps=(Lamp((1 / np.sqrt(2), 0, 1 / np.sqrt(2)), spread=0.0),))
     camera = look_at((0, 0.0, 1.0), focal_px=500, size=(200, 200))
-    picture = render(mesh, grey(1.0), camera, light, MATT, srgb=False)
+    picture = render(mesh, gray(1.0), camera, light, MATT, srgb=False)
     # At 45 degrees the occluder 10 cm above the wall throws its shadow 10 cm to the person's right.
     column, row = camera.project(np.array([-0.1, 0.0, 0.0])).astype(int)
     assert picture.rgb[row, column].max() == 0
@@ -155,7 +155,7 @@ def test_the_inside_of_hair_does_not_gleam():
 
     def middle(normal):
         cards = made_of(card, np.tile(np.float32(normal), (len(card.vertices), 1)))
-        return render(square(0.2), grey(0.5), camera, Light.even(), Skin(), srgb=False, cards=cards).rgb[
+        return render(square(0.2), gray(0.5), camera, Light.even(), Skin(), srgb=False, cards=cards).rgb[
             16, 16
         ]
 
@@ -171,7 +171,7 @@ def test_cards_let_half_of_a_lamps_light_through_and_the_mesh_none():
     cards = replace(made_of(cards), texture=np.zeros((4, 4, 4), np.float32))  # not to be seen
 
     def lit(mesh, x):
-        picture = render(mesh, grey(1.0), camera, light, MATT, srgb=False, cards=cards)
+        picture = render(mesh, gray(1.0), camera, light, MATT, srgb=False, cards=cards)
         column, row = camera.project(np.array([x, 0.0, 0.0])).astype(int)
         return picture.rgb[row, column].mean()
 
@@ -187,7 +187,7 @@ def test_a_wide_lamp_has_a_soft_shadow():
 
     def partly_lit(spread):
         light = Light(lamps=(Lamp((0, 0, 1), spread=spread),))
-        picture = render(mesh, grey(1.0), camera, light, MATT, RenderOptions(shadow_samples=16), srgb=False)
+        picture = render(mesh, gray(1.0), camera, light, MATT, RenderOptions(shadow_samples=16), srgb=False)
         return ((picture.rgb > 0.02) & (picture.rgb < 0.9)).mean()
 
     assert partly_lit(0.3) > 3 * partly_lit(0.0) + 0.01
@@ -195,7 +195,7 @@ def test_a_wide_lamp_has_a_soft_shadow():
 
 def test_even_light_shows_the_texture_on_a_convex_body():
     camera = look_at((0, 0, 0.6), focal_px=200, size=(64, 64))
-    picture = render(sphere(), grey(0.4), camera, Light.even(), MATT)
+    picture = render(sphere(), gray(0.4), camera, Light.even(), MATT)
     np.testing.assert_allclose(picture.rgb[picture.alpha == 1], 0.4, atol=0.01)
 
 
@@ -204,7 +204,12 @@ def test_gloss_adds_light_in_the_mirror_direction_only():
     light = Light(lamps=(Lamp((0.5, 0, np.sqrt(0.75))),))
     matt, glossy = (
         render(
-            sphere(), grey(0.3), camera, light, Skin(specular=s, roughness=0.3, bleed=(0, 0, 0)), srgb=False
+            sphere(),
+            gray(0.3),
+            camera,
+            light,
+            Skin(specular=s, roughness=0.3, subsurface=(0, 0, 0)),
+            srgb=False,
         )
         for s in (0.0, 1.0)
     )
@@ -220,7 +225,7 @@ def test_occlusion_is_open_sky_on_a_ball_and_half_at_a_wall():
     assert ambient_occlusion(sphere()).min() > 0.97
     floor = square(0.3)
     wall = TexturedMesh(floor.vertices[:, [2, 0, 1]] + (0, 0, 0.3), floor.faces, floor.uv, floor.uv_faces)
-    corner = join(square(0.02, centre=(0.021, 0.0)), wall)
+    corner = join(square(0.02, center=(0.021, 0.0)), wall)
     corner = TexturedMesh(corner.vertices, corner.faces, corner.uv, corner.uv_faces)
     near_wall = ambient_occlusion(corner, rays=256, reach=1.0)[[0, 3]]
     np.testing.assert_allclose(near_wall, 0.5, atol=0.1)
@@ -228,7 +233,7 @@ def test_occlusion_is_open_sky_on_a_ball_and_half_at_a_wall():
 
 def test_supersampling_softens_the_silhouette():
     camera = look_at((0, 0, 0.6), focal_px=100, size=(48, 48))
-    hard, soft = (render(sphere(), grey(0.7), camera, options=RenderOptions(n)).alpha for n in (1, 3))
+    hard, soft = (render(sphere(), gray(0.7), camera, options=RenderOptions(n)).alpha for n in (1, 3))
     assert set(np.unique(hard)) == {0.0, 1.0}
     assert ((soft > 0.05) & (soft < 0.95)).any()
     assert soft.mean() == pytest.approx(np.pi * (100 * 0.1 / np.sqrt(0.6**2 - 0.1**2)) ** 2 / 48**2, rel=0.02)
@@ -237,7 +242,7 @@ def test_supersampling_softens_the_silhouette():
 def test_the_background_shines_through_where_nothing_is():
     backdrop = np.random.default_rng(0).uniform(0, 1, (48, 48, 3)).astype(np.float32)
     camera = look_at((0, 0, 0.6), focal_px=100, size=(48, 48))
-    picture = render(sphere(), grey(0.7), camera, background=backdrop)
+    picture = render(sphere(), gray(0.7), camera, background=backdrop)
     np.testing.assert_array_equal(picture.rgb[picture.alpha == 0], backdrop[picture.alpha == 0])
 
 
@@ -246,7 +251,7 @@ def test_wrong_shapes_are_explained():
     with pytest.raises(InvalidInputError, match="texture"):
         render(square(), np.zeros((8, 8)), camera)
     with pytest.raises(InvalidInputError, match="background"):
-        render(square(), grey(0.5), camera, background=np.zeros((4, 4, 3), np.float32))
+        render(square(), gray(0.5), camera, background=np.zeros((4, 4, 3), np.float32))
 
 
 def test_importing_the_package_does_not_wait_for_warp():

@@ -9,7 +9,7 @@ from diffusers import UNet2DModel
 from helpers import texel_world
 from safetensors.torch import load_file
 
-from studio_avatar.data.prepare.pack import write_pack
+from studio_avatar.data.prepare.pack import PackContents, write_pack
 from studio_avatar.data.simulate.draw import Draw
 from studio_avatar.data.simulate.texel_light import TexelSimulator
 from studio_avatar.errors import InvalidInputError
@@ -48,11 +48,21 @@ def world(tmp_path_factory):
     seen = np.full((64, 64), 255, np.uint8)
     seen[:, :12] = 0
     write_pack(
-        folder / "pack.safetensors", studio=skins, augmented=skins[::-1], portraits=skins[:2], seen=[seen, seen],
-        scenes=np.full((2, 20), 0.5), light=light, transfer=texel_world.baked(), masks=texel_world.masks(),
-        networks=networks, captures=[(skins[0], skins[1], seen, np.full(20, 0.5))] * 3,
-        validated=[(skins[0], seen, np.full(20, 0.5), (60.0, 10.0, 15.0))] * 3,
-    )  # fmt: skip
+        folder / "pack.safetensors",
+        PackContents(
+            studio=skins,
+            augmented=skins[::-1],
+            portraits=skins[:2],
+            seen=[seen, seen],
+            scenes=np.full((2, 20), 0.5),
+            light=light,
+            transfer=texel_world.baked(),
+            masks=texel_world.masks(),
+            networks=networks,
+            captures=[(skins[0], skins[1], seen, np.full(20, 0.5))] * 3,
+            validated=[(skins[0], seen, np.full(20, 0.5), (60.0, 10.0, 15.0))] * 3,
+        ),
+    )
     weights = folder / "weights"
     generator = StyleGAN2Generator(
         resolution=64, z_dim=8, w_dim=8, num_mapping_layers=2, channels=(8, 8, 8, 8, 8)

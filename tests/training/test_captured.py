@@ -5,7 +5,7 @@ import pytest
 import torch
 from helpers import texel_world
 
-from studio_avatar.data.prepare.pack import Pack, read_captures, write_pack
+from studio_avatar.data.prepare.pack import Pack, PackContents, read_captures, write_pack
 from studio_avatar.data.simulate.draw import Draw
 from studio_avatar.data.simulate.texel_light import typology_angle
 from studio_avatar.pipeline.skin_tone import measure_tone, srgb_to_linear
@@ -26,9 +26,15 @@ def pack(tmp_path_factory):
     light = {name: texel_world.panoramas() for name in ("photographed", "photographed_held_out", "painted")}
     path = tmp_path_factory.mktemp("captured") / "pack.safetensors"
     write_pack(
-        path, studio=[], augmented=[], portraits=[], seen=[], scenes=[], light=light, captures=rows,
-        transfer=texel_world.baked(), masks=texel_world.masks(), networks={},
-    )  # fmt: skip
+        path,
+        PackContents(
+            light=light,
+            captures=rows,
+            transfer=texel_world.baked(),
+            masks=texel_world.masks(),
+            networks={},
+        ),
+    )
     return Pack(path)
 
 

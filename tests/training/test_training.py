@@ -1,6 +1,5 @@
 """The training kit on tiny networks and data: resuming, configuration, losses, divergence."""
 
-import json
 import os
 import pickle
 import socket
@@ -11,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 from accelerate.state import AcceleratorState
+from helpers.prepared_sets import TINY_PHONE, write_prepared_sets
 from safetensors.torch import load_file, save_file
 
 from studio_avatar.errors import InvalidInputError
@@ -28,30 +28,10 @@ from studio_avatar.training.stages.phone import main as train_phone
 from studio_avatar.training.stages.refine_codes import main as refine_codes
 from studio_avatar.training.stages.refine_codes import refine_all
 
-TINY_PHONE = """
-phone: {steps: %d, batch_size: 4, resolution: 64, w_dim: 8, generator_channels: [8, 8, 8, 8, 8],
-        discriminator_channels: [8, 8, 8, 8, 8], adversarial_interval: 2, num_components: 4,
-        code_learning_rate: 0.05, preview_steps: 1000, checkpoint_minutes: 0}
-"""
-
 
 @pytest.fixture
 def data(tmp_path):
-    """Smooth coloured 'faces' of 64 texels, one side unseen."""
-    generator = torch.Generator().manual_seed(0)
-    for name, count in (("portraits", 9), ("captures", 4), ("texel_captures", 4)):
-        colours = torch.rand(count, 1, 1, 3, generator=generator)
-        rgb = (colours * torch.linspace(0.3, 1, 64).view(1, 64, 1, 1)).expand(-1, -1, 64, -1)
-        seen = torch.full((count, 64, 64), 255, dtype=torch.uint8)
-        seen[:, :, :16] = 0
-        arrays = {"rgb": (rgb * 255).to(torch.uint8).contiguous(), "seen": seen}
-        if name != "portraits":
-            arrays["target"] = arrays["rgb"] // 2
-        save_file(arrays, tmp_path / f"{name}.safetensors")
-        splits = ["train"] * (count - 2) + ["validation", "held_out"]
-        items = [{"id": f"{name}{i}", "split": split} for i, split in enumerate(splits)]
-        (tmp_path / f"{name}.json").write_text(json.dumps({"items": items}))
-    return tmp_path
+    return write_prepared_sets(tmp_path)
 
 
 def run_phone(data, run, config_steps):
@@ -162,7 +142,7 @@ def test_codes_are_refined_for_weights_without_residuals(data, tmp_path, monkeyp
     (run / RESIDUALS_FILE).rename(tmp_path / RESIDUALS_FILE)
     with pytest.raises(InvalidInputError, match="refine_codes"):
         load_residuals(run)
-    monkeypatch.setattr(refine_codes_module, "ProcessPoolExecutor", thread_pool)
+    monkeypatch.setattr(refine_codes_module, "ProcessPoolExecutor", ThreadPool)
     refine_codes(["--data", str(data), "--phone", str(run), "--pairs", "2", "--steps", "5", "--workers", "1"])
 
     textures = load_phone_set(data, 64, 2)
@@ -186,14 +166,18 @@ def test_codes_are_refined_for_weights_without_residuals(data, tmp_path, monkeyp
     assert (resumed[:2] == 7).all() and torch.equal(resumed[2:], residuals[2:])
 
 
-def thread_pool(workers, context, start, given):
+class ThreadPool(ThreadPoolExecutor):
     """Does what `ProcessPoolExecutor` does without the seconds that a new process needs to import torch.
 
     What goes to a new process is pickled, here as there, and the names of functions must lead to them.
     """
-    assert context.get_start_method() == "spawn"
-    start, given = pickle.loads(pickle.dumps((start, given)))
-    return ThreadPoolExecutor(workers, initializer=start, initargs=given)
+
+    def __init__(self, workers, context):
+        assert context.get_start_method() == "spawn"
+        super().__init__(workers)
+
+    def map(self, work, items):
+        return super().map(pickle.loads(pickle.dumps(work)), pickle.loads(pickle.dumps(list(items))))
 
 
 def test_batches_cover_every_epoch_once_and_split_over_processes():

@@ -100,8 +100,9 @@ def _hair_obj(hair: Hair, mesh: AvatarMesh) -> str:
 
 
 def _write_pictures(folder: Path, material: Material) -> None:
-    for name, data in vars(material).items():
-        (folder / f"{name}.png").write_bytes(data)
+    (folder / "colour.png").write_bytes(material.color)  # a published name, in British spelling
+    (folder / "normal.png").write_bytes(material.normal)
+    (folder / "roughness.png").write_bytes(material.roughness)
 
 
 def _obj(mesh: AvatarMesh) -> str:

@@ -24,7 +24,7 @@ from .vrm import EXTENSION, vrm_extension
 LINEAR, LINEAR_MIPMAP_LINEAR, CLAMP_TO_EDGE = 9729, 9987, 33071
 ALPHA_CUTOFF = 0.4  # of hair: thin strands stay
 HAIR_ROUGHNESS = 0.6
-STILL_METRES = 1e-6  # a vertex that moves less stays out of a morph target
+STILL_METERS = 1e-6  # a vertex that moves less stays out of a morph target
 STILL_NORMAL = 1e-3
 
 
@@ -161,7 +161,7 @@ def _add_hair(document: GltfDocument, scene: dict, hair: Hair) -> None:
 
 def _add_target(document: GltfDocument, corners: Corners, moves: np.ndarray, turns: np.ndarray) -> dict:
     """Append one morph target: position offsets [m] and normal offsets of the mesh's vertices, both (V, 3)."""
-    touched = (np.abs(moves).max(axis=1) > STILL_METRES) | (np.abs(turns).max(axis=1) > STILL_NORMAL)
+    touched = (np.abs(moves).max(axis=1) > STILL_METERS) | (np.abs(turns).max(axis=1) > STILL_NORMAL)
     touched = touched[corners.vertex]
     touched[0] |= not touched.any()  # a sparse accessor needs at least one row
     rows = indices(np.flatnonzero(touched), len(touched))
@@ -177,7 +177,7 @@ def _material(document: GltfDocument, material: Material) -> dict:
     take the head for a lampshade.
     """
     sources = [
-        document.add_png("colour", material.colour),
+        document.add_png("colour", material.color),
         document.add_png("normal", material.normal),
         document.add_png("roughness", material.roughness),
     ]

@@ -28,16 +28,16 @@ WAVES = ((5, 0.0), (11, 1.3), (23, 2.9))  # of these around the head, and their 
 ROUND = (
     0.6  # share of the head's roundness in the normals: light falls on hair as a whole, not on single cards
 )
-MIDDLE = np.float32([0.0, 0.03, -0.02])  # of the skull, metres in head space
+MIDDLE = np.float32([0.0, 0.03, -0.02])  # of the skull, meters in head space
 
 
 @dataclass(frozen=True)
 class Hair:
     """A style on a person's head, ready to draw.
 
-    style: its name. vertices, normals: (N, 3) float32 metres. faces: (F, 3). uv: (N, 2), v down.
+    style: its name. vertices, normals: (N, 3) float32 meters. faces: (F, 3). uv: (N, 2), v down.
     tint: (N, 3) float32 in [0, 1], linear factors on the texture's color. texture: (S, S, 4) uint8 sRGB and alpha.
-    points: (P, 3) metres, spread over the opaque parts of the cards.
+    points: (P, 3) meters, spread over the opaque parts of the cards.
     """
 
     style: str
@@ -54,7 +54,7 @@ class Hair:
 class Style:
     """A style as stored, with its strands and points spread over the opaque parts of its cards.
 
-    light: (S, S) float32 linear; alpha: (S, S) in [0, 1]. start: (N,) metres that each vertex may come near the skin.
+    light: (S, S) float32 linear; alpha: (S, S) in [0, 1]. start: (N,) meters that each vertex may come near the skin.
     triangle: (P,), barycentric: (P, 3) of the points.
     """
 
@@ -83,7 +83,7 @@ class Style:
         return result.astype(np.float32)
 
     def cut(self, vertices: np.ndarray, end: float) -> tuple[Style, np.ndarray]:
-        """The style without what lies on `vertices` (N, 3) below the height `end` in metres, and its vertices.
+        """The style without what lies on `vertices` (N, 3) below the height `end` in meters, and its vertices.
 
         The ends are a little uneven: hair has no edge.
         """

@@ -41,7 +41,7 @@ SHORT = "The hair is cropped so close that it does not stand off the head: it is
 
 @dataclass(frozen=True)
 class Choice:
-    """style: `Style` in the person's length, or None. vertices: (N, 3) metres on the person, or None. reason: a sentence.
+    """style: `Style` in the person's length, or None. vertices: (N, 3) meters on the person, or None. reason: a sentence.
     agreement: intersection over union of the style's and the segmented hair, over all views; 0 without a style.
     painted: there is hair, but too short for any style: its color belongs on the scalp.
     """

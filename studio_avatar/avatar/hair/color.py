@@ -49,7 +49,7 @@ def light_gain(head: HeadModel, phone: np.ndarray, seen: np.ndarray, studio: np.
 
 
 def hair_color(views: list[HeadView], gain: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Heights (BANDS,) metres in head space, upwards, and linear colors (BANDS, 3) there."""
+    """Heights (BANDS,) meters in head space, upwards, and linear colors (BANDS, 3) there."""
     heights, colors = [], []
     for view in views:
         hair = _own_pixels(view)

@@ -20,7 +20,7 @@ OUTER, INNER = (
 )  # quantiles of hair's distance from the middle that are its outline and its hairline
 HAIRLINE = 0.35  # cosine of the angle from straight up, up to which there is a hairline to be seen
 UPWARD = 0.77
-SMOOTH_M, NEIGHBORS = 0.025, 64  # metres and vertices over which moves are smoothed
+SMOOTH_M, NEIGHBORS = 0.025, 64  # meters and vertices over which moves are smoothed
 EDGE = 3  # pixels: hair that reaches the border of the picture goes on beyond it
 HANGS_FROM, LONGEST, SHORTEST = (
     -0.03,
@@ -76,7 +76,7 @@ def _smooth(vertices: np.ndarray, moves: np.ndarray) -> np.ndarray:
 
 
 def length(view: HeadView) -> float:
-    """Height in head space at which the segmented hair ends, metres; not further down than the neck goes."""
+    """Height in head space at which the segmented hair ends, meters; not further down than the neck goes."""
     return float(np.clip(lowest(view), LONGEST, SHORTEST))
 
 

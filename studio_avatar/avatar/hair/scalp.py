@@ -83,7 +83,7 @@ def painted_cover(
 
 
 def _scalp(head: HeadModel, neutral: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(SIZE, SIZE) bool, texels of the scalp; (N, 3) metres, where they are, and (N, 3) their normals."""
+    """(SIZE, SIZE) bool, texels of the scalp; (N, 3) meters, where they are, and (N, 3) their normals."""
     scalp, texels = region_mask(head, SIZE, "scalp"), texel_map(head, SIZE)
     skin = neutral[: len(head.neutral)]
     return scalp, *(of(texels, head, skin)[scalp] for of in (texel_positions, texel_normals))

@@ -19,7 +19,7 @@ class Skin:
     """Face, scalp and neck of one person, made ready for many questions.
 
     Args:
-        head: the model. neutral: (V, 3) metres, the person's vertices; of the mean head if None.
+        head: the model. neutral: (V, 3) meters, the person's vertices; of the mean head if None.
     """
 
     def __init__(self, head: HeadModel, neutral: np.ndarray | None = None):
@@ -34,7 +34,7 @@ class Skin:
         self._tree = cKDTree(self._vertices)
 
     def heights(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """How high points (N, 3) are above it, (N,) metres, negative inside; infinite further than `NEAR_M` away. And its
+        """How high points (N, 3) are above it, (N,) meters, negative inside; infinite further than `NEAR_M` away. And its
         normals there, (N, 3)."""
         distance, near = self._tree.query(points, distance_upper_bound=NEAR_M)
         known = np.isfinite(distance)

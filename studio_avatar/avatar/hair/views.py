@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from studio_avatar.head.geometry import geometry
-from studio_avatar.head.layout import rasterise
+from studio_avatar.head.layout import rasterize
 
 if TYPE_CHECKING:
     from studio_avatar.head.model import HeadModel
@@ -25,7 +25,7 @@ class HeadView:
     hair, sure, inside: (S, S) bool, segmented hair, that which is surely hair, and where the frame is.
     rgb: (S, S, 3) uint8.
     rotation (3, 3), translation (3,), focal, principal (2,): a camera in small pixels.
-    depth: (S, S) metres to the bare head, infinite beside it. region: (S, S) number of the head's region, -1 beside it.
+    depth: (S, S) meters to the bare head, infinite beside it. region: (S, S) number of the head's region, -1 beside it.
     face: (S, S) bool, regions in which hair hides the person.
     """
 
@@ -42,7 +42,7 @@ class HeadView:
     face: np.ndarray
 
     def see(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Points (N, 3) of head space → small pixels (N, 2) and depth (N,) metres."""
+        """Points (N, 3) of head space → small pixels (N, 2) and depth (N,) meters."""
         seen = points @ self.rotation.T + self.translation
         return self.focal * seen[:, :2] / seen[:, 2:] + self.principal, seen[:, 2]
 
@@ -59,7 +59,7 @@ class HeadView:
         return np.where(visible, cosine, 0.0)
 
     def height(self, pixel: np.ndarray) -> np.ndarray:
-        """(N,) metres in head space of pixels (N, 2), on the plane through the head's middle that faces the camera."""
+        """(N,) meters in head space of pixels (N, 2), on the plane through the head's middle that faces the camera."""
         depth = self.translation[2]
         ray = np.concatenate([(pixel - self.principal) / self.focal, np.ones((len(pixel), 1))], 1) * depth
         return ((ray - self.translation) @ self.rotation)[:, 1]
@@ -93,7 +93,7 @@ def head_views(head: HeadModel, capture, neutral: np.ndarray) -> list[HeadView]:
         )  # fmt: skip
         pixel, depth = bare.see(neutral[: len(shape.neutral)])
         side = len(bare.hair)
-        triangle, barycentric = rasterise(pixel[shape.faces], side, side, depth[shape.faces])
+        triangle, barycentric = rasterize(pixel[shape.faces], side, side, depth[shape.faces])
         seen = triangle >= 0
         surface = np.full((side, side), np.inf)
         surface[seen] = (depth[shape.faces][triangle[seen]] * barycentric[seen]).sum(-1)

@@ -1,1 +1,1 @@
-"""What the surface looks like: skin, relief, eyes and mouth."""
+"""What the surface looks like: skin, bump, eyes and mouth."""

@@ -1,4 +1,4 @@
-"""Fine relief of the skin from its color: pores and creases are darker than what surrounds them.
+"""Fine bump of the skin from its color: pores and creases are darker than what surrounds them.
 
 The mesh knows nothing smaller than a lid. A tangent-space normal map made from the texture's fine luminance makes
 highlights break up as on skin; it is mild, because dark is not always deep (freckles, hair).
@@ -17,10 +17,10 @@ from studio_avatar.imaging.color import luma
 if TYPE_CHECKING:
     from studio_avatar.head.model import HeadModel
 
-COARSEST = 0.006  # of the texture: larger structures are color, not relief
+COARSEST = 0.006  # of the texture: larger structures are color, not bump
 RELIEF = 8.0  # slope per unit of log luma contrast between neighboring texels, at 1024 texels
-STEEPEST = 0.5  # slope at which relief is cut off softly
-# Share of the relief by region; hair and brows are dark without being deep, wet surfaces are smooth.
+STEEPEST = 0.5  # slope at which bump is cut off softly
+# Share of the bump by region; hair and brows are dark without being deep, wet surfaces are smooth.
 SHARE = {"face": 1.0, "neck": 0.7, "ears": 0.6, "lips": 0.6, "eyelids": 0.5, "scalp": 0.3, "brows": 0.3}
 
 
@@ -29,7 +29,7 @@ def detail_normal(texture: np.ndarray, head: HeadModel, strength: float = 1.0) -
 
     Args:
         texture: (H, H, 3) float32 sRGB in [0, 1], layout head-v1.
-        strength: factor on the relief; 0 is flat.
+        strength: factor on the bump; 0 is flat.
     Returns:
         (H, H, 3) float32 unit vectors in glTF's tangent space: x to the right, y up in the picture, z outward.
     """
@@ -52,7 +52,7 @@ def encode_normals(normals: np.ndarray) -> np.ndarray:
 
 @functools.lru_cache(maxsize=4)
 def _share(head: HeadModel, size: int) -> np.ndarray:
-    """(size, size) float32 share of the relief, smooth between regions; 0 outside of the skin."""
+    """(size, size) float32 share of the bump, smooth between regions; 0 outside of the skin."""
     from scipy.ndimage import gaussian_filter
 
     share = np.zeros((size, size), np.float32)

@@ -40,7 +40,7 @@ def paint_eyeball(rays: np.ndarray, iris_rgb: np.ndarray, opening: Opening | Non
 
     Args:
         rays: (N, 3) directions from the ball's center. iris_rgb: (3,) mean color, sRGB. opening: of the lids that shade
-            it, or None. rng: of fibres and veins.
+            it, or None. rng: of fibers and veins.
     """
     ray = rays / np.linalg.norm(rays, axis=-1, keepdims=True)
     angle = np.arccos(np.clip(ray[:, 2], -1, 1))
@@ -69,14 +69,14 @@ def ball_rays(head: HeadModel, region: str, positions: np.ndarray) -> np.ndarray
 
 
 def _iris(ray, angle, around, rgb, rng):
-    fibres = _ring_noise(around, rng, (23, 41, 67, 97)) * (
+    fibers = _ring_noise(around, rng, (23, 41, 67, 97)) * (
         0.35 + 0.65 * smoothstep(angle, PUPIL_ANGLE, IRIS_ANGLE)
     )
     collar = np.exp(-(((angle - 1.75 * PUPIL_ANGLE) / 0.035) ** 2))
     limbal_ring = smoothstep(angle, 0.78 * IRIS_ANGLE, 1.02 * IRIS_ANGLE)
     # The cornea gathers light from above on the lower half.
     gathered = 0.16 * np.clip(-ray[:, 1] / np.sin(IRIS_ANGLE), -1, 1)
-    shade = (1 + gathered + 0.24 * fibres + 0.2 * collar) * (1 - 0.68 * limbal_ring)
+    shade = (1 + gathered + 0.24 * fibers + 0.2 * collar) * (1 - 0.68 * limbal_ring)
     iris = np.clip(rgb * np.clip(shade, 0.12, 2)[:, None] + collar[:, None] * (0.04, 0.025, 0.0), 0, 1)
     return iris * (smoothstep(angle, PUPIL_ANGLE - 0.02, PUPIL_ANGLE + 0.02)[:, None] * 0.97 + 0.03)
 

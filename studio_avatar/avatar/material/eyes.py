@@ -41,7 +41,7 @@ def paint_eyes_and_mouth(
     Args:
         texture: (H, W, 3) float32 sRGB in [0, 1], layout head-v1, square.
         iris_rgb: the iris' mean color, sRGB in [0, 1].
-        seed: of the iris' fibres and the sclera's veins.
+        seed: of the iris' fibers and the sclera's veins.
         shaded: paint the lids' shade onto the eyeballs. Viewers cast none; the simulator does.
 
     Returns:

@@ -1,4 +1,4 @@
-"""One material for the whole avatar: colour, fine relief and roughness as pictures in the head's layout."""
+"""One material for the whole avatar: color, fine bump and roughness as pictures in the head's layout."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ WET = ("eyeball_left", "eyeball_right", "teeth", "tongue", "mouth", "eye_sockets
 class Material:
     """Encoded pictures of one avatar, PNG bytes in the head's layout.
 
-    colour: base colour, 8-bit sRGB, tagged. normal: tangent-space normal map (x right, y up in the picture, z outward).
+    color: base color, 8-bit sRGB, tagged. normal: tangent-space normal map (x right, y up in the picture, z outward).
     roughness: red 255 (no occlusion), green roughness, blue 0 (no metal), as glTF packs them.
     """
 
-    colour: bytes
+    color: bytes
     normal: bytes
     roughness: bytes
 

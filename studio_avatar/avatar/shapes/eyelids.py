@@ -129,8 +129,7 @@ def _opposite(edge: np.ndarray, mine: np.ndarray) -> np.ndarray:
 
 def _ease(share: np.ndarray) -> np.ndarray:
     """0 to 1 with rounded ends and an even middle."""
-    share = np.clip(share, 0, 1)
-    return 0.5 * share + 0.5 * share * share * (3 - 2 * share)
+    return 0.5 * np.clip(share, 0, 1) + 0.5 * smoothstep(share, 0, 1)
 
 
 def lift_lids(neutral: np.ndarray, rig: EyeRig) -> None:

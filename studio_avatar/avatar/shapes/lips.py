@@ -105,7 +105,7 @@ def close_lips(neutral: np.ndarray, rig: LipRig) -> None:
 def lip_gap(vertices: np.ndarray, rig: LipRig) -> np.ndarray:
     """Height of the slit between the lips along the mouth, (SAMPLES - 2,) meters; negative where they overlap.
 
-    It is what the most favourable of five views, level to 20° from above or below, can see through.
+    It is what the most favorable of five views, level to 20° from above or below, can see through.
     """
 
     def heights(cut):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # Rings under the border: share of its size, and how far it lies below along the neck [m].
 RINGS = ((0.97, 0.004), (0.88, 0.008))
-CENTRE_DROP = 0.010  # [m]
+CENTER_DROP = 0.010  # [m]
 TEXEL_STEP = 0.008  # texture heights by which each ring goes back up into the neck's chart
 
 
@@ -23,7 +23,7 @@ class NeckCap:
     """A cap over the border of the neck, for any person.
 
     border: (b,) vertices of the head, in order. Its own vertices, numbered from the head's count on, are rings of b
-    vertices and one centre. faces: (F, 3); uv: (T, 2), numbered from the head's count on; uv_faces: (F, 3).
+    vertices and one center. faces: (F, 3); uv: (T, 2), numbered from the head's count on; uv_faces: (F, 3).
     The cap wears the texels beside the border: it has no chart of its own.
     """
 
@@ -39,10 +39,10 @@ class NeckCap:
         normal = np.cross(ring - middle, np.roll(ring, -1, 0) - middle).sum(0)
         down = normal / np.linalg.norm(normal) * -np.sign(normal[1])
         rings = [middle + share * (ring - middle) + drop * down for share, drop in RINGS]
-        return np.concatenate([*rings, (middle + CENTRE_DROP * down)[None]]).astype(np.float32)
+        return np.concatenate([*rings, (middle + CENTER_DROP * down)[None]]).astype(np.float32)
 
     def offsets(self, offsets: np.ndarray) -> np.ndarray:
-        """How expressions (E, V, 3) move the cap: rings with the border, the centre with its mean."""
+        """How expressions (E, V, 3) move the cap: rings with the border, the center with its mean."""
         ring = offsets[:, self.border]
         return np.concatenate([*([ring] * len(RINGS)), ring.mean(1, keepdims=True)], 1)
 
@@ -65,7 +65,7 @@ def neck_cap(head: HeadModel) -> NeckCap:
 
     follower = np.arange(1, count + 1) % count
     rings = np.stack([start, *(first_vertex + level * count + np.arange(count) for level in range(levels))])
-    centre = first_vertex + levels * count
+    center = first_vertex + levels * count
     new_faces, new_uv_faces = [], []
     for level in range(levels):
         a, b = rings[level], rings[level][follower]
@@ -75,7 +75,7 @@ def neck_cap(head: HeadModel) -> NeckCap:
         new_faces += [np.stack([b, a, c], 1), np.stack([b, c, d], 1)]
         new_uv_faces += [np.stack([tb, ta, tc], 1), np.stack([tb, tc, td], 1)]
     last, (tl, tm) = rings[-1], uv_number[:, -1].T
-    new_faces.append(np.stack([last[follower], last, np.full(count, centre)], 1))
+    new_faces.append(np.stack([last[follower], last, np.full(count, center)], 1))
     new_uv_faces.append(np.stack([tm, tl, tip_number], 1))
     all_uv = np.concatenate([strips.reshape(-1, 2), tips]).astype(np.float32)
     return NeckCap(start, np.concatenate(new_faces), all_uv, np.concatenate(new_uv_faces))

@@ -108,7 +108,7 @@ def worn_expression(head: HeadModel, shapes: PersonShapes, expression: np.ndarra
 def symmetric_offsets(head: HeadModel) -> np.ndarray:
     """(52, V, 3) expressions of the mean head; each is made the exact mirror image of its partner.
 
-    MakeHuman's are modelled by hand: its left and right smiles differ by half a millimeter.
+    MakeHuman's are modeled by hand: its left and right smiles differ by half a millimeter.
     """
     shape = geometry(head)
     offsets = shape.expression_basis.copy()

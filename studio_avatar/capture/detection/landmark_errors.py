@@ -1,6 +1,6 @@
 """How MediaPipe's landmarks err on this head, as measured on simulated heads by `training.calibrate_landmarks`.
 
-The detector places landmarks of turned heads systematically off, and neighbours err together: 468 landmarks are far
+The detector places landmarks of turned heads systematically off, and neighbors err together: 468 landmarks are far
 fewer than 468 independent measurements.
 """
 

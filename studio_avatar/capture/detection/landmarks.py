@@ -127,7 +127,7 @@ class FaceLandmarker:
         ]
         return sorted(faces, key=lambda face: -face.size_px)
 
-    def look_again(self, rgb: np.ndarray, face: Face) -> Face:
+    def refine_landmarks(self, rgb: np.ndarray, face: Face) -> Face:
         """Detect `face` again, upright and always at the same size: the result hardly depends on the camera's roll,
         on the distance and on where in the picture the face is. The same face if it is not found again.
         """
@@ -141,9 +141,9 @@ class FaceLandmarker:
         )  # picture -> crop
         middle = face.points.mean(0)
         shift = 0.5 * CROP_PX - turn @ middle
-        # OpenCV has pixel centres at whole numbers, here they are at halves.
-        centred = shift - 0.5 + turn @ (0.5, 0.5)
-        crop = cv2.warpAffine(rgb, np.c_[turn, centred], (CROP_PX, CROP_PX), flags=cv2.INTER_AREA)
+        # OpenCV has pixel centers at whole numbers, here they are at halves.
+        centerd = shift - 0.5 + turn @ (0.5, 0.5)
+        crop = cv2.warpAffine(rgb, np.c_[turn, centerd], (CROP_PX, CROP_PX), flags=cv2.INTER_AREA)
         found = self.detect(crop)
         if not found:
             return face

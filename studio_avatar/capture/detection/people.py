@@ -27,7 +27,7 @@ MIN_FACE_HEIGHT_PX = 120  # a smaller face has less detail than the smallest tex
 COMPARABLE_FACE = 0.6  # size of a second face, over the first, from which on it is no passer-by
 SAME_PERSON = 0.6  # how far a face may move between two pictures, over its size
 SAME_SIZE = 2.0  # by which factor it may grow or shrink between them
-CUT_MOVES, CUT_SCALES, CUT_CHANGES = 0.75, 1.5, 30.0  # over the face's size; factor; mean grey levels
+CUT_MOVES, CUT_SCALES, CUT_CHANGES = 0.75, 1.5, 30.0  # over the face's size; factor; mean gray levels
 STILL, MOVES = (
     0.006,
     0.015,
@@ -37,7 +37,7 @@ SURE_WITHIN_DEG = 10.0
 SHARPNESS_HEIGHT_PX = 192  # faces are compared at this height, so that near frames do not win by size alone
 NOTHING_SHARP = 0.12
 BLURRED, CLOSED = 0.55, 0.35  # sharpness over the capture's median; how far eyes are open
-OTHER_COLOUR = 0.3  # log units of chromaticity
+OTHER_COLOR = 0.3  # log units of chromaticity
 # Of the face's landmarks, compared with all pictures, and with the nearest in view, which light and angle change less.
 OCCLUDED_SHARE, OCCLUDED_SHARE_BESIDE = 0.25, 0.12
 ENOUGH_TO_COMPARE = 5  # pictures; below, nothing is rejected by comparison
@@ -275,26 +275,25 @@ def _gradient_energy(gray: np.ndarray) -> float:
 
 
 def _covered(frames: list[FaceFrame]) -> np.ndarray:
-    """(K,) bool: too many of a face's inner landmarks have a colour unlike the same landmarks' in the other frames."""
-    colours, views = (
-        np.stack([_landmark_colours(seen) for seen in frames]),
+    """(K,) bool: too many of a face's inner landmarks have a color unlike the same landmarks' in the other frames."""
+    colors, views = (
+        np.stack([_landmark_colors(seen) for seen in frames]),
         np.stack([seen.view for seen in frames]),
     )
 
     def unlike(one: np.ndarray, others: np.ndarray) -> float:
-        return float((np.linalg.norm(one - np.median(others, axis=0), axis=-1) > OTHER_COLOUR).mean())
+        return float((np.linalg.norm(one - np.median(others, axis=0), axis=-1) > OTHER_COLOR).mean())
 
     covered = np.zeros(len(frames), bool)
-    for k, colour in enumerate(colours):
+    for k, color in enumerate(colors):
         beside = np.argsort(np.linalg.norm(views - views[k], axis=1), kind="stable")[:ENOUGH_TO_COMPARE]
         covered[k] = (
-            unlike(colour, colours) > OCCLUDED_SHARE
-            or unlike(colour, colours[beside]) > OCCLUDED_SHARE_BESIDE
+            unlike(color, colors) > OCCLUDED_SHARE or unlike(color, colors[beside]) > OCCLUDED_SHARE_BESIDE
         )
     return covered
 
 
-def _landmark_colours(seen: FaceFrame) -> np.ndarray:
+def _landmark_colors(seen: FaceFrame) -> np.ndarray:
     """(N, 2) log chromaticity of the inner face's landmarks over the frame's own median: neither shade nor the phone's
     white balance is a hand.
     """

@@ -16,7 +16,7 @@ from studio_avatar.capture.io.frame import Frame
 from .landmarks import Face, FaceLandmarker
 
 IRISES, CHEEKS = (468, 473), (50, 101, 280, 330)
-DARK_EYES = -0.35  # log of grey over the cheeks'; about -1 in pictures the right way up, whatever the skin
+DARK_EYES = -0.35  # log of gray over the cheeks'; about -1 in pictures the right way up, whatever the skin
 CLEARLY = 0.3  # how much darker the eyes of a turned picture must be
 ENOUGH_VOTES, MOST_WAITING = 3, 12  # pictures of a clip
 
@@ -95,17 +95,17 @@ def _lead(votes: Counter) -> int:
 
 
 def _darkness_of_eyes(frame: Frame, faces: list[Face]) -> float:
-    """Log of the irises' grey over the cheeks' of the largest face; infinite without a face."""
+    """Log of the irises' gray over the cheeks' of the largest face; infinite without a face."""
     import cv2
 
     if not faces:
         return np.inf
     points = faces[0].points
     size = np.array(frame.rgb.shape[1::-1]) - 1
-    grey = cv2.blur(cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY), (5, 5)).astype(np.float32) + 8.0
+    gray = cv2.blur(cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY), (5, 5)).astype(np.float32) + 8.0
 
     def mean_log(landmarks) -> float:
         at = np.clip(points[list(landmarks)].astype(int), 0, size)
-        return float(np.log(grey[at[:, 1], at[:, 0]]).mean())
+        return float(np.log(gray[at[:, 1], at[:, 0]]).mean())
 
     return mean_log(IRISES) - mean_log(CHEEKS)

@@ -1,7 +1,8 @@
 """Residuals, priors and derivatives of the joint fit, in units of standard deviations.
 
-Unknowns: [identity, log focal, the detector's errors with this person | per frame: expression, turn, shift, the
-detector's errors in it]. Tracked points may slide along the surface; their slides are eliminated (Schur complement).
+Unknowns: [identity, log focal, the detector's errors with this person | per frame: expression, rotation, translation,
+the detector's errors in it]. Tracked points may move along the surface; these tangential offsets are eliminated (Schur
+complement).
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ FOCAL_PRIOR = 1.0
 FOCAL_PRIOR_ONE_FRAME = 1.2  # photos are also taken from further away and cropped
 FOCAL_SIGMA = 0.3  # log units
 CONTOUR_WEIGHT = 0.7  # the detector draws forehead, temples and jaw less surely than eyes, nose and lips
-HIDDEN_WEIGHT = 0.05  # on the far side of a turned head landmarks are guesses that slide along the silhouette
+HIDDEN_WEIGHT = 0.05  # on the far side of a turned head landmarks are guesses that move along the silhouette
 TRACK_SIGMA = 0.004  # over face height
 
 
@@ -80,7 +81,7 @@ class FitProblem:
         self.tracked = None if tracks is None else SurfacePoints.of(head, tracks.triangle, tracks.barycentric)
         names = head.config.expression_names
         self.scores = np.array([[face.scores.get(name, 0.0) for name in names] for face in faces])  # (K, E)
-        self.centre = 0.5 * np.asarray(image_size, np.float64)
+        self.center = 0.5 * np.asarray(image_size, np.float64)
         self.face_height = np.array([face.height_px for face in faces], np.float64)
         usual = FOCAL_PRIOR_ONE_FRAME if len(faces) == 1 else FOCAL_PRIOR
         lens = lens or Lens(usual, FOCAL_SIGMA)
@@ -110,7 +111,7 @@ class FitProblem:
         person = points.neutral + np.tensordot(self.prior.mean, points.identity, 1)
         poses = [
             _distant_camera_pose(person + np.tensordot(scores, points.expression, 1), pixels, focal)
-            for scores, pixels in zip(self.scores, self.observed - self.centre, strict=True)
+            for scores, pixels in zip(self.scores, self.observed - self.center, strict=True)
         ]
         rotation, translation = (np.stack(parts) for parts in zip(*poses, strict=True))
         num_frames, num_errors = self.distortions.shape[:2]
@@ -160,8 +161,8 @@ class FitProblem:
         if self.tracked is None:
             return Weights(landmarks, np.zeros((len(landmarks), 0)))
         trust = self.tracks.trust
-        slid = self._slides(state, trust)[0]
-        robust = 1.0 / (1.0 + np.square(slid).sum(-1) / ROBUST_AT**2)
+        residual = self._tangential_offsets(state, trust)[0]
+        robust = 1.0 / (1.0 + np.square(residual).sum(-1) / ROBUST_AT**2)
         return Weights(landmarks, trust * robust)
 
     def cost(self, state: FitState, weights: Weights) -> float:
@@ -176,9 +177,9 @@ class FitProblem:
         total += np.square((state.expression - self.scores) / EXPRESSION_SIGMA).sum()
         total += ((state.log_focal - self.log_focal_prior) / self.focal_sigma) ** 2
         if self.tracked is not None:
-            slid, slide = self._slides(state, weights.tracks)
-            total += (weights.tracks[..., None] * slid**2).sum() + np.square(
-                slide / self.tracks.slide_m[:, None]
+            residual, tangential = self._tangential_offsets(state, weights.tracks)
+            total += (weights.tracks[..., None] * residual**2).sum() + np.square(
+                tangential / self.tracks.tangential_m[:, None]
             ).sum()
         return 0.5 * total
 
@@ -252,7 +253,7 @@ class FitProblem:
 
     def _project(self, points: SurfacePoints, state: FitState, k: int) -> np.ndarray:
         camera = points.in_camera(state, k)[1]
-        return np.exp(state.log_focal) * camera[:, :2] / camera[:, 2:] + self.centre
+        return np.exp(state.log_focal) * camera[:, :2] / camera[:, 2:] + self.center
 
     def _landmark_residual(self, state: FitState, k: int) -> np.ndarray:
         """(468, 2), in sigmas: the head's landmarks, as the detector would draw them, less the observed ones."""
@@ -301,37 +302,39 @@ class FitProblem:
     # --- tracked points
 
     @cached_property
-    def _slide_prior(self) -> np.ndarray:
-        """(N, 2, 2): precision of the slides, 1 / metres²."""
-        return np.eye(2) / np.square(self.tracks.slide_m)[:, None, None]
+    def _tangential_prior(self) -> np.ndarray:
+        """(N, 2, 2): precision of the tangential offsets, 1 / meters²."""
+        return np.eye(2) / np.square(self.tracks.tangential_m)[:, None, None]
 
     def _track_residual(self, state: FitState, k: int) -> np.ndarray:
         sigma = TRACK_SIGMA * self.face_height[k]
         return (self._project(self.tracked, state, k) - self.tracks.pixel[k]) / sigma
 
-    def _slide_jacobian(self, by_head: np.ndarray, k: int, which=slice(None)) -> np.ndarray:
-        """(N, 2, 2): d residual / d metres along the surface, of those points."""
+    def _tangential_jacobian(self, by_head: np.ndarray, k: int, which=slice(None)) -> np.ndarray:
+        """(N, 2, 2): d residual / d meters along the surface, of those points."""
         return by_head @ self.tracked.tangents[which] / (TRACK_SIGMA * self.face_height[k])
 
-    def _slides(self, state: FitState, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Residuals (K, N, 2) in sigmas after the best slide of every point, and the slides (N, 2) metres."""
+    def _tangential_offsets(self, state: FitState, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Residuals (K, N, 2) in sigmas after the best tangential offset of every point, and those offsets (N, 2) meters."""
         residual = np.stack([self._track_residual(state, k) for k in self._frames])
-        by_slide = np.stack(
-            [self._slide_jacobian(self.tracked.by_head(state, k)[0], k) for k in self._frames]
+        by_tangential = np.stack(
+            [self._tangential_jacobian(self.tracked.by_head(state, k)[0], k) for k in self._frames]
         )  # (K, N, 2, 2)
-        curvature = np.einsum("kn,knia,knib->nab", weights, by_slide, by_slide) + self._slide_prior
-        slope = np.einsum("kn,knia,kni->na", weights, by_slide, residual)
-        slide = -np.linalg.solve(curvature, slope[..., None])[..., 0]
-        return residual + np.einsum("knia,na->kni", by_slide, slide), slide
+        curvature = (
+            np.einsum("kn,knia,knib->nab", weights, by_tangential, by_tangential) + self._tangential_prior
+        )
+        slope = np.einsum("kn,knia,kni->na", weights, by_tangential, residual)
+        tangential = -np.linalg.solve(curvature, slope[..., None])[..., 0]
+        return residual + np.einsum("knia,na->kni", by_tangential, tangential), tangential
 
     def _track_equations(self, state: FitState, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What tracked points, with their slides eliminated, add to the normal equations."""
+        """What tracked points, with their tangential offsets eliminated, add to the normal equations."""
         hessian, gradient = self._zeros()
         if self.tracked is None:
             return hessian, gradient
         num_points, concerned = len(self.tracked.neutral), self._unknowns_of_tracks
         coupling = np.zeros((num_points, 2, len(concerned)), np.float32)  # half the time of its product
-        curvature = self._slide_prior.copy()
+        curvature = self._tangential_prior.copy()
         slope = np.zeros((num_points, 2))
         i, e, _ = self._counts
         for k in self._frames:
@@ -340,18 +343,18 @@ class FitProblem:
             jacobian, by_head = self.tracked.jacobian(state, k, seen)
             rows = jacobian / (TRACK_SIGMA * self.face_height[k]) * scale[..., None]
             residual = self._track_residual(state, k)[seen] * scale
-            by_slide = self._slide_jacobian(by_head, k, seen) * scale[..., None]
+            by_tangential = self._tangential_jacobian(by_head, k, seen) * scale[..., None]
             begin = i + 1 + k * (e + 6)
             among = np.r_[0 : i + 1, begin : begin + e + 6]
             where = concerned[among]
             flat = rows.reshape(-1, rows.shape[-1])
             hessian[np.ix_(where, where)] += flat.T @ flat
             gradient[where] += flat.T @ residual.reshape(-1)
-            products = by_slide.swapaxes(1, 2) @ rows
+            products = by_tangential.swapaxes(1, 2) @ rows
             coupling[seen, :, : i + 1] += products[..., : i + 1]
             coupling[seen, :, begin : begin + e + 6] = products[..., i + 1 :]
-            curvature[seen] += by_slide.swapaxes(1, 2) @ by_slide
-            slope[seen] += np.einsum("nia,ni->na", by_slide, residual)
+            curvature[seen] += by_tangential.swapaxes(1, 2) @ by_tangential
+            slope[seen] += np.einsum("nia,ni->na", by_tangential, residual)
         # C⁻¹ = R Rᵀ: the product of a matrix with its own transpose takes BLAS half of the work.
         root = np.linalg.cholesky(np.linalg.inv(curvature)).swapaxes(1, 2)
         eliminated = (root.astype(np.float32) @ coupling).reshape(2 * num_points, -1)
@@ -398,7 +401,7 @@ class SurfacePoints:
         return cls.of(head, shape.landmark_faces, shape.landmark_barycentric)
 
     def in_camera(self, state: FitState, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """The points of frame k turned into camera axes, and also shifted into the camera: (N, 3) metres each."""
+        """The points of frame k turned into camera axes, and also shifted into the camera: (N, 3) meters each."""
         turned = self._posed(state)[k] @ state.rotation[k].T
         return turned, turned + state.translation[k]
 

@@ -37,7 +37,7 @@ class HeadFit:
 
     identity: (125,) float32, about N(0, 1).
     expression: (K, 52) float32 in [0, 1], in the order of the head's `expression_names`.
-    rotation: (K, 3, 3) and translation: (K, 3) metres, float32: camera point = rotation @ head point +
+    rotation: (K, 3, 3) and translation: (K, 3) meters, float32: camera point = rotation @ head point +
         translation, in a camera with x right, y down, z forward.
     focal_px: pixels; the principal point is the middle of the picture.
     image_size: (width, height) pixels.
@@ -63,15 +63,15 @@ class Tracks:
     """N points of the head's surface followed by their looks through K frames.
 
     triangle: (N,) index into the head's faces; barycentric: (N, 3); pixel: (K, N, 2) where each frame shows the point;
-    trust: (K, N) in [0, 1], 0 = not seen. slide_m: (N,) metres, standard deviation of how far the point, the same in all
-    frames, may lie beside the place on the head that it is assigned to.
+    trust: (K, N) in [0, 1], 0 = not seen. tangential_m: (N,) meters, standard deviation of how far the point, the same in
+    all frames, may lie beside the place on the head that it is assigned to.
     """
 
     triangle: np.ndarray
     barycentric: np.ndarray
     pixel: np.ndarray
     trust: np.ndarray
-    slide_m: np.ndarray
+    tangential_m: np.ndarray
 
     @classmethod
     def joined(cls, one: Tracks, other: Tracks) -> Tracks:
@@ -104,7 +104,7 @@ def fit_head(
     # The matrices are so small that BLAS's threads would wait for each other longer than they compute.
     with threadpool_limits(1, "blas"):
         problem = FitProblem(head, faces, image_size, tracks, prior, lens)
-        state = _minimise(problem, problem.start() if start is None else problem.resume(start), tell)
+        state = _minimize(problem, problem.start() if start is None else problem.resume(start), tell)
     error = problem.pixel_errors(state) / problem.face_height[:, None]  # (K, 468)
     return HeadFit(
         identity=state.identity.astype(np.float32),
@@ -119,7 +119,7 @@ def fit_head(
     )
 
 
-def _minimise(problem: FitProblem, state: FitState, tell: Callable[[float], None]) -> FitState:
+def _minimize(problem: FitProblem, state: FitState, tell: Callable[[float], None]) -> FitState:
     """Levenberg-Marquardt with the expression held in [0, 1] by an active set; the damping follows how far the quadratic
     model holds (Marquardt 1963; Nocedal and Wright 2006, algorithm 4.1)."""
     damping, enough = 1e-3, ENOUGH_ONE_FRAME if len(state.expression) == 1 else ENOUGH

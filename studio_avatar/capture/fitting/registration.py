@@ -19,14 +19,14 @@ from .head_fit import Tracks
 if TYPE_CHECKING:
     from studio_avatar.head.model import HeadModel
 
-STRIDE = 1.0 / 44.0  # distance of neighbouring points over the size of the texture
+STRIDE = 1.0 / 44.0  # distance of neighboring points over the size of the texture
 MIN_TRUST = 0.3  # of a view, where a point may be looked for in it
 TURNS = 3  # fixed-point iterations of turning the offsets around
-NEIGHBOURS = 2.0  # points err together with so many others, in standard deviations: each counts less
+NEIGHBORS = 2.0  # points err together with so many others, in standard deviations: each counts less
 FACE_HEIGHT = 0.6  # over the size of the texture
 UNKNOWN = 1e4  # texels: sigma where the registrar does not look
-SLIDE_SIGMA_M = (
-    0.0005  # the registrar errs alike in all views: how far a point may lie beside its place, metres
+TANGENTIAL_SIGMA_M = (
+    0.0005  # the registrar errs alike in all views: how far a point may lie beside its place, meters
 )
 
 
@@ -45,9 +45,13 @@ def register_points(registrar, head: HeadModel, texels, views: Sequence[View]) -
         pixel[k], trust[k] = _found(view, offset, sigma, rows, cols)
     kept = trust.max(0) > 0
     rows, cols = rows[kept], cols[kept]
-    slide = np.full(len(rows), SLIDE_SIGMA_M)
+    tangential = np.full(len(rows), TANGENTIAL_SIGMA_M)
     return Tracks(
-        texels.triangle[rows, cols], texels.barycentric[rows, cols], pixel[:, kept], trust[:, kept], slide
+        texels.triangle[rows, cols],
+        texels.barycentric[rows, cols],
+        pixel[:, kept],
+        trust[:, kept],
+        tangential,
     )
 
 
@@ -112,5 +116,5 @@ def _found(view: View, offset, sigma, rows, cols) -> tuple[np.ndarray, np.ndarra
     pixel, trust, spread = (
         cv2.remap(image, at[None], None, cv2.INTER_LINEAR)[0] for image in (view.pixel, view.trust, sigma)
     )
-    surely = np.minimum(1.0, (TRACK_SIGMA * FACE_HEIGHT * len(view.trust) / (NEIGHBOURS * spread)) ** 2)
+    surely = np.minimum(1.0, (TRACK_SIGMA * FACE_HEIGHT * len(view.trust) / (NEIGHBORS * spread)) ** 2)
     return pixel, np.where((trust > MIN_TRUST) & (spread < 0.01 * UNKNOWN), trust * surely, 0.0)

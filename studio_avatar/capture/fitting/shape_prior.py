@@ -22,8 +22,8 @@ class ShapePrior:
 
         `tools.wrap_scans` writes the head's last components and the file together; another head has N(0, 1).
         """
-        learnt = _learnt()
-        return learnt if len(learnt.mean) == count else cls(np.zeros(count), np.eye(count))
+        learned = _learned()
+        return learned if len(learned.mean) == count else cls(np.zeros(count), np.eye(count))
 
     def save(self, path: Path) -> None:
         """Write a .safetensors file in single precision."""
@@ -34,7 +34,7 @@ class ShapePrior:
 
 
 @lru_cache(maxsize=1)
-def _learnt() -> ShapePrior:
+def _learned() -> ShapePrior:
     """The prior that comes with the package."""
     from safetensors.numpy import load_file
 

@@ -26,7 +26,7 @@ CORNER_TRUST, MIN_TRUST = 0.5, 0.3  # where corners are looked for, and may be f
 # Over the size of the texture.
 CORNER_DISTANCE = 1.0 / 60.0
 MAX_SHIFT = 1.0 / 50.0  # a larger one is a wrong match, not a fitting error
-SLIDE_SIGMA_M = 0.008  # how far a corner may lie beside the place that the fit so far gives it, metres
+TANGENTIAL_SIGMA_M = 0.008  # how far a corner may lie beside the place that the fit so far gives it, meters
 MAX_RETURN = 0.4 / 1024.0  # distance of there and back again from the beginning
 PATTERN = 1.0 / 85.0  # slow changes over more than this are light
 CORNER_QUALITY, CORNER_BLOCK, WINDOW, LEVELS = 0.01, 9, (31, 31), 2  # of OpenCV; texels
@@ -61,12 +61,12 @@ def track_points(head: HeadModel, texels, views: Sequence[View]) -> Tracks:
     triangle = np.concatenate(triangle)
     return Tracks(
         triangle, np.concatenate(barycentric), np.concatenate(pixel, 1), np.concatenate(trust, 1),
-        np.full(len(triangle), SLIDE_SIGMA_M),
+        np.full(len(triangle), TANGENTIAL_SIGMA_M),
     )  # fmt: skip
 
 
 def _corners(pattern: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """(N, 2) columns and rows of places that can be told from their neighbours, at most `CORNERS_A_VIEW`."""
+    """(N, 2) columns and rows of places that can be told from their neighbors, at most `CORNERS_A_VIEW`."""
     import cv2
 
     inside = cv2.erode(where.astype(np.uint8), np.ones((CORNER_BLOCK, CORNER_BLOCK)))

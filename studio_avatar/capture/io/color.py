@@ -1,4 +1,4 @@
-"""Colour of video frames: high dynamic range and wide gamut become sRGB, as a standard picture of the same scene.
+"""Color of video frames: high dynamic range and wide gamut become sRGB, as a standard picture of the same scene.
 
 Signal → linear light → BT.709 primaries → highlights rolled off → sRGB. Transfer functions: ITU-R BT.2100-2 tables 4
 (PQ) and 5 (HLG, shown on its reference display of 1000 cd/m²); diffuse white is 203 cd/m² (ITU-R BT.2408), so skin

@@ -1,4 +1,4 @@
-"""Photos as frames: upright by EXIF, in sRGB by their colour profile, told from clips by content."""
+"""Photos as frames: upright by EXIF, in sRGB by their color profile, told from clips by content."""
 
 import warnings
 from contextlib import contextmanager
@@ -159,7 +159,7 @@ def _upright(image, name: str) -> Frame:
         )
     try:
         lens = lens_of_photo(image)
-        # Palettes, deep grey and hidden colors cannot be scaled as they are.
+        # Palettes, deep gray and hidden colors cannot be scaled as they are.
         if image.mode not in PLAIN_MODES:
             image = to_srgb(image)
         image.thumbnail(side, Image.Resampling.LANCZOS, reducing_gap=3.0)
@@ -174,9 +174,9 @@ def _upright(image, name: str) -> Frame:
 def to_srgb(image):
     """An RGB image in sRGB, without a profile; EXIF stays with it.
 
-    Apply the embedded colour profile (iPhones write Display P3), whatever the pixels are; drop alpha and palette.
+    Apply the embedded color profile (iPhones write Display P3), whatever the pixels are; drop alpha and palette.
 
-    Grey of more than 8 bits is scaled. Transparent pixels keep their color: what a cut-out hides is nobody's skin.
+    Gray of more than 8 bits is scaled. Transparent pixels keep their color: what a cut-out hides is nobody's skin.
     """
     from PIL import Image
 
@@ -194,7 +194,7 @@ def to_srgb(image):
 
 
 def _by_profile(image, profile: bytes):
-    """An RGB, grey or CMYK image brought to sRGB by its profile; None for a profile that is not for such pixels.
+    """An RGB, gray or CMYK image brought to sRGB by its profile; None for a profile that is not for such pixels.
 
     Unusable profiles are common in edited photos; sRGB is what browsers assume then.
     """
@@ -209,17 +209,17 @@ def _by_profile(image, profile: bytes):
         return None
 
 
-def _eight_bits(grey: np.ndarray) -> np.ndarray:
-    """Grey of integers (16 bits in all files that have more than 8) or floats (0 to 1) as uint8."""
-    if grey.dtype.kind == "f":
-        return (np.clip(np.nan_to_num(grey), 0.0, 1.0) * 255 + 0.5).astype(np.uint8)
-    if grey.size and grey.max() <= 255:
-        return grey.astype(np.uint8)
-    return (np.clip(grey, 0, 65535) / 257 + 0.5).astype(np.uint8)
+def _eight_bits(gray: np.ndarray) -> np.ndarray:
+    """Gray of integers (16 bits in all files that have more than 8) or floats (0 to 1) as uint8."""
+    if gray.dtype.kind == "f":
+        return (np.clip(np.nan_to_num(gray), 0.0, 1.0) * 255 + 0.5).astype(np.uint8)
+    if gray.size and gray.max() <= 255:
+        return gray.astype(np.uint8)
+    return (np.clip(gray, 0, 65535) / 257 + 0.5).astype(np.uint8)
 
 
 def on_one_canvas(frames: list[Frame]) -> list[Frame]:
-    """Centre photos of different sizes on one square canvas, long sides equal: one focal length for all."""
+    """Center photos of different sizes on one square canvas, long sides equal: one focal length for all."""
     frames = [replace(frame, time=float(number)) for number, frame in enumerate(frames)]
     if len({frame.rgb.shape for frame in frames}) == 1:
         return frames

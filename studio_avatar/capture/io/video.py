@@ -172,7 +172,7 @@ class _Canvas:
     """One size for all pictures of a clip, because one camera is fitted to them; nearly all clips have one anyway.
 
     Pictures of another size are scaled to the same long side, which keeps the focal length: a browser sends small
-    pictures first, and a phone that is turned changes height for width. Those centre on a square.
+    pictures first, and a phone that is turned changes height for width. Those center on a square.
     """
 
     def __init__(self, sizes: set[tuple[int, int]]):
@@ -241,7 +241,7 @@ class _Upright:
         if transfer in HDR_TRANSFERS:
             colorspace = Colorspace.BT2020
         elif picture.colorspace == UNTAGGED:
-            # Streams without a colour tag: every player takes HD for BT.709 and SD for BT.601; a stream has one of them.
+            # Streams without a color tag: every player takes HD for BT.709 and SD for BT.601; a stream has one of them.
             colorspace = Colorspace.ITU709 if self._hd else Colorspace.ITU601
         # Of two fields one is taken, at its full size: scaled together they would be combed.
         width, height = (picture.width, picture.height) if picture.interlaced_frame else size

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger(__name__)
 TILE_PX = 480  # height of a key frame
 PER_ROW = 6
-LINE, SEEN = (64, 220, 255), (90, 200, 120)  # colours of mesh and of what was seen
+LINE, SEEN = (64, 220, 255), (90, 200, 120)  # colors of mesh and of what was seen
 MESH_OPACITY = 0.25
 
 

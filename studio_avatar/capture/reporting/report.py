@@ -37,7 +37,7 @@ GROUPS = (
     (TO_CHOOSE,),
 )
 # What a good head does without: light is taken off, and neck, ears and scalp are completed where they were not seen. Glasses
-# and strands are told by colour and thinness, which wrinkles around the eyes have, too. These make a capture fair at most; a
+# and strands are told by color and thinness, which wrinkles around the eyes have, too. These make a capture fair at most; a
 # clip that never turned, or a face in the dark, makes it poor.
 NICE_TO_HAVE = {
     "uneven_light", "ears_seen", "neck_seen", "scalp_seen", "pitch_range", "glasses", "hair_on_face",
@@ -387,7 +387,7 @@ def _advice_for(rejected: dict[str, int]) -> str:
 
 
 def skin_tone_ita(skin: np.ndarray) -> float:
-    """Individual typology angle of skin colours (N, 3) sRGB in [0, 1], degrees: atan2(L* - 50, b*).
+    """Individual typology angle of skin colors (N, 3) sRGB in [0, 1], degrees: atan2(L* - 50, b*).
 
     Above 55 very light, 41 light, 28 intermediate, 10 tan, -30 brown, below dark (Chardon 1991). It tells of
     the light of the capture as much as of the skin.

@@ -48,7 +48,7 @@ def align(
     for view in views[1:]:
         tell(len(aligned) / len(views))
         rgb = average.rgb
-        aligned.append(_equalise_light(_move(view, rgb, average.trust), rgb, average.trust))
+        aligned.append(_equalize_light(_move(view, rgb, average.trust), rgb, average.trust))
         average.add(aligned[-1])
     return aligned, average
 
@@ -97,7 +97,7 @@ def _detail_images(images: Sequence[np.ndarray], both: np.ndarray) -> list[np.nd
     return details
 
 
-def _equalise_light(view: View, rgb: np.ndarray, trust: np.ndarray) -> View:
+def _equalize_light(view: View, rgb: np.ndarray, trust: np.ndarray) -> View:
     """Multiply `view` by a slow, clamped gain so that its light agrees with `rgb` where both are seen."""
     import cv2
 

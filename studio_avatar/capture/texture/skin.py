@@ -16,7 +16,7 @@ from .unwrap import View
 if TYPE_CHECKING:
     from studio_avatar.head.model import HeadModel
 
-SURE_TRUST = 0.7  # the face itself, seen from the front, is where the person's skin colors are learnt
+SURE_TRUST = 0.7  # the face itself, seen from the front, is where the person's skin colors are learned
 ENOUGH_SKIN = 20_000  # texels to learn them from
 CHROMA_FLOOR = 0.07  # log units; even light leaves skin this much variety
 LUMA_FLOOR = 0.35  # log units; the neck lies in the shadow of the chin
@@ -27,7 +27,7 @@ SPECK = 1.0 / 160.0  # smoothing, over the size of the texture: no decision abou
 # Where clothes and hair lie. The face itself keeps beard, brows and glasses, but for its sides below the eyes, along which
 # long hair falls; above, hair at the temples is what people are known by.
 COVERED_REGIONS = ("neck", "ears")
-SIDES = (0.05, -0.03, 0.022)  # metres in head space: |x| from, y from and to
+SIDES = (0.05, -0.03, 0.022)  # meters in head space: |x| from, y from and to
 
 
 def without_cover(view: View, head: HeadModel) -> View:

@@ -120,7 +120,7 @@ def _facing(head: HeadModel, vertices: np.ndarray, camera: FrameCamera) -> np.nd
     import torch
 
     normal = head.normals(torch.from_numpy(vertices)).cpu().numpy()
-    sight = camera.centre.astype(np.float32) - vertices  # towards the camera
+    sight = camera.center.astype(np.float32) - vertices  # towards the camera
     return (normal * sight).sum(1) / np.linalg.norm(sight, axis=1)
 
 

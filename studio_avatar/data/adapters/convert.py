@@ -25,7 +25,7 @@ from studio_avatar.rendering import FLAT, Camera, TexturedMesh, render, render_t
 from .placement import in_head_space
 
 LEAST_COSINE = 0.25  # between a texel's normal and the line of sight
-SEAM = 0.004  # of the layout's width: neighbouring pixels that differ by more lie on different charts
+SEAM = 0.004  # of the layout's width: neighboring pixels that differ by more lie on different charts
 MIN_COVERED = 0.6  # of the face: less means that our head did not come to lie on the mesh
 
 
@@ -74,7 +74,7 @@ def layout_map(mesh: TexturedMesh, texture: np.ndarray, head, size: int) -> Layo
     """Fit our head to pictures of a textured mesh, and find each head-v1 texel in the mesh' layout through them.
 
     A texel is looked up in the view that shows it best. Nearest points on the surfaces (`head.resample`) would need
-    the two to lie within a centimetre of each other; the fit promises that only across the line of sight.
+    the two to lie within a centimeter of each other; the fit promises that only across the line of sight.
 
     Raises:
         CaptureError: no face, or a face that cannot be captured.

@@ -1,4 +1,4 @@
-"""Put any mesh of a head into head space: which way is up, where the face is, how large a metre is.
+"""Put any mesh of a head into head space: which way is up, where the face is, how large a meter is.
 
 The mesh is photographed without light from several sides; where a face is found, its landmarks are cast back on the
 mesh, and the similarity that lays them on the mean head's landmarks is the answer. No correspondence is asked for.
@@ -13,6 +13,7 @@ import numpy as np
 
 from studio_avatar.data.flat_views import BACKDROP, flat_view, view_camera
 from studio_avatar.errors import NoFaceError
+from studio_avatar.head.landmark_ids import NUM_SURFACE_LANDMARKS
 from studio_avatar.rendering import FLAT, Camera, TexturedMesh, look_at, render
 
 SEARCH_SIZE = (640, 640)
@@ -27,7 +28,7 @@ FRAMINGS = (1.0, 0.2)  # share of the mesh' height, from the top, that may be th
 
 
 def in_head_space(mesh: TexturedMesh, texture: np.ndarray, head) -> TexturedMesh:
-    """The mesh turned, scaled and moved into head space, metres.
+    """The mesh turned, scaled and moved into head space, meters.
 
     Raises:
         NoFaceError: no face can be seen from any side.
@@ -78,7 +79,7 @@ def _marks_on_mesh(mesh, texture, camera: Camera, landmarker) -> tuple[np.ndarra
     geometry = render(
         mesh, texture, camera, FLAT, background=np.full((*camera.size[::-1], 3), BACKDROP, np.float32)
     )
-    column, row = np.clip(faces[0].points[:468].astype(int), 0, np.array(camera.size) - 1).T
+    column, row = np.clip(faces[0].points[:NUM_SURFACE_LANDMARKS].astype(int), 0, np.array(camera.size) - 1).T
     triangle = geometry.triangle[row, column]
     hit = np.flatnonzero(triangle >= 0)
     if len(hit) < 400 or faces[0].head_rotation[1, 1] < 0.5:  # beside the mesh, or upside down

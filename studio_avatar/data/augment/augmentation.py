@@ -1,4 +1,4 @@
-"""More people out of few: colour, brows, beard, hair, freckles, wrinkles, make-up, asymmetry and mixed features.
+"""More people out of few: color, brows, beard, hair, freckles, wrinkles, make-up, asymmetry and mixed features.
 
 All paint is drawn in texture space around MediaPipe's landmarks, so it needs the head's layout and nothing
 else. Geometry that does not change between calls is made once in `studio_masks`.
@@ -13,24 +13,26 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
+from studio_avatar.head.landmark_ids import CHIN, FOREHEAD
 from studio_avatar.head.layout import landmark_uv, region_mask, texel_map, texel_positions
 from studio_avatar.imaging.color import srgb_to_linear
+from studio_avatar.imaging.ramps import smoothstep
 from studio_avatar.pipeline import skin_tone
 
 from .ageing import make_asymmetric, paint_wrinkles
 from .makeup import paint_makeup
-from .painting import blend, blur, lay, smooth_noise, smoothstep
+from .painting import blend, blur, lay, smooth_noise
 
-# How melanin and haemoglobin darken red, green and blue light, as -log(linear light) per unit of dose.
+# How melanin and hemoglobin darken red, green and blue light, as -log(linear light) per unit of dose.
 MELANIN = np.array(skin_tone.MELANIN, np.float32)
-HAEMOGLOBIN = np.array([0.10, 0.85, 0.70], np.float32)
+HEMOGLOBIN = np.array([0.10, 0.85, 0.70], np.float32)
 SHEET_SAMPLES = 64
 TYPOLOGY_ANGLE_RANGE = (-58.0, 62.0)  # individual typology angle of human skin [degrees]
 # CIELAB hue angle of cheeks [degrees]: the studio set's 44 to 63 and a little more. Below it looks like pink paint,
 # above it green.
 HUE_RANGE = (38.0, 66.0)
-SRGB_TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
 NOT_SKIN = ("eyeball_left", "eyeball_right", "teeth", "tongue", "mouth")
 
 # MediaPipe landmarks: (upper edge, lower edge) of a brow from its inner to its outer end.
@@ -40,7 +42,7 @@ BEARD = (
     234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361, 323, 454,
     447, 376, 411, 425, 423, 327, 2, 98, 203, 205, 187, 147, 227,
 )  # fmt: skip
-UPPER_LIP_ROOM, FACE_CENTRE, CHIN, FOREHEAD = 164, 6, 152, 10
+UPPER_LIP_ROOM, FACE_CENTER = 164, 6
 FEATURES = {
     "nose": (6, 98, 327, 4),
     "mouth": (164, 61, 291, 199),
@@ -48,7 +50,7 @@ FEATURES = {
     "chin": (17, 176, 400),
 }
 
-HAIR_COLOURS = np.array(
+HAIR_COLORS = np.array(
     [[0.07, 0.06, 0.055], [0.13, 0.09, 0.07], [0.24, 0.16, 0.11], [0.36, 0.25, 0.16], [0.55, 0.42, 0.27],
      [0.45, 0.20, 0.10], [0.55, 0.53, 0.51]], np.float32,
 )  # fmt: skip
@@ -59,7 +61,7 @@ class StudioMasks:
     """Layout geometry for painting at one texture size; float32 (H, W) in [0, 1] unless said otherwise.
 
     skin: everything that has blood and melanin; cheek: bool, for measuring skin tone; beard: where a beard
-    grows; hairline: height above a common hairline in metres, far below zero on the ears; lips;
+    grows; hairline: height above a common hairline in meters, far below zero on the ears; lips;
     beard_strokes, hair_strokes: (3, H, W) drawn hair; landmarks: (468, 2) texels; features: name -> soft
     blob; covered: bool, the texels that a chart covers.
     """
@@ -111,9 +113,9 @@ def augment_studio(
     if bare:
         out = paint_brows(out, masks, rng)
     out = shift_pigment(out, masks, rng)
-    # Dark hair on dark skin, any hair on light skin; grey comes with any of them.
+    # Dark hair on dark skin, any hair on light skin; gray comes with any of them.
     brightness = out[masks.cheek].mean()
-    hair = HAIR_COLOURS[rng.integers(0, 2) if brightness < 0.45 else rng.integers(0, len(HAIR_COLOURS))]
+    hair = HAIR_COLORS[rng.integers(0, 2) if brightness < 0.45 else rng.integers(0, len(HAIR_COLORS))]
     hair = np.clip(hair * rng.uniform(0.8, 1.2), 0, 1)
     bearded = rng.random() < (0.35 if bare else 0.1)
     if bearded:
@@ -137,8 +139,8 @@ def augment_studio(
 def shift_pigment(texture: np.ndarray, masks: StudioMasks, rng: np.random.Generator) -> np.ndarray:
     """More or less melanin and blood, inside the range of human skin, with patches of redness."""
     melanin, blood = rng.normal(0, 0.3), rng.normal(0, 0.08)
-    patches = rng.uniform(0, 0.12) * _centred(smooth_noise(rng, texture.shape[0], 6), masks.cheek)
-    flush = np.exp(-HAEMOGLOBIN / 2.2 * patches[..., None])
+    patches = rng.uniform(0, 0.12) * _centerd(smooth_noise(rng, texture.shape[0], 6), masks.cheek)
+    flush = np.exp(-HEMOGLOBIN / 2.2 * patches[..., None])
     tone = np.median(texture[masks.cheek], 0)
     for _ in range(6):
         if is_human(tone * _transmission(melanin, blood)):
@@ -150,13 +152,13 @@ def shift_pigment(texture: np.ndarray, masks: StudioMasks, rng: np.random.Genera
 
 
 def is_human(rgb: np.ndarray) -> bool:
-    """Whether one sRGB colour (3,) can be that of a human cheek in white light."""
+    """Whether one sRGB color (3,) can be that of a human cheek in white light."""
     low, high = TYPOLOGY_ANGLE_RANGE
     return low < typology_angle(rgb) < high and HUE_RANGE[0] < hue_angle(rgb) < HUE_RANGE[1]
 
 
 def typology_angle(rgb: np.ndarray) -> float:
-    """Individual typology angle (ITA) of one sRGB colour (3,), degrees; light skin is above 41, dark below
+    """Individual typology angle (ITA) of one sRGB color (3,), degrees; light skin is above 41, dark below
     -30.
     """
     lightness, _, b = _lab(rgb)
@@ -164,7 +166,7 @@ def typology_angle(rgb: np.ndarray) -> float:
 
 
 def hue_angle(rgb: np.ndarray) -> float:
-    """CIELAB hue of one sRGB colour (3,), degrees; 0 is red, 90 yellow."""
+    """CIELAB hue of one sRGB color (3,), degrees; 0 is red, 90 yellow."""
     _, a, b = _lab(rgb)
     return float(np.degrees(np.arctan2(b, a)))
 
@@ -175,12 +177,12 @@ def mix_features(texture, other, masks: StudioMasks, rng: np.random.Generator) -
     return blend(texture, other, np.clip(sum(masks.features[name] for name in names), 0, 1))
 
 
-def paint_brows(texture, masks: StudioMasks, rng: np.random.Generator, colour=None) -> np.ndarray:
-    """Draw both eyebrows with single hairs over a soft shade; a random `colour` (3,) sRGB if None."""
+def paint_brows(texture, masks: StudioMasks, rng: np.random.Generator, color=None) -> np.ndarray:
+    """Draw both eyebrows with single hairs over a soft shade; a random `color` (3,) sRGB if None."""
     size = texture.shape[0]
-    if colour is None:
-        natural = HAIR_COLOURS[rng.integers(0, 2 if texture[masks.cheek].mean() < 0.45 else 5)]
-        colour = np.clip(natural * rng.uniform(0.8, 1.3), 0, 0.6)
+    if color is None:
+        natural = HAIR_COLORS[rng.integers(0, 2 if texture[masks.cheek].mean() < 0.45 else 5)]
+        color = np.clip(natural * rng.uniform(0.8, 1.3), 0, 0.6)
     thickness, density = rng.uniform(0.8, 1.7), rng.uniform(0.5, 1.0)
     layers = np.zeros((4, size, size), np.float32)
     for upper, lower in (RIGHT_BROW, LEFT_BROW):
@@ -191,31 +193,31 @@ def paint_brows(texture, masks: StudioMasks, rng: np.random.Generator, colour=No
     hairs = 1 - np.prod(1 - 0.45 * layers, 0)
     shade = blur(hairs, 0.007)
     alpha = np.clip(0.75 * hairs + 0.5 * shade, 0, 0.92) * rng.uniform(0.7, 1.0)
-    return lay(texture, alpha, colour)
+    return lay(texture, alpha, color)
 
 
-def paint_beard(texture, masks: StudioMasks, rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
+def paint_beard(texture, masks: StudioMasks, rng: np.random.Generator, color: np.ndarray) -> np.ndarray:
     """Anything from a bluish shadow of stubble to a full beard."""
     strokes = _pick(masks.beard_strokes, rng)
     patchy = np.clip(0.9 + 0.15 * smooth_noise(rng, texture.shape[0], 10), 0, 1)
     area = masks.beard * patchy
     if rng.random() < 0.6:  # stubble: the skin shines through between the hairs
         alpha = area * rng.uniform(0.15, 0.45) * (0.45 + 0.55 * strokes)
-        colour = 0.7 * colour + 0.3 * np.array([0.20, 0.22, 0.25], np.float32)
-        return lay(texture, alpha, colour)
-    alpha = smoothstep(0.2, 0.8, area + 0.5 * (strokes - 0.5)) * rng.uniform(0.75, 1.0)
-    return lay(texture, alpha, colour * (0.7 + 0.7 * strokes[..., None]))
+        color = 0.7 * color + 0.3 * np.array([0.20, 0.22, 0.25], np.float32)
+        return lay(texture, alpha, color)
+    alpha = smoothstep(area + 0.5 * (strokes - 0.5), 0.2, 0.8) * rng.uniform(0.75, 1.0)
+    return lay(texture, alpha, color * (0.7 + 0.7 * strokes[..., None]))
 
 
-def paint_scalp_hair(texture, masks: StudioMasks, rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
+def paint_scalp_hair(texture, masks: StudioMasks, rng: np.random.Generator, color: np.ndarray) -> np.ndarray:
     """Short hair above a smooth, slightly wavy hairline."""
     strokes = _pick(masks.hair_strokes, rng)
     line = masks.hairline + 0.005 * smooth_noise(rng, texture.shape[0], 10) + rng.uniform(-0.015, 0.008)
     soft = rng.uniform(0.004, 0.014)
-    edge = smoothstep(-soft, soft, line + 0.3 * soft * (strokes - 0.5))
+    edge = smoothstep(line + 0.3 * soft * (strokes - 0.5), -soft, soft)
     alpha = edge * rng.uniform(0.55, 1.0) * (0.75 + 0.25 * strokes)
     shine = (
-        colour
+        color
         * (0.6 + 0.8 * strokes[..., None])
         * (1 + 0.15 * smooth_noise(rng, texture.shape[0], 5)[..., None])
     )
@@ -232,8 +234,8 @@ def paint_freckles(texture, masks: StudioMasks, rng: np.random.Generator) -> np.
     freckled = rng.random() < 0.5
     spread = np.linalg.norm(face[CHIN] - face[FOREHEAD]) / 2
     count = rng.integers(60, 260) if freckled else rng.integers(1, 8)
-    centre = face[195 if freckled else FACE_CENTRE]
-    places = centre + rng.normal(0, 1, (count, 2)) * spread * ((0.45, 0.2) if freckled else (0.5, 0.5))
+    center = face[195 if freckled else FACE_CENTER]
+    places = center + rng.normal(0, 1, (count, 2)) * spread * ((0.45, 0.2) if freckled else (0.5, 0.5))
     radius = rng.uniform(0.4, 1.1, count) if freckled else rng.uniform(0.8, 2.2, count)
     for (x, y), r in zip(places, radius * size / 512, strict=True):
         cv2.circle(
@@ -268,7 +270,7 @@ def _make_masks(head, size: int) -> StudioMasks:
     cv2.fillPoly(beard, [np.round(landmarks[list(BEARD)]).astype(np.int32)], 1.0)
     beard = blur(beard, 0.014) * (1 - np.clip(lips * 1.5, 0, 1))
     rng = np.random.default_rng(0)
-    centre = landmarks[FACE_CENTRE]
+    center = landmarks[FACE_CENTER]
     features = {name: _feature(landmarks[list(points)], size) for name, points in FEATURES.items()}
     return StudioMasks(
         skin=(~region_mask(head, size, *NOT_SKIN)).astype(np.float32),
@@ -276,8 +278,8 @@ def _make_masks(head, size: int) -> StudioMasks:
         beard=beard,
         hairline=_hairline(head, size),
         lips=lips,
-        beard_strokes=_strokes(size, rng, lambda p: (p - centre) * (0.5, 0.2) + (0, 0.25 * size), 0.012),
-        hair_strokes=_strokes(size, rng, lambda p: p - centre, 0.045),
+        beard_strokes=_strokes(size, rng, lambda p: (p - center) * (0.5, 0.2) + (0, 0.25 * size), 0.012),
+        hair_strokes=_strokes(size, rng, lambda p: p - center, 0.045),
         landmarks=landmarks,
         features=features,
         covered=covered,
@@ -324,9 +326,9 @@ def _feature(points, size) -> np.ndarray:
     low, high = points.min(0), points.max(0)
     half = np.maximum((high - low) / 2 * 1.15, 0.03 * size)
     y, x = np.mgrid[:size, :size].astype(np.float32)
-    centre = (low + high) / 2
-    radius = np.hypot((x - centre[0]) / half[0], (y - centre[1]) / half[1])
-    return smoothstep(1.35, 0.8, radius).astype(np.float32)
+    center = (low + high) / 2
+    radius = np.hypot((x - center[0]) / half[0], (y - center[1]) / half[1])
+    return smoothstep(radius, 1.35, 0.8).astype(np.float32)
 
 
 def _strokes(size: int, rng, direction, length: float, variants: int = 3) -> np.ndarray:
@@ -394,21 +396,20 @@ def _pick(strokes: np.ndarray, rng) -> np.ndarray:
     return field[:, ::-1] if rng.random() < 0.5 else field
 
 
-def _centred(noise: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def _centerd(noise: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Noise whose median over `mask` is zero: patches must not shift the tone that was checked."""
     return noise - np.median(noise[mask])
 
 
 def _lab(rgb: np.ndarray) -> tuple[float, float, float]:
-    """One sRGB colour (3,) in CIELAB, D65."""
-    xyz = SRGB_TO_XYZ @ srgb_to_linear(np.asarray(rgb, np.float32)) / (0.9505, 1.0, 1.089)
-    x, y, z = np.cbrt(np.maximum(xyz, 1e-6))
-    return 116 * y - 16, 500 * (x - y), 200 * (y - z)
+    """One sRGB color (3,) in CIELAB, D65."""
+    linear = srgb_to_linear(np.asarray(rgb, np.float32)).astype(np.float64)
+    return tuple(skin_tone.linear_to_lab(torch.from_numpy(linear)).tolist())
 
 
 def _transmission(melanin: float, blood: float) -> np.ndarray:
     """Factor on sRGB-encoded values, (3,); the encoding is close to a power of 1/2.2."""
-    return np.exp(-(MELANIN * melanin + HAEMOGLOBIN * blood) / 2.2).astype(np.float32)
+    return np.exp(-(MELANIN * melanin + HEMOGLOBIN * blood) / 2.2).astype(np.float32)
 
 
 # ------------------------------------------------------------------------------------------------

@@ -59,12 +59,12 @@ def _foundation(texture, masks, strength: float) -> np.ndarray:
 
 
 def _lipstick(texture, masks, rng) -> np.ndarray:
-    """The colour of the stick with the lips' own light and dark."""
-    colour = np.clip(LIPSTICKS[rng.integers(len(LIPSTICKS))] * rng.uniform(0.8, 1.2), 0, 1)
+    """The color of the stick with the lips' own light and dark."""
+    color = np.clip(LIPSTICKS[rng.integers(len(LIPSTICKS))] * rng.uniform(0.8, 1.2), 0, 1)
     luma = texture.mean(-1, keepdims=True)
     lips = masks.lips > 0.5
-    relief = luma / max(float(luma[lips].mean()), 0.05)
-    return lay(texture, masks.lips * rng.uniform(0.3, 0.85), np.clip(colour * relief, 0, 1))
+    bump = luma / max(float(luma[lips].mean()), 0.05)
+    return lay(texture, masks.lips * rng.uniform(0.3, 0.85), np.clip(color * bump, 0, 1))
 
 
 def _eye_shadow(texture, masks, rng) -> np.ndarray:
@@ -75,9 +75,9 @@ def _eye_shadow(texture, masks, rng) -> np.ndarray:
         edge, crease = marks[list(lid)], marks[list(socket)]
         area = np.concatenate([edge, (edge + reach * (crease - edge))[::-1]])
         alpha = np.maximum(alpha, fill_polygon(size, area, 0.006))
-    colour = np.clip(SHADOWS[rng.integers(len(SHADOWS))] * rng.uniform(0.7, 1.3), 0, 1)
-    colour = np.minimum(colour, texture[masks.cheek].mean(0) * 0.9)  # shadow, not chalk, on dark skin
-    return lay(texture, alpha * rng.uniform(0.2, 0.7), colour)
+    color = np.clip(SHADOWS[rng.integers(len(SHADOWS))] * rng.uniform(0.7, 1.3), 0, 1)
+    color = np.minimum(color, texture[masks.cheek].mean(0) * 0.9)  # shadow, not chalk, on dark skin
+    return lay(texture, alpha * rng.uniform(0.2, 0.7), color)
 
 
 def _eyeliner(texture, masks, rng) -> np.ndarray:

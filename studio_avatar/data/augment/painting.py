@@ -18,10 +18,10 @@ def blur(image: np.ndarray, sigma: float) -> np.ndarray:
     return cv2.resize(small, (size, size), interpolation=cv2.INTER_LINEAR)
 
 
-def lay(texture: np.ndarray, alpha: np.ndarray, colour) -> np.ndarray:
-    """`colour` (3,) or (H, W, 3) over the texture (H, W, 3) with coverage `alpha` (H, W)."""
+def lay(texture: np.ndarray, alpha: np.ndarray, color) -> np.ndarray:
+    """`color` (3,) or (H, W, 3) over the texture (H, W, 3) with coverage `alpha` (H, W)."""
     alpha = alpha[..., None]
-    return texture * (1 - alpha) + np.asarray(colour, np.float32) * alpha
+    return texture * (1 - alpha) + np.asarray(color, np.float32) * alpha
 
 
 def smooth_noise(rng: np.random.Generator, size: int, cells: int) -> np.ndarray:
@@ -31,12 +31,6 @@ def smooth_noise(rng: np.random.Generator, size: int, cells: int) -> np.ndarray:
     return cv2.resize(
         rng.standard_normal((cells, cells), np.float32) * 1.4, (size, size), interpolation=cv2.INTER_CUBIC
     )
-
-
-def smoothstep(low: float, high: float, x: np.ndarray) -> np.ndarray:
-    """0 below `low`, 1 above `high`, smooth between; `low` may be the larger one."""
-    t = np.clip((x - low) / (high - low), 0, 1).astype(np.float32)
-    return t * t * (3 - 2 * t)
 
 
 def draw_path(canvas: np.ndarray, points: np.ndarray, value, width: float) -> None:
@@ -67,9 +61,9 @@ def fill_polygon(size: int, points: np.ndarray, soft: float) -> np.ndarray:
 
 
 def blend(texture: np.ndarray, other: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """Put `other` into `texture` without a seam in colour or detail.
+    """Put `other` into `texture` without a seam in color or detail.
 
-    The other's tone is bent so that it meets the texture's on the border (Laplace's equation in log colour, as in
+    The other's tone is bent so that it meets the texture's on the border (Laplace's equation in log color, as in
     Poisson blending), then the two are mixed band by band (Burt and Adelson 1983, "A multiresolution spline").
 
     Args:

@@ -16,8 +16,9 @@ Only training people are in it. `--people RUNS/data/people.safetensors` comes fr
 import argparse
 import json
 import zlib
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import cv2
@@ -108,69 +109,77 @@ class Pack:
         return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
 
 
-def write_pack(
-    path: Path,
-    *,
-    studio,
-    augmented,
-    portraits,
-    seen,
-    scenes,
-    light: dict,
-    transfer: dict,
-    masks,
-    networks: dict,
-    relit=(),
-    captures=(),
-    validated=(),
-) -> int:
-    """Write the file.
+@dataclass(frozen=True, kw_only=True)
+class PackContents:
+    """What goes into the file.
 
-    Args:
-        studio, augmented, portraits, relit: iterables of (H, H, 3) uint8 sRGB, one size each. seen: of the portraits, (S, S)
-        uint8. scenes: of the portraits, their `SceneStatistics.vector`. captures: rows (phone texture, truth, visibility,
-        scene) of rendered captures of one size, truth through the capture's registration. validated: rows (phone texture,
-        visibility, scene, L*a*b* of the truth) of captures of validation people.
-        light: {"photographed", "photographed_held_out", "painted"}: (N, H, 2H, 3) radiance.
-        transfer: arrays of `tools/bake_transfer.py`. networks: {"identity", "features"}: state dicts.
-
-    Returns:
-        its size in bytes.
+    studio, augmented, portraits, relit: iterables of (H, H, 3) uint8 sRGB, one size each. seen: of the portraits, (S, S)
+    uint8. scenes: of the portraits, their `SceneStatistics.vector`. captures: rows (phone texture, truth, visibility, scene)
+    of rendered captures of one size, truth through the capture's registration. validated: rows (phone texture, visibility,
+    scene, L*a*b* of the truth) of captures of validation people.
+    light: {"photographed", "photographed_held_out", "painted"}: (N, H, 2H, 3) radiance. transfer: arrays of
+    `tools/bake_transfer.py`. networks: {"identity", "features"}: state dicts.
     """
-    arrays, facts = {}, {}
-    pictures = {"studio": studio, "augmented": augmented, "portraits": portraits, "relit": relit}
-    files = {name: [_jpeg(one, QUALITY[name]) for one in items] for name, items in pictures.items()}
-    files |= {"seen": [_png(one) for one in seen], "covers": [_png(one) for one in transfer["covers"]]}
-    rows = [_packed_capture(*row) for row in captures]
-    files |= {
-        name: [row[i] for row in rows] for i, name in enumerate(("captured", "truths", "captured_seen"))
-    }
-    arrays["captured_scenes"] = np.array([row[3] for row in rows], np.float32).reshape(len(rows), VECTOR_SIZE)
-    rows = list(validated)
-    files["validated"] = [_png(np.ascontiguousarray(row[0][..., ::-1])) for row in rows]
-    files["validated_seen"] = [_png(row[1]) for row in rows]
-    for name, column, width in (("validated_scenes", 2, VECTOR_SIZE), ("validated_labs", 3, 3)):
-        arrays[name] = np.array([row[column] for row in rows], np.float32).reshape(len(rows), width)
+
+    light: dict[str, np.ndarray]
+    transfer: dict[str, np.ndarray]
+    masks: TexelMasks
+    networks: dict[str, dict[str, torch.Tensor]]
+    studio: Iterable[np.ndarray] = ()
+    augmented: Iterable[np.ndarray] = ()
+    portraits: Iterable[np.ndarray] = ()
+    seen: Iterable[np.ndarray] = ()
+    scenes: Sequence[np.ndarray] | np.ndarray = ()
+    relit: Iterable[np.ndarray] = ()
+    captures: Iterable[tuple] = ()
+    validated: Iterable[tuple] = ()
+
+
+def write_pack(path: Path, contents: PackContents) -> int:
+    """Write the file; returns its size in bytes."""
+    files, arrays = _pictures(contents)
+    facts = {name: len(items) for name, items in files.items()}
     for name, items in files.items():
-        facts[name] = len(items)
         arrays[name] = np.concatenate([*items, np.zeros(0, np.uint8)])
         arrays[f"{name}_at"] = np.cumsum([0] + [len(item) for item in items]).astype(np.int64)
-    arrays["scenes"] = np.asarray(scenes, np.float32)
-    arrays |= {name: np.minimum(radiance, BRIGHTEST).astype(np.float16) for name, radiance in light.items()}
+    arrays["scenes"] = np.asarray(contents.scenes, np.float32)
+    for name, radiance in contents.light.items():
+        arrays[name] = np.minimum(radiance, BRIGHTEST).astype(np.float16)
+    transfer = contents.transfer
     for name in ("normals", "bits"):
         arrays[f"{name}_z"] = np.frombuffer(zlib.compress(transfer[name].tobytes(), 9), np.uint8)
         facts[name] = list(transfer[name].shape)
     arrays |= {"directions": transfer["directions"], "covered": transfer["covered"].astype(np.uint8)}
     for field in fields(TexelMasks):
-        mask = getattr(masks, field.name)[0, 0].numpy()
+        mask = getattr(contents.masks, field.name)[0, 0].numpy()
         arrays[f"mask_{field.name}"] = np.rint(mask * 255).astype(np.uint8)
-    for network, state in networks.items():
+    for network, state in contents.networks.items():
         for key, value in state.items():
             arrays[f"{network}.{key}"] = (value.half() if value.is_floating_point() else value).numpy()
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     data = save(contiguous, metadata={"facts": json.dumps(facts)})
     write_atomically(path, data)
     return len(data)
+
+
+def _pictures(contents: PackContents) -> tuple[dict[str, list[np.ndarray]], dict[str, np.ndarray]]:
+    """Name → coded pictures, and the arrays that belong to rows of them."""
+    kinds = ("studio", "augmented", "portraits", "relit")
+    files = {name: [_jpeg(one, QUALITY[name]) for one in getattr(contents, name)] for name in kinds}
+    files["seen"] = [_png(one) for one in contents.seen]
+    files["covers"] = [_png(one) for one in contents.transfer["covers"]]
+    rows = [_packed_capture(*row) for row in contents.captures]
+    for column, name in enumerate(("captured", "truths", "captured_seen")):
+        files[name] = [row[column] for row in rows]
+    arrays = {
+        "captured_scenes": np.array([row[3] for row in rows], np.float32).reshape(len(rows), VECTOR_SIZE)
+    }
+    rows = list(contents.validated)
+    files["validated"] = [_png(np.ascontiguousarray(row[0][..., ::-1])) for row in rows]
+    files["validated_seen"] = [_png(row[1]) for row in rows]
+    for name, column, width in (("validated_scenes", 2, VECTOR_SIZE), ("validated_labs", 3, 3)):
+        arrays[name] = np.array([row[column] for row in rows], np.float32).reshape(len(rows), width)
+    return files, arrays
 
 
 def _packed_capture(phone, truth, seen, scene):
@@ -267,7 +276,7 @@ def read_validated(path: Path, pipeline: StudioTexturePipeline):
         yield as_picture(phone), (seen[0, 0] * 255).round().byte().numpy(), scene, lab
 
 
-def main(arguments=None) -> None:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m studio_avatar.data.prepare pack",
         description=__doc__,
@@ -301,13 +310,16 @@ def main(arguments=None) -> None:
     parser.add_argument(
         "--most-mb", type=float, default=MOST_BYTES / 1e6, help="size of the file that is an error"
     )
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def read_contents(options: argparse.Namespace) -> PackContents:
+    """What the options of the command line name."""
     prepared = options.prepared
     pipeline = StudioTexturePipeline.from_pretrained(find_weights(options.weights))
     real = prepared_rows(prepared / "people.safetensors", "rgb", "seen", "scene", most=options.relit)
     portraits, seen, scenes = read_people(prepared / "people.safetensors", options.people)
-    size = write_pack(
-        options.out,
+    return PackContents(
         studio=(rgb for (rgb,) in prepared_rows(prepared / "studio.safetensors", "rgb")),
         augmented=(rgb for (rgb,) in prepared_rows(prepared / "studio_augmented.safetensors", "rgb")),
         portraits=portraits,
@@ -323,7 +335,18 @@ def main(arguments=None) -> None:
         else (),
         networks={"identity": load_file(options.identity), "features": load_file(options.features)},
     )
-    print(f"{options.out}: {size / 1e6:.1f} MB, {len(portraits)} portraits")
+
+
+def main(arguments=None) -> None:
+    """`prepare pack`.
+
+    Raises:
+        InvalidInputError: an input is missing, or the file is larger than allowed.
+    """
+    options = _parser().parse_args(arguments)
+    contents = read_contents(options)
+    size = write_pack(options.out, contents)
+    print(f"{options.out}: {size / 1e6:.1f} MB, {len(contents.portraits)} portraits")
     if size > options.most_mb * 1e6:
         raise InvalidInputError(
             f"{options.out} has {size / 1e6:.1f} MB: with smaller --people, --captures or --painted it gets under "

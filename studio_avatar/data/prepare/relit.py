@@ -15,7 +15,7 @@ from studio_avatar.pipeline import StudioTexturePipeline
 from studio_avatar.pipeline.inversion import shrink_observed
 from studio_avatar.pipeline.skin_tone import linear_to_lab, srgb_to_linear, weighted_mean
 
-from .sets import StoredScene
+from .packing import StoredScene
 
 SIZE = 128  # texels of the textures
 WORKING_SIZE = 512  # at which they are relit

@@ -18,10 +18,10 @@ from studio_avatar.rendering import Camera, look_at
 from .phone_camera import expose, smooth_walk
 from .room import direction
 from .simulation import (
-    MAKEHUMAN,
+    ORDINARY,
     POSES,
-    Population,
     SimulatedCapture,
+    SimulationOptions,
     phone_for,
     photograph,
     record,
@@ -32,7 +32,7 @@ from .simulation import (
 
 SECONDS_A_POSE, SECONDS_AN_EXPRESSION = 1.0, 1.3
 BLINK_EVERY, BLINK_SECONDS = 3.0, 0.15  # mean distance, half width [s]
-TREMBLE_METRES = 0.003
+TREMBLE_METERS = 0.003
 TREMBLE_DEGREES = (0.6, 0.6, 0.6)  # yaw, pitch, roll
 OTHER_CRF = 23  # of a phone that codes its photos otherwise
 
@@ -71,23 +71,18 @@ def simulate_clip(
     rng: np.random.Generator,
     seconds: float = 5.0,
     frames_per_second: int = 10,
-    size: tuple[int, int] = (720, 960),
     turn_deg: float | None = None,
     worn: bool = True,
-    device: str = "cpu",
-    panoramas: Sequence[np.ndarray] | None = None,
-    population: Population = MAKEHUMAN,
+    options: SimulationOptions = ORDINARY,
 ) -> SimulatedClip:
     """Film `texture` (H, W, 3) float32 sRGB on a random head with a random phone in a random room.
 
     Args:
         seconds, frames_per_second: length and rate; a frame takes about half a second on one core.
-        size: (width, height) of the frames in pixels, both even.
         turn_deg: turn once to both sides, so far each, up and down, as a capture asks for; otherwise the head wanders
             through some of the `POSES`.
         worn: whether glasses and hair may be in front of the face.
-        panoramas: light from files, see `environments.read_panoramas`.
-        population: whose heads and lenses.
+        options: the frames' sides are even; light and camera are never the unseen ones, at no further exposure.
 
     Raises:
         InvalidInputError: the clip would have no frame, or the texture has the wrong shape.
@@ -99,10 +94,11 @@ def simulate_clip(
     expression = (
         expression_track(rng, names, times) if turn_deg is None else turn_expressions(rng, names, count)
     )
-    scene = sample_scene(head, texture, rng, expression[0], size, panoramas, population=population)
+    size = options.size
+    scene = sample_scene(head, texture, rng, expression[0], replace(options, unseen=False))
     if not worn:
         scene = replace(scene, glasses=None, strands=None)
-    lens = sample_lens(rng, size, population)
+    lens = sample_lens(rng, size, options.population)
     cameras = (
         camera_path(rng, times, size, lens)
         if turn_deg is None
@@ -111,7 +107,8 @@ def simulate_clip(
     phone = phone_for(scene, rng, min(size))
     shots, frames = [], []
     for coefficients, camera in zip(expression, cameras, strict=True):
-        shots.append(photograph(scene, coefficients, camera, int(rng.integers(2**31)), device=device))
+        seed = int(rng.integers(2**31))
+        shots.append(photograph(scene, coefficients, camera, seed, options.supersample, options.device))
         frames.append(expose(shots[-1].linear, phone, rng))
     crf = phone.codec[1] if phone.codec[0] == "h264" else OTHER_CRF
     video = encode_h264(frames, size, frames_per_second, crf)
@@ -128,7 +125,7 @@ def simulate_clip(
 def camera_path(rng: np.random.Generator, times: np.ndarray, size: tuple[int, int], lens) -> list[Camera]:
     """Cameras at `times` (N,) seconds: from the front smoothly through poses in random order, trembling.
 
-    lens: focal length in pixels and distance in metres.
+    lens: focal length in pixels and distance in meters.
     """
     focal_px, distance = lens
     order = [0, *rng.permutation(np.arange(1, len(POSES)))]
@@ -161,7 +158,7 @@ def expression_track(rng: np.random.Generator, names: Sequence[str], times: np.n
 def turn_cameras(
     rng: np.random.Generator, count: int, size: tuple[int, int], lens, widest_yaw_deg: float
 ) -> list[Camera]:
-    """`count` cameras along `TURN`, trembling. lens: focal length in pixels and distance in metres."""
+    """`count` cameras along `TURN`, trembling. lens: focal length in pixels and distance in meters."""
     focal_px, distance = lens
     times, yaws, pitches = np.array(TURN).T
     stops = np.stack([widest_yaw_deg * yaws, TURN_PITCH_DEG * pitches, np.zeros(len(times))], axis=1)
@@ -185,10 +182,10 @@ def turn_expressions(rng: np.random.Generator, names: Sequence[str], count: int)
 
 
 def _hand_held(views, near, middle, tremble, tremble_degrees, focal_px: float, size) -> list[Camera]:
-    """Cameras around `middle` (3,): views (N, 3) yaw, pitch and roll in degrees, near (N,) metres, tremble (N, 6)."""
+    """Cameras around `middle` (3,): views (N, 3) yaw, pitch and roll in degrees, near (N,) meters, tremble (N, 6)."""
     cameras = []
     for view, distance, shake in zip(views, near, tremble, strict=True):
-        target = middle + TREMBLE_METRES * shake[:3]
+        target = middle + TREMBLE_METERS * shake[:3]
         yaw, pitch, roll = view + np.multiply(tremble_degrees, shake[3:])
         cameras.append(
             look_at(target + direction(yaw, pitch) * distance, target, focal_px, size, np.radians(roll))

@@ -16,12 +16,13 @@ from pathlib import Path
 import numpy as np
 
 from studio_avatar.errors import InvalidInputError, MissingDependencyError
+from studio_avatar.imaging.color import LUMA
 from studio_avatar.rendering import Camera, Lamp
 
+WEIGHTS = np.array(LUMA, np.float32)  # of the brightness of a panorama
 HEIGHT = 128  # rows of a panorama: 1.4 degrees each, finer than any background out of focus shows
 MEAN_RADIANCE = 0.5  # every panorama is scaled to it: files come in any unit, and phones set their exposure
 SUFFIXES = (".hdr", ".exr")
-LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
 SPOT = 5.0  # a spot is that many times brighter than the mean
 MAX_SPREAD = 0.4  # angular radius above which a spot is cut in two [radians]
 EYE_LEVEL = 1.5  # of a phone in a room [m]
@@ -62,21 +63,21 @@ def without_spots(panorama: np.ndarray, count: int = 3) -> tuple[np.ndarray, tup
         the panorama without them, and the lamps.
     """
     directions, solid_angle = _sphere(panorama.shape[0])
-    brightness = panorama @ LUMA
+    brightness = panorama @ WEIGHTS
     mean = float((brightness * solid_angle).sum() / (4 * np.pi))
-    # A spot shines on top of the surface behind it, which keeps the mean's brightness and the spot's colour.
+    # A spot shines on top of the surface behind it, which keeps the mean's brightness and the spot's color.
     kept = panorama * np.minimum(1, mean / np.maximum(brightness, 1e-9))[..., None]
-    power = ((panorama - kept) @ LUMA) * solid_angle
+    power = ((panorama - kept) @ WEIGHTS) * solid_angle
     pieces = [
         piece for region in _regions(brightness > SPOT * mean) for piece in _cut(region, power, directions)
     ]
     pieces = sorted(pieces, key=lambda piece: -power[piece].sum())[:count]
     rest, lamps = panorama.copy(), []
     for piece in pieces:
-        centre, spread = _centre(piece, power, directions)
-        arriving = solid_angle[piece] * np.maximum(directions[piece] @ centre, 0) / np.pi
-        colour = arriving @ (panorama[piece] - kept[piece])
-        lamps.append(Lamp(tuple(map(float, centre)), tuple(map(float, colour)), float(spread)))
+        center, spread = _center(piece, power, directions)
+        arriving = solid_angle[piece] * np.maximum(directions[piece] @ center, 0) / np.pi
+        color = arriving @ (panorama[piece] - kept[piece])
+        lamps.append(Lamp(tuple(map(float, center)), tuple(map(float, color)), float(spread)))
         rest[piece] = kept[piece]
     return rest, tuple(lamps)
 
@@ -137,10 +138,10 @@ def _regions(bright: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
 
 def _cut(piece, power, directions) -> list:
     """Halve a piece at the median of its power, along its longer extent, until no part is too wide."""
-    centre, spread = _centre(piece, power, directions)
+    center, spread = _center(piece, power, directions)
     if spread <= MAX_SPREAD or len(piece[0]) < 2:
         return [piece]
-    along = np.linalg.svd((directions[piece] - centre) * np.sqrt(power[piece])[:, None], full_matrices=False)[
+    along = np.linalg.svd((directions[piece] - center) * np.sqrt(power[piece])[:, None], full_matrices=False)[
         2
     ][0]
     order = np.argsort(directions[piece] @ along, kind="stable")
@@ -150,7 +151,7 @@ def _cut(piece, power, directions) -> list:
     return [small for one in halves for small in _cut(one, power, directions)]
 
 
-def _centre(piece, power, directions) -> tuple[np.ndarray, float]:
+def _center(piece, power, directions) -> tuple[np.ndarray, float]:
     """Direction of a piece's power and the angular radius of an even disc as wide as it."""
     mean = power[piece] @ directions[piece] / power[piece].sum()
     length = np.linalg.norm(mean)
@@ -203,7 +204,7 @@ def read_panoramas(folder: str | Path) -> tuple[dict[str, np.ndarray], dict[str,
 
 def scaled(panorama: np.ndarray) -> np.ndarray:
     """The panorama at `MEAN_RADIANCE`."""
-    mean = ((panorama @ LUMA) * _sphere(panorama.shape[0])[1]).sum() / (4 * np.pi)
+    mean = ((panorama @ WEIGHTS) * _sphere(panorama.shape[0])[1]).sum() / (4 * np.pi)
     return (panorama * (MEAN_RADIANCE / mean)).astype(np.float32)
 
 
@@ -241,7 +242,7 @@ def _read_exr(path: Path) -> np.ndarray:
 
 
 def paint_panorama(rng: np.random.Generator) -> np.ndarray:
-    """A plausible place, (HEIGHT, 2 HEIGHT, 3): a room with windows and lamps, an open sky, or coloured light at night."""
+    """A plausible place, (HEIGHT, 2 HEIGHT, 3): a room with windows and lamps, an open sky, or colored light at night."""
     paint = (_paint_room, _paint_sky, _paint_night)[rng.choice(3, p=(0.6, 0.25, 0.15))]
     return scaled(np.maximum(paint(rng), 1e-3))
 
@@ -271,8 +272,8 @@ def _paint_room(rng) -> np.ndarray:
         ] = shade * 0.35
     daylight = temperature(rng.uniform(5500, 9000)) * rng.uniform(2, 12)
     for face in walls[: rng.integers(0, 4)]:
-        centre, width = rng.uniform(-1, 1), rng.uniform(0.8, 2.2)
-        pane = _patch(wall, place, face, centre, width, rng.uniform(-1.2, -0.2), rng.uniform(0.6, 1.1))
+        center, width = rng.uniform(-1, 1), rng.uniform(0.8, 2.2)
+        pane = _patch(wall, place, face, center, width, rng.uniform(-1.2, -0.2), rng.uniform(0.6, 1.1))
         radiance[pane] = daylight * rng.uniform(0.6, 1, (int(pane.sum()), 1))
     for _ in range(rng.integers(0, 3)):  # lamps under the ceiling
         spot = rng.uniform(-0.7, 0.7, 2) * half[[0, 2]]
@@ -317,13 +318,13 @@ def _paint_night(rng) -> np.ndarray:
     dim = 0.03 * (1 + 0.2 * _noise(rng, 12)).clip(0.1)
     radiance = dim[..., None] * temperature(rng.uniform(3000, 8000))
     for _ in range(rng.integers(1, 4)):
-        colour = np.array(colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.2, 0.85), 1.0)) ** 2.2
+        color = np.array(colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.2, 0.85), 1.0)) ** 2.2
         azimuth, elevation = rng.uniform(-180, 180), rng.uniform(-15, 50)
         wide, high = rng.uniform(5, 35), rng.uniform(4, 25)
         a = np.degrees(np.arctan2(directions[..., 0], directions[..., 2])) - azimuth
         e = np.degrees(np.arcsin(directions[..., 1])) - elevation
         inside = (np.abs((a + 180) % 360 - 180) < wide) & (np.abs(e) < high)
-        radiance[inside] = colour * rng.uniform(2, 8) / np.sqrt(wide * high / 100)
+        radiance[inside] = color * rng.uniform(2, 8) / np.sqrt(wide * high / 100)
     return radiance
 
 
@@ -338,12 +339,12 @@ def _box(half: np.ndarray, eye: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return 2 * axis + (along > 0), eye + directions * reach.min(-1, keepdims=True)
 
 
-def _patch(wall, place, face: int, centre: float, width: float, low: float, high: float) -> np.ndarray:
-    """Mask of an upright rectangle on a side wall, metres from the room's centre."""
+def _patch(wall, place, face: int, center: float, width: float, low: float, high: float) -> np.ndarray:
+    """Mask of an upright rectangle on a side wall, meters from the room's center."""
     across = place[..., 2] if face < 2 else place[..., 0]
     return (
         (wall == face)
-        & (np.abs(across - centre) < width / 2)
+        & (np.abs(across - center) < width / 2)
         & (place[..., 1] > low)
         & (place[..., 1] < high)
     )

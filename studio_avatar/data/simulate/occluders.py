@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from studio_avatar.data.augment.augmentation import HAIR_COLOURS
+from studio_avatar.data.augment.augmentation import HAIR_COLORS
 from studio_avatar.head.layout import region_mask
 from studio_avatar.rendering import Camera, Light, Rendering, TexturedMesh, render
 
@@ -17,7 +17,7 @@ from .room import Room, turn_of
 GLASSES_PROBABILITY, HAIR_PROBABILITY = 0.2, 0.2
 # MediaPipe landmarks.
 RIGHT_EYE, LEFT_EYE, BRIDGE = (33, 133), (362, 263), 168
-FRAME_COLOURS = np.array(
+FRAME_COLORS = np.array(
     [[0.03, 0.03, 0.035], [0.12, 0.07, 0.05], [0.30, 0.17, 0.10], [0.45, 0.10, 0.10], [0.12, 0.16, 0.30],
      [0.75, 0.72, 0.68]], np.float32,
 )  # fmt: skip
@@ -66,17 +66,17 @@ def sample_glasses(rng: np.random.Generator, head, mesh: TexturedMesh) -> Glasse
         tube(_temple(rim, side, head, mesh, skin), thickness * 1.2, 6) for rim, side in zip(rims, (-1, 1))
     ]
     vertices, faces = merged(pieces)
-    colours = METALS if metal else FRAME_COLOURS
-    colour = np.clip(colours[rng.integers(len(colours))] * rng.uniform(0.8, 1.2), 0, 1)
-    frame = Part(vertices, faces, colour, np.zeros(len(faces), int), 6.0 if metal else rng.uniform(0.8, 2.5))
+    colors = METALS if metal else FRAME_COLORS
+    color = np.clip(colors[rng.integers(len(colors))] * rng.uniform(0.8, 1.2), 0, 1)
+    frame = Part(vertices, faces, color, np.zeros(len(faces), int), 6.0 if metal else rng.uniform(0.8, 2.5))
     return Glasses(frame, _lenses(rims))
 
 
 def sample_strands(rng: np.random.Generator, head, mesh: TexturedMesh, texture: np.ndarray) -> Part:
-    """Locks of hair from the hairline over forehead, temples and cheeks, in the colour of the hair on the scalp of
+    """Locks of hair from the hairline over forehead, temples and cheeks, in the color of the hair on the scalp of
     `texture` (S, S, 3) sRGB, or any plausible one on a bald head."""
     surface = _RadialSurface(_skin(head, mesh))
-    colour = _hair_colour(rng, head, texture) * rng.uniform(0.85, 1.2)
+    color = _hair_color(rng, head, texture) * rng.uniform(0.85, 1.2)
     pieces, shades = [], []
     share = np.linspace(0, 1, 14)
     for _ in range(rng.integers(2, 8)):
@@ -97,8 +97,8 @@ def sample_strands(rng: np.random.Generator, head, mesh: TexturedMesh, texture: 
             pieces.append(tube(surface.points(a, e, off), thick, 3))
             shades.append(np.full(len(pieces[-1][1]), rng.integers(0, 6)))
     vertices, faces = merged(pieces)
-    colours = np.clip(colour * np.linspace(0.5, 1.7, 6)[:, None], 0.01, 1)
-    return Part(vertices, faces, colours, np.concatenate(shades), 1.1, np.full(len(vertices), 0.75))
+    colors = np.clip(color * np.linspace(0.5, 1.7, 6)[:, None], 0.01, 1)
+    return Part(vertices, faces, colors, np.concatenate(shades), 1.1, np.full(len(vertices), 0.75))
 
 
 def add_lens_gloss(
@@ -116,7 +116,7 @@ def add_lens_gloss(
     corners = mesh.faces[lens.triangle[rows]]
     shares = lens.barycentric[rows][..., None]
     point, normal = ((values[corners] * shares).sum(1) for values in (mesh.vertices, mesh.normals))
-    sight = point - camera.centre
+    sight = point - camera.center
     sight /= np.linalg.norm(sight, axis=1, keepdims=True)
     mirrored = sight - 2 * (sight * normal).sum(1, keepdims=True) * normal
     grazing = (1 - np.abs((sight * normal).sum(1, keepdims=True))) ** 5
@@ -139,7 +139,7 @@ def _radiance(directions: np.ndarray, room: Room, light: Light, turn: np.ndarray
     for lamp in light.lamps:
         spread = max(lamp.spread, 0.03)
         disc = directions @ np.asarray(lamp.direction) > np.cos(spread)
-        radiance += disc[:, None] * np.asarray(lamp.colour) * (np.pi / (2 * np.pi * (1 - np.cos(spread))))
+        radiance += disc[:, None] * np.asarray(lamp.color) * (np.pi / (2 * np.pi * (1 - np.cos(spread))))
     return radiance
 
 
@@ -188,7 +188,7 @@ def _temple(rim: np.ndarray, side: int, head, mesh: TexturedMesh, skin: np.ndarr
 
 
 def _needed_clearance(points: np.ndarray, skin: np.ndarray) -> float:
-    """How far `points` must move forward to stay `CLEARANCE` in front of the face, metres (negative: back)."""
+    """How far `points` must move forward to stay `CLEARANCE` in front of the face, meters (negative: back)."""
     front = skin[skin[:, 2] > 0]
     gap = [
         (front[np.hypot(*(front[:, :2] - point[:2]).T) < 0.005, 2].max(initial=-1.0) + CLEARANCE) - point[2]
@@ -241,12 +241,12 @@ def _skin(head, mesh: TexturedMesh) -> np.ndarray:
     return mesh.vertices[np.unique(faces)]
 
 
-def _hair_colour(rng, head, texture: np.ndarray) -> np.ndarray:
+def _hair_color(rng, head, texture: np.ndarray) -> np.ndarray:
     size = texture.shape[0]
     scalp, face = (np.median(texture[region_mask(head, size, name)], 0) for name in ("scalp", "face"))
     if scalp.mean() < HAIR_DARKER_THAN_SKIN * face.mean():
         return scalp
-    return HAIR_COLOURS[rng.integers(len(HAIR_COLOURS) if face.mean() > 0.4 else 2)]
+    return HAIR_COLORS[rng.integers(len(HAIR_COLORS) if face.mean() > 0.4 else 2)]
 
 
 class _RadialSurface:
@@ -257,8 +257,8 @@ class _RadialSurface:
     def __init__(self, skin: np.ndarray):
         from scipy.ndimage import gaussian_filter, maximum_filter
 
-        self.centre = np.array([0.0, (skin[:, 1].min() + skin[:, 1].max()) / 2 + 0.02, 0.0])
-        ray = skin - self.centre
+        self.center = np.array([0.0, (skin[:, 1].min() + skin[:, 1].max()) / 2 + 0.02, 0.0])
+        ray = skin - self.center
         reach = np.linalg.norm(ray, axis=1)
         azimuth = np.degrees(np.arctan2(ray[:, 0], ray[:, 2]))
         elevation = np.degrees(np.arcsin(ray[:, 1] / reach))
@@ -269,13 +269,13 @@ class _RadialSurface:
         self.reach = gaussian_filter(maximum_filter(grid, 3, mode="nearest"), 0.8, mode="nearest")
 
     def points(self, azimuth: np.ndarray, elevation: np.ndarray, off: np.ndarray) -> np.ndarray:
-        """Points (N, 3) above the skin by `off` metres; angles in degrees."""
+        """Points (N, 3) above the skin by `off` meters; angles in degrees."""
         from scipy.ndimage import map_coordinates
 
         reach = map_coordinates(self.reach, self._cell(azimuth, elevation), order=1, mode="nearest") + off
         a, e = np.radians(azimuth), np.radians(elevation)
         ray = np.stack([np.sin(a) * np.cos(e), np.sin(e), np.cos(a) * np.cos(e)], -1)
-        return self.centre + ray * reach[:, None]
+        return self.center + ray * reach[:, None]
 
     def _cell(self, azimuth, elevation):
         """Coordinates in the grid (rows, columns), as floats inside it."""

@@ -1,4 +1,4 @@
-"""Things that are put on a head before it is rendered: a shirt, glasses, hair. Plain colours, no texture of their own."""
+"""Things that are put on a head before it is rendered: a shirt, glasses, hair. Plain colors, no texture of their own."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import numpy as np
 
 from studio_avatar.rendering import TexturedMesh, vertex_normals
 
-SWATCH_ROWS = 4  # rows added under the texture for the parts' colours
+SWATCH_ROWS = 4  # rows added under the texture for the parts' colors
 
 
 @dataclass(frozen=True)
 class Part:
-    """A mesh in plain colours.
+    """A mesh in plain colors.
 
-    vertices: (V, 3) metres in head space; faces: (F, 3); colours: (C, 3) sRGB; colour_of_face: (F,) index into them;
+    vertices: (V, 3) meters in head space; faces: (F, 3); colors: (C, 3) sRGB; color_of_face: (F,) index into them;
     gloss: factor on the skin's gloss; occlusion: (V,) share of open sky, 1 everywhere if None.
     """
 
     vertices: np.ndarray
     faces: np.ndarray
-    colours: np.ndarray
-    colour_of_face: np.ndarray
+    colors: np.ndarray
+    color_of_face: np.ndarray
     gloss: float
     occlusion: np.ndarray | None = None
 
@@ -35,28 +35,28 @@ def attach(mesh: TexturedMesh, texture: np.ndarray, parts: list[Part]) -> tuple[
         texture: (H, W, 3) sRGB.
 
     Returns:
-        the joined mesh, and the texture with a few more rows that hold the parts' colours.
+        the joined mesh, and the texture with a few more rows that hold the parts' colors.
     """
     if not parts:
         return mesh, texture
-    colours = np.concatenate([np.asarray(part.colours, np.float32).reshape(-1, 3) for part in parts])
+    colors = np.concatenate([np.asarray(part.colors, np.float32).reshape(-1, 3) for part in parts])
     height, width = texture.shape[:2]
-    strip = colours[np.arange(width) * len(colours) // width]
+    strip = colors[np.arange(width) * len(colors) // width]
     swatches = np.broadcast_to(strip, (SWATCH_ROWS, width, 3))
     scale = height / (height + SWATCH_ROWS)
     spots = np.stack(
-        [(np.arange(len(colours)) + 0.5) / len(colours), np.full(len(colours), 1 - 0.5 * (1 - scale))], 1
+        [(np.arange(len(colors)) + 0.5) / len(colors), np.full(len(colors), 1 - 0.5 * (1 - scale))], 1
     )
     joined = replace(mesh, uv=np.concatenate([mesh.uv * (1.0, scale), spots]).astype(np.float32))
     first_spot = len(mesh.uv)
     for part in parts:
         joined = _joined(joined, part, first_spot)
-        first_spot += len(np.reshape(part.colours, (-1, 3)))
+        first_spot += len(np.reshape(part.colors, (-1, 3)))
     return joined, np.concatenate([texture, swatches])
 
 
 def tube(path: np.ndarray, radius, sides: int = 6, closed: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices and triangles of a tube along `path` (N, 3), `radius` (N,) or one number, in metres."""
+    """Vertices and triangles of a tube along `path` (N, 3), `radius` (N,) or one number, in meters."""
     path = np.asarray(path, np.float64)
     along = np.roll(path, -1, 0) - np.roll(path, 1, 0) if closed else np.gradient(path, axis=0)
     along /= np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-12)
@@ -85,7 +85,7 @@ def merged(pieces: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.
 def _joined(mesh: TexturedMesh, part: Part, first_spot: int) -> TexturedMesh:
     vertices = np.asarray(part.vertices, np.float32)
     occlusion = np.ones(len(vertices)) if part.occlusion is None else part.occlusion
-    spot = (first_spot + np.asarray(part.colour_of_face))[:, None].repeat(3, 1)
+    spot = (first_spot + np.asarray(part.color_of_face))[:, None].repeat(3, 1)
     return replace(
         mesh,
         vertices=np.concatenate([mesh.vertices, vertices]),

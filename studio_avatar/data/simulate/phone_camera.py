@@ -1,4 +1,4 @@
-"""What a phone does to the light that reaches it: exposure, colour, blur, noise, sharpening, compression."""
+"""What a phone does to the light that reaches it: exposure, color, blur, noise, sharpening, compression."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ def sample_phone(
         behind: linear brightness of the background, if it is known: some phones fall for it, and the face in front
             of a window gets too dark.
     """
-    grey = float(arriving.mean())
-    metered = grey
+    gray = float(arriving.mean())
+    metered = gray
     if behind is not None:
         share = rng.uniform(0, 0.6) * (rng.random() < 0.5)
-        metered = grey ** (1 - share) * max(behind, grey) ** share
+        metered = gray ** (1 - share) * max(behind, gray) ** share
     exposure = 0.75 * (0.3 / max(albedo, 0.02)) ** 0.5 / max(metered, 0.05)
     error = np.clip(np.exp(rng.normal(-0.05, 0.3)), 0.45, 1.9)
     if rng.random() < MISEXPOSED:
@@ -69,7 +69,7 @@ def sample_phone(
     codec = ("jpeg", int(rng.integers(55, 96))) if rng.random() < 0.6 else ("h264", int(rng.integers(20, 33)))
     return PhoneCamera(
         exposure=float(error * exposure),
-        white_balance=(arriving / grey) ** -rng.uniform(0.45, 1.0) * np.exp(rng.normal(0, 0.02, 3)),
+        white_balance=(arriving / gray) ** -rng.uniform(0.45, 1.0) * np.exp(rng.normal(0, 0.02, 3)),
         contrast=float(rng.uniform(0, 0.5)),
         blur=float(rng.uniform(0.4, 1.1) * scale),
         motion=float(rng.exponential(1.0) * scale * (rng.random() < 0.3)),
@@ -88,7 +88,7 @@ def shoot(linear: list[np.ndarray], phone: PhoneCamera, rng: np.random.Generator
     """
     if phone.codec[0] == "jpeg":
         return compress([expose(picture, phone, rng) for picture in linear], phone.codec)
-    bursts = [[expose(shaken, phone, rng) for shaken in _burst(picture, rng)] for picture in linear]
+    bursts = [[expose(perturbed, phone, rng) for perturbed in _burst(picture, rng)] for picture in linear]
     return compress([frame for burst in bursts for frame in burst], phone.codec)[BURST - 1 :: BURST]
 
 
@@ -102,7 +102,7 @@ def expose(linear: np.ndarray, phone: PhoneCamera, rng: np.random.Generator) -> 
     light = cv2.GaussianBlur(light, (0, 0), phone.blur)
     shot = np.sqrt(np.maximum(light, 0)) * phone.noise * 1.5 + phone.noise * 0.5
     grain = rng.standard_normal(light.shape, np.float32)
-    # Phones denoise: what is left of the noise is coarse, and coarser in colour than in brightness.
+    # Phones denoise: what is left of the noise is coarse, and coarser in color than in brightness.
     grain = 0.5 * grain.mean(-1, keepdims=True) * 1.7 + 0.6 * cv2.GaussianBlur(grain, (0, 0), 1.2) * 2.5
     light = light + shot * grain
     # Highlights roll off instead of clipping hard.

@@ -16,8 +16,8 @@ from studio_avatar.capture.texture.unwrap import FrameCamera, unwrap
 from studio_avatar.errors import NoFaceError
 from studio_avatar.head.layout import texel_map
 
-from .simulation import MAKEHUMAN, Population, simulate
-from .true_places import true_offsets
+from .correspondences import true_offsets
+from .simulation import MAKEHUMAN, Population, SimulationOptions, simulate
 
 NUM_VIEWS, FRAME = 3, (540, 720)
 SIZE = 352  # texels of the texture of which the registrar sees a window
@@ -50,7 +50,8 @@ def registration_views(
     """
     import torch
 
-    made = simulate(head, texture, rng, NUM_VIEWS, FRAME, panoramas=panoramas, population=population)
+    options = SimulationOptions(FRAME, panoramas=panoramas, population=population)
+    made = simulate(head, texture, rng, NUM_VIEWS, options)
     with FaceLandmarker() as landmarker:
         faces = [_face(landmarker, frame) for frame in made.frames]
     fit = fit_head(head, faces, made.image_size)
@@ -72,7 +73,7 @@ def _face(landmarker: FaceLandmarker, picture: np.ndarray):
     found = landmarker.detect(picture)
     if not found:
         raise NoFaceError("The landmark detector does not find a simulated face.")
-    return landmarker.look_again(picture, found[0])
+    return landmarker.refine_landmarks(picture, found[0])
 
 
 def _window(view, offset: np.ndarray, known: np.ndarray, config) -> RegistrationView:

@@ -9,11 +9,19 @@ import numpy as np
 
 from studio_avatar.rendering import Camera, Lamp, Light, look_at
 
-from .environments import LUMA, harmonic_basis, harmonics, paint_panorama, seen_by, temperature, without_spots
+from .environments import (
+    WEIGHTS,
+    harmonic_basis,
+    harmonics,
+    paint_panorama,
+    seen_by,
+    temperature,
+    without_spots,
+)
 
 PANORAMA_PROBABILITY = 0.5  # of a place all around instead of a few soft sources
 FILE_PROBABILITY = 0.7  # of a panorama from a file, where files are given
-FLASH_PROBABILITY, BACK_LIGHT_PROBABILITY, COLOURED_PROBABILITY = 0.12, 0.08, 0.08
+FLASH_PROBABILITY, BACK_LIGHT_PROBABILITY, COLORED_PROBABILITY = 0.12, 0.08, 0.08
 
 
 @dataclass(frozen=True)
@@ -52,8 +60,8 @@ def sample_room(
     if kind < FLASH_PROBABILITY + BACK_LIGHT_PROBABILITY:
         room = _dimmed(room, 0.6)
         return replace(room, lamps=(*room.lamps, _rim(rng, rng.uniform(1.0, 3.0), 120)))
-    if kind < FLASH_PROBABILITY + BACK_LIGHT_PROBABILITY + COLOURED_PROBABILITY:
-        return replace(room, lamps=(*room.lamps, _coloured(rng)))
+    if kind < FLASH_PROBABILITY + BACK_LIGHT_PROBABILITY + COLORED_PROBABILITY:
+        return replace(room, lamps=(*room.lamps, _colored(rng)))
     return room
 
 
@@ -62,8 +70,8 @@ def light_of(room: Room, camera: Camera) -> Light:
     turn = turn_of(room, camera)
     environment = np.zeros((9, 3))
     environment[0] = room.ambient / 0.282095
-    for direction, colour, concentration in room.lobes:
-        environment += _lobe(turn @ direction, concentration)[:, None] * colour
+    for direction, color, concentration in room.lobes:
+        environment += _lobe(turn @ direction, concentration)[:, None] * color
     if room.surround is not None:
         environment += harmonics(room.surround, turn)
     lamps = [replace(lamp, direction=tuple(turn @ np.asarray(lamp.direction))) for lamp in room.lamps]
@@ -84,7 +92,7 @@ def arriving_light(room: Room) -> np.ndarray:
     arriving = facing.environment[0] * 0.282095 + facing.environment[2] * 0.488603 * 0.6667
     for lamp in facing.lamps:
         # Lamps from the side light some of the face, those behind it none.
-        arriving = arriving + np.asarray(lamp.colour) * np.clip(lamp.direction[2] + 0.3, 0.1, 1)
+        arriving = arriving + np.asarray(lamp.color) * np.clip(lamp.direction[2] + 0.3, 0.1, 1)
     return np.maximum(arriving, 1e-3)
 
 
@@ -120,7 +128,7 @@ def behind_brightness(room: Room) -> float | None:
     """Mean linear brightness of the background of a frontal picture; None where it does not depend on the room."""
     if room.panorama is None:
         return None
-    return float((seen_by(room.panorama, look_at((0, 0, 1)), np.eye(3), 0.05) @ LUMA).mean())
+    return float((seen_by(room.panorama, look_at((0, 0, 1)), np.eye(3), 0.05) @ WEIGHTS).mean())
 
 
 def direction(azimuth: float, elevation: float) -> np.ndarray:
@@ -163,8 +171,8 @@ def _soft_room(rng) -> Room:
 
 
 def _dimmed(room: Room, factor: float) -> Room:
-    lobes = tuple((d, colour * factor, c) for d, colour, c in room.lobes)
-    lamps = tuple(replace(lamp, colour=tuple(np.asarray(lamp.colour) * factor)) for lamp in room.lamps)
+    lobes = tuple((d, color * factor, c) for d, color, c in room.lobes)
+    lamps = tuple(replace(lamp, color=tuple(np.asarray(lamp.color) * factor)) for lamp in room.lamps)
     panorama, surround = (
         None if p is None else p * np.float32(factor) for p in (room.panorama, room.surround)
     )
@@ -182,13 +190,13 @@ def _rim(rng, power: float, from_azimuth: float) -> Lamp:
     return Lamp(tuple(place), tuple(temperature(rng.uniform(2700, 9000)) * power), 0.1)
 
 
-def _coloured(rng) -> Lamp:
+def _colored(rng) -> Lamp:
     """A sign, a screen or a stage lamp of any hue."""
-    colour = np.array(colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.3, 0.9), 1.0)) ** 2.2 * rng.uniform(
+    color = np.array(colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.3, 0.9), 1.0)) ** 2.2 * rng.uniform(
         0.5, 1.5
     )
     place = direction(rng.uniform(-130, 130), rng.uniform(-20, 50))
-    return Lamp(tuple(place), tuple(colour), float(rng.uniform(0.05, 0.4)))
+    return Lamp(tuple(place), tuple(color), float(rng.uniform(0.05, 0.4)))
 
 
 def _lobe(d: np.ndarray, concentration: float) -> np.ndarray:

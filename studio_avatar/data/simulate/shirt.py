@@ -16,17 +16,17 @@ SHOULDERS = (0.215, 0.115)  # half width and half depth [m]
 GLOSS = 0.15
 
 
-def shirt(mesh: TexturedMesh, colour, collar: float = 0.01, turn: float = 0.0) -> Part:
+def shirt(mesh: TexturedMesh, color, collar: float = 0.01, turn: float = 0.0) -> Part:
     """Shoulders under a head that ends at an open neck.
 
     Args:
-        colour: (3,) sRGB of the cloth.
-        collar: how far the collar stands above the neck's end, metres.
+        color: (3,) sRGB of the cloth.
+        collar: how far the collar stands above the neck's end, meters.
         turn: how far the chest is turned to the person's left of the face, radians.
     """
     vertices, faces = _surface(_neck_end(mesh), collar, turn)
     shade = np.repeat(np.interp(np.arange(len(RINGS)), [0, 3], [0.55, 1.0]), SECTORS)
-    return Part(vertices, faces, np.asarray(colour), np.zeros(len(faces), int), GLOSS, shade)
+    return Part(vertices, faces, np.asarray(color), np.zeros(len(faces), int), GLOSS, shade)
 
 
 def _neck_end(mesh: TexturedMesh) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Simulated phone captures with a known answer.
 
     studio texture ─┐                 place (painted or HDR panorama, lamps, flash)
-    random head ────┼─ dress ─ render ──────┴──► linear light ─► phone camera (exposure, colour, blur, codec) ─► frames
+    random head ────┼─ dress ─ render ──────┴──► linear light ─► phone camera (exposure, color, blur, codec) ─► frames
     random poses ───┘  (shirt, glasses, hair)
 
 One call gives the frames of one short capture of one person in one place. Everything is drawn from one
@@ -57,7 +57,7 @@ from .shirt import shirt
 
 # Yaw and pitch of the camera around the head in degrees, in the order in which a person turns for a capture.
 POSES = ((0, 0), (28, 0), (-28, 0), (0, 16), (0, -14), (48, 2), (-48, 2))
-MAKEHUMAN_COMPONENTS = 100  # of the identity; those after them were learnt from scans
+MAKEHUMAN_COMPONENTS = 100  # of the identity; those after them were learned from scans
 HEAD_HEIGHT = 0.26  # chin to crown of an adult [m]
 SHADOW_SAMPLES = 6
 WET = {
@@ -76,7 +76,7 @@ class Scene:
     """What stays the same while the frames of one capture are taken.
 
     texture: (H, W, 3) float32 sRGB; identity: (I,); occlusion: (V,) of the bare head; cloth: (3,) sRGB of the
-    shirt; collar: its height above the end of the neck, metres; glasses, strands: what is worn in front of the face,
+    shirt; collar: its height above the end of the neck, meters; glasses, strands: what is worn in front of the face,
     or None; backdrop: (h, w, 3) linear, behind the person where the room has no panorama; focus: blur of what is
     behind, share of the picture's width.
     """
@@ -102,7 +102,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Shot:
-    """One picture before the phone: linear (H, W, 3); the bare head's vertices (V, 3) metres; the light, head space."""
+    """One picture before the phone: linear (H, W, 3); the bare head's vertices (V, 3) meters; the light, head space."""
 
     linear: np.ndarray
     vertices: np.ndarray
@@ -129,8 +129,8 @@ EVERYBODY = Population(scans=0.5, focal=(0.72, 1.4))
 class SimulatedCapture:
     """Frames and the truth behind them.
 
-    frames: K pictures uint8 sRGB (H, W, 3); identity (I,); expression (K, 52); vertices (K, V, 3) metres, head
-    space; rotation (K, 3, 3); translation (K, 3) metres; focal_px; image_size (width, height); lights: K `Light`s in
+    frames: K pictures uint8 sRGB (H, W, 3); identity (I,); expression (K, 52); vertices (K, V, 3) meters, head
+    space; rotation (K, 3, 3); translation (K, 3) meters; focal_px; image_size (width, height); lights: K `Light`s in
     head space; texture: the studio texture (H, W, 3) float32 sRGB; phone: what the phone did; occluded: glasses or
     hair hide a part of the face.
     """
@@ -150,7 +150,7 @@ class SimulatedCapture:
 
     @property
     def albedo(self) -> np.ndarray:
-        """The surface's diffuse colour (H, W, 3) float32 sRGB: here the studio texture itself.
+        """The surface's diffuse color (H, W, 3) float32 sRGB: here the studio texture itself.
 
         The renderer takes a studio texture as albedo: flat photographic light leaves no shading in it, but the little
         cross-polarisation would take away (the sheen of skin, the dark of pores) stays in both.
@@ -163,29 +163,39 @@ class SimulatedCapture:
         return [Camera(self.focal_px, r, t, self.image_size) for r, t in zip(self.rotation, self.translation)]
 
 
+@dataclass(frozen=True)
+class SimulationOptions:
+    """How a capture is simulated.
+
+    size: (width, height) of the frames in pixels; supersample: rays along a pixel's side; device: of the renderer;
+    panoramas: light from files, see `environments.read_panoramas`; unseen: light from the files alone, and another tone
+    curve, which no training has, for captures that measure generalization; stops: further exposure; population: whose heads
+    and lenses.
+    """
+
+    size: tuple[int, int] = (720, 960)
+    supersample: int = 1
+    device: str = "cpu"
+    panoramas: Sequence[np.ndarray] | None = None
+    unseen: bool = False
+    stops: float = 0.0
+    population: Population = MAKEHUMAN
+
+
+ORDINARY = SimulationOptions()
+
+
 def simulate(
     head,
     texture: np.ndarray,
     rng: np.random.Generator,
     num_views: int = 3,
-    size: tuple[int, int] = (720, 960),
-    supersample: int = 1,
-    device: str = "cpu",
-    panoramas: Sequence[np.ndarray] | None = None,
-    unseen: bool = False,
-    stops: float = 0.0,
-    population: Population = MAKEHUMAN,
+    options: SimulationOptions = ORDINARY,
 ) -> SimulatedCapture:
     """Photograph `texture` (H, W, 3) float32 sRGB on a random head, in a random place, with a random phone.
 
     Args:
         num_views: how many of `POSES` to take, 1 to 7, each with a hand's tremble.
-        size: (width, height) of the frames in pixels.
-        panoramas: light from files, see `environments.read_panoramas`.
-        unseen: light from the files alone, and another tone curve, which no training has: for captures that measure
-            generalization.
-        stops: further exposure.
-        population: whose heads and lenses.
 
     Raises:
         InvalidInputError: the number of views is out of range or the texture has the wrong shape.
@@ -194,41 +204,39 @@ def simulate(
         raise InvalidInputError(f"num_views must be 1 to {len(POSES)}, not {num_views}.")
     names = head.config.expression_names
     expression = np.stack([sample_expression(rng, names) for _ in range(num_views)])
-    scene = sample_scene(head, texture, rng, expression[0], size, panoramas, unseen, population)
-    cameras = sample_cameras(rng, num_views, size, population)
-    phone = phone_for(scene, rng, min(size))
-    phone = replace(phone, filmic=phone.filmic or unseen, exposure=phone.exposure * 2.0**stops)
+    scene = sample_scene(head, texture, rng, expression[0], options)
+    cameras = sample_cameras(rng, num_views, options.size, options.population)
+    phone = phone_for(scene, rng, min(options.size))
+    phone = replace(
+        phone, filmic=phone.filmic or options.unseen, exposure=phone.exposure * 2.0**options.stops
+    )
     seeds = rng.integers(2**31, size=num_views)
     shots = [
-        photograph(scene, coefficients, camera, int(seed), supersample, device)
+        photograph(scene, coefficients, camera, int(seed), options.supersample, options.device)
         for coefficients, camera, seed in zip(expression, cameras, seeds, strict=True)
     ]
-    return record(
-        scene, shots, shoot([shot.linear for shot in shots], phone, rng), expression, cameras, phone
-    )
+    frames = shoot([shot.linear for shot in shots], phone, rng)
+    return record(scene, shots, frames, expression, cameras, phone)
 
 
 def sample_scene(
     head,
-    texture,
-    rng,
-    expression,
-    size,
-    panoramas=None,
-    photographed: bool = False,
-    population: Population = MAKEHUMAN,
+    texture: np.ndarray,
+    rng: np.random.Generator,
+    expression: np.ndarray,
+    options: SimulationOptions = ORDINARY,
 ) -> Scene:
-    """A random person in a random place; the arguments are those of `simulate` and the first frame's expression."""
+    """A random person in a random place; expression: (52,) of the first frame, the others as in `simulate`."""
     if texture.ndim != 3 or texture.shape[2] != 3:
         raise InvalidInputError(f"The texture must be (H, W, 3), not {texture.shape}.")
-    identity = sample_identity(rng, head.config.num_identity, population)
-    room = sample_room(rng, panoramas, photographed)
+    identity = sample_identity(rng, head.config.num_identity, options.population)
+    room = sample_room(rng, options.panoramas, options.unseen)
     body = shaped_mesh(head, identity, expression)
     glasses = sample_glasses(rng, head, body) if rng.random() < GLASSES_PROBABILITY else None
     strands = sample_strands(rng, head, body, texture) if rng.random() < HAIR_PROBABILITY else None
     return Scene(
         head, texture, identity, body.occlusion, sample_skin(rng), room, sample_shirt(rng), rng.uniform(-0.005, 0.03),
-        sample_background(rng, room, size), rng.uniform(0.005, 0.04), glasses, strands,
+        sample_background(rng, room, options.size), rng.uniform(0.005, 0.04), glasses, strands,
     )  # fmt: skip
 
 
@@ -238,7 +246,7 @@ def photograph(
     """One picture of the scene, without a phone's faults."""
     body = shaped_mesh(scene.head, scene.identity, expression, scene.occlusion)
     # Who turns only the head keeps the chest towards the camera.
-    turn = 0.7 * np.arctan2(camera.centre[0], camera.centre[2]) * scene.room.turns_with_camera
+    turn = 0.7 * np.arctan2(camera.center[0], camera.center[2]) * scene.room.turns_with_camera
     cloth = shirt(body, scene.cloth, scene.collar, turn)
     dressed, painted = attach(body, scene.texture, [cloth, *scene.occluders])
     light = light_of(scene.room, camera)
@@ -319,7 +327,7 @@ def sample_expression(rng: np.random.Generator, names: list[str]) -> np.ndarray:
 
 
 def sample_shirt(rng: np.random.Generator) -> np.ndarray:
-    """A cloth colour (3,) sRGB: mostly greys, whites and dark blues."""
+    """A cloth color (3,) sRGB: mostly grays, whites and dark blues."""
     return np.clip(
         rng.choice([0.12, 0.3, 0.55, 0.85]) * rng.normal(1, 0.12, 3) * rng.normal(1, 0.1), 0.03, 0.95
     )
@@ -366,6 +374,6 @@ def sample_cameras(
 def sample_lens(
     rng: np.random.Generator, size: tuple[int, int], population: Population = MAKEHUMAN
 ) -> tuple[float, float]:
-    """Focal length in pixels, and the distance in metres at which the head fills 60 to 85 % of the picture."""
+    """Focal length in pixels, and the distance in meters at which the head fills 60 to 85 % of the picture."""
     focal_px = rng.uniform(*population.focal) * max(size)
     return focal_px, HEAD_HEIGHT * focal_px / (rng.uniform(0.6, 0.85) * min(size[0] * 1.15, size[1]))

@@ -10,11 +10,12 @@ import math
 import torch
 import torch.nn.functional as F
 
+from studio_avatar.imaging.color import LUMA
+
 from .draw import Draw
 
 ROTATIONS = 24  # of each panorama about the vertical
 TILT = 0.2  # standard deviation of the tilt of each [radians]
-LUMA = (0.2126, 0.7152, 0.0722)
 FACING = 0.3  # least z of normals between the lids
 FLASH = (0.0, 0.12, 0.99)  # direction of a light at the phone
 LAMPS = (  # logarithm of the lobe's sharpness, from and to; the greatest power

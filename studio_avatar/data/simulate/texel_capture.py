@@ -12,20 +12,29 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from studio_avatar.capture.texture.fusion import fuse
-from studio_avatar.capture.texture.unwrap import FACING_COSINE, GRAZING_COSINE, View, smoothstep
+from studio_avatar.capture.texture.unwrap import FACING_COSINE, GRAZING_COSINE, View
 from studio_avatar.head.layout import texel_map, texel_positions
+from studio_avatar.imaging.ramps import smoothstep
 from studio_avatar.rendering import FLAT, RenderOptions, render, render_texels
 
 from .parts import attach
 from .phone_camera import expose, for_texels
 from .room import light_of
-from .simulation import Scene, phone_for, sample_cameras, sample_expression, sample_scene, shaped_mesh
+from .simulation import (
+    Scene,
+    SimulationOptions,
+    phone_for,
+    sample_cameras,
+    sample_expression,
+    sample_scene,
+    shaped_mesh,
+)
 
 FRAME = (720, 960)  # pixels of the frames that are not drawn; sets the cameras' distance
 SHIFT_TEXELS_AT_1024 = 3.0  # root mean square of the misregistration
 SHIFT_GRID = 8  # nodes a side of the random shift
 FOOLED_PROBABILITY = 0.5  # of taking glasses and hair for skin
-COVER_SCALE = 4  # frame pixels per pixel of the picture that shows their colour
+COVER_SCALE = 4  # frame pixels per pixel of the picture that shows their color
 HOLE_PROBABILITY = 0.5  # of a hidden half-disc: hair, a hand, a hood
 BORDER_TRUST = 2.0  # texels at 128² over which trust rises from the border of what is visible
 
@@ -49,14 +58,14 @@ def capture_texels(
     """Photograph `texture` (S, S, 3) float32 sRGB on a random head under random light, texel by texel.
 
     One to `max_views` views of one place and phone, fused by the same code as real captures. Glasses and hair cast
-    their shadows, and hide texels; captures that do not recognise them keep their colour on the skin.
+    their shadows, and hide texels; captures that do not recognize them keep their color on the skin.
 
     panoramas: light from files, see `environments.read_panoramas`.
     """
     size = texture.shape[0]
     num_views = int(rng.integers(1, max_views + 1))
     expression = [sample_expression(rng, head.config.expression_names) for _ in range(num_views)]
-    scene = sample_scene(head, texture, rng, expression[0], FRAME, panoramas)
+    scene = sample_scene(head, texture, rng, expression[0], SimulationOptions(FRAME, panoramas=panoramas))
     cameras = sample_cameras(rng, num_views, FRAME)
     phone = for_texels(phone_for(scene, rng, min(FRAME)), size)
     fooled = bool(scene.occluders) and rng.random() < FOOLED_PROBABILITY
@@ -77,7 +86,7 @@ def _light_on_texels(scene: Scene, expression, camera, seed: int, fooled: bool):
     """Linear light (S, S, 3) of every texel, its cosine to the line of sight (S, S), 0 where hidden, and its place in the
     frame (S, S, 2) in pixels.
 
-    fooled: what glasses and hair hide counts as seen, in their colour.
+    fooled: what glasses and hair hide counts as seen, in their color.
     """
     texels = texel_map(scene.head, scene.texture.shape[0])
     body = shaped_mesh(scene.head, scene.identity, expression, scene.occlusion)
@@ -102,7 +111,7 @@ def _light_on_texels(scene: Scene, expression, camera, seed: int, fooled: bool):
 
 
 def _pixels_per_texel(pixel: np.ndarray) -> np.ndarray:
-    """(S, S) root of the area that a texel takes in the frame, from its neighbours' places."""
+    """(S, S) root of the area that a texel takes in the frame, from its neighbors' places."""
     down, along = np.gradient(pixel, axis=(0, 1))
     area = np.abs(down[..., 0] * along[..., 1] - down[..., 1] * along[..., 0])
     return np.sqrt(area).clip(0, FRAME[1] / len(pixel) * 4).astype(np.float32)
@@ -137,6 +146,6 @@ def _without_hole(size: int, rng) -> np.ndarray:
     if rng.random() >= HOLE_PROBABILITY:
         return np.ones((size, size), np.float32)
     angle, radius = rng.uniform(0, 2 * np.pi), rng.uniform(0.1, 0.35)
-    centre = 0.5 + rng.uniform(0.35, 0.6) * np.array([np.cos(angle), np.sin(angle)])
+    center = 0.5 + rng.uniform(0.35, 0.6) * np.array([np.cos(angle), np.sin(angle)])
     y, x = (np.mgrid[:size, :size] + 0.5) / size
-    return smoothstep(np.hypot(x - centre[0], y - centre[1]), radius, radius + 0.03).astype(np.float32)
+    return smoothstep(np.hypot(x - center[0], y - center[1]), radius, radius + 0.03).astype(np.float32)

@@ -16,6 +16,9 @@ import torch
 import torch.nn.functional as F
 
 from studio_avatar.capture.scene import DARKEST_WHITE, MOST_COLORED, VECTOR_SIZE
+from studio_avatar.capture.texture.unwrap import FACING_COSINE, GRAZING_COSINE
+from studio_avatar.imaging.color import LUMA
+from studio_avatar.imaging.ramps import smoothstep
 from studio_avatar.pipeline.relight import SCLERA
 from studio_avatar.pipeline.skin_tone import (
     MELANIN,
@@ -28,7 +31,7 @@ from studio_avatar.pipeline.skin_tone import (
 
 from .draw import Draw, blur
 from .precision import fast_dtype
-from .sky import LUMA, TransferBank, sample_radiance
+from .sky import TransferBank, sample_radiance
 from .texel_masks import TexelMasks
 from .texel_phone import degrade, sample_development
 from .wear import dress, with_holes, without_found_covers
@@ -90,24 +93,37 @@ def typology_angle(lab: torch.Tensor) -> torch.Tensor:
     return torch.rad2deg(torch.atan2(lab[..., 0] - 50, lab[..., 2]))
 
 
-class TexelSimulator:
-    """Args:
-    textures: (N, 3, T, T) uint8 sRGB studio textures.
-    bank: heads to light. lights: {family: (N, ROTATIONS, D, 3)} from `panorama_nodes`.
-    masks: of any size. covers: (M, S, S) uint8 alpha of glasses and strands. seen: (P, S, S) uint8 visibility of real
-    captures. size: R, of the captures in texels. share: captures of one head with one gloss; more are less work.
+@dataclasses.dataclass(frozen=True)
+class TexelWorld:
+    """What captures in texture space are made of.
+
+    textures: (N, 3, T, T) uint8 sRGB studio textures; bank: heads to light; lights: {family: (N, ROTATIONS, D, 3)} from
+    `panorama_nodes`; masks: of any size; covers: (M, S, S) uint8 alpha of glasses and strands; seen: (P, S, S) uint8
+    visibility of real captures.
     """
 
-    def __init__(
-        self, textures, bank: TransferBank, lights, masks: TexelMasks, covers, seen, size, device, share=2
-    ):
-        self.textures, self.bank, self.lights, self.share = textures, bank, lights, share
+    textures: torch.Tensor
+    bank: TransferBank
+    lights: dict[str, torch.Tensor]
+    masks: TexelMasks
+    covers: torch.Tensor
+    seen: torch.Tensor
+
+
+class TexelSimulator:
+    """Args:
+    world: what the captures are made of. size: R, of the captures in texels. device: that lights them.
+    share: captures of one head with one gloss; more are less work.
+    """
+
+    def __init__(self, world: TexelWorld, size: int, device, share: int = 2):
+        self.textures, self.bank, self.lights, self.share = world.textures, world.bank, world.lights, share
         self.size, self.device = size, torch.device(device)
-        self.covers, self.seen = (_alpha_maps(maps, size, device) for maps in (covers, seen))
-        self.masks = masks.resized(size, device)
-        self.tones = self._measured_tones(masks.resized(128, device).tone_weight)
+        self.covers, self.seen = (_alpha_maps(maps, size, device) for maps in (world.covers, world.seen))
+        self.masks = world.masks.resized(size, device)
+        self.tones = self._measured_tones(world.masks.resized(128, device).tone_weight)
         # Toward the camera's side of the sky nothing is seen; weights of the rest are those of a lens' field of view.
-        self.around_head = torch.softmax(-6 * bank.directions[:, 2], 0)
+        self.around_head = torch.softmax(-6 * self.bank.directions[:, 2], 0)
 
     @torch.no_grad()
     def _measured_tones(self, weight) -> torch.Tensor:
@@ -171,10 +187,10 @@ class TexelSimulator:
 
     def lit_skin(self, linear, shading: Shading) -> torch.Tensor:
         """Linear light (B, 3, R, R) that leaves texels of linear color `linear` (B, 3, R, R); gloss follows the skin's fine
-        relief, as far as it shows."""
+        bump, as far as it shows."""
         detail = linear.mean(1, keepdim=True)
-        relief = detail / blur(detail, 3 * self.size / 512).clamp_min(1e-3)
-        return linear * shading.irradiance + shading.gloss * relief.clamp(0.3, 2.5) ** 2 * self.masks.skin
+        bump = detail / blur(detail, 3 * self.size / 512).clamp_min(1e-3)
+        return linear * shading.irradiance + shading.gloss * bump.clamp(0.3, 2.5) ** 2 * self.masks.skin
 
     # --------------------------------------------------------------------------------------------
     # Light on the head
@@ -257,8 +273,8 @@ class TexelSimulator:
         sights = torch.stack([F.pad(view, (0, 0, 0, 3 - len(view))) for view in views])  # (n, 3 views, 3)
         cosine = torch.einsum("tc,nvc->tnv", normal, sights)
         nearest = torch.einsum("dc,nvc->dnv", self.bank.directions, sights).argmax(0)  # (n, 3)
-        trust = ((cosine - 0.2) / 0.35).clamp(0, 1)
-        trust = trust * trust * (3 - 2 * trust) * is_open[:, nearest.flatten()].view(*cosine.shape).float()
+        trust = smoothstep(cosine, GRAZING_COSINE, FACING_COSINE)
+        trust = trust * is_open[:, nearest.flatten()].view(*cosine.shape).float()
         return trust.amax(2) * self.bank.covered.view(-1, 1)
 
     def _as_maps(self, parts):

@@ -5,11 +5,11 @@ import math
 
 import torch
 
+from studio_avatar.imaging.color import LUMA
 from studio_avatar.imaging.ramps import steeper
 from studio_avatar.pipeline.skin_tone import linear_to_srgb
 
 from .draw import Draw, blur
-from .sky import LUMA
 
 CURVES = 5  # families of tone curves; the last is held out unless asked for
 DIM = 0.12  # share of captures in so little light that noise is plainly seen

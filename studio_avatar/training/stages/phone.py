@@ -69,7 +69,7 @@ class Autoencoder(nn.Module):
 class CodeResiduals(nn.Module):
     """One W+ residual a training texture and mirror side: what refinement adds to the encoder at inference.
 
-    Each visit takes one normalised gradient step and hands a share of the residual back to the encoder (as its target).
+    Each visit takes one normalized gradient step and hands a share of the residual back to the encoder (as its target).
     """
 
     def __init__(self, count, num_ws, w_dim, rate, decay):
@@ -82,7 +82,7 @@ class CodeResiduals(nn.Module):
 
     @torch.no_grad()
     def update(self, rows, residual, factor, accelerator):
-        """One normalised step of the visited codes, shared with all processes. `factor`: of the learning rate schedule."""
+        """One normalized step of the visited codes, shared with all processes. `factor`: of the learning rate schedule."""
         gradient = residual.grad
         step = gradient / gradient.square().mean(dim=(1, 2), keepdim=True).sqrt().clamp_min(1e-12)
         codes = residual * (1.0 - self.decay * factor) - self.rate * factor * step

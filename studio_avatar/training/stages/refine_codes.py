@@ -8,10 +8,12 @@ are never published: they belong to people.
 
 import argparse
 import functools
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save
 
@@ -26,28 +28,33 @@ from studio_avatar.training.pairs import load_phone_set
 SAVE_EVERY = 100  # codes
 
 
-def refine(row: int, textures, encoder, generator, num_steps: int) -> torch.Tensor:
-    """What refinement adds to the encoder's code of `textures[row // 2]`, mirrored if `row` is odd: (num_ws, w_dim)."""
-    rgb, seen = to_float(textures.rgb[row // 2][None]), to_mask(textures.seen[row // 2][None])
-    if row % 2:
-        rgb, seen = rgb.flip(-1), seen.flip(-1)
-    found = invert(rgb, seen, encoder, generator, num_steps=num_steps)
+@functools.lru_cache(maxsize=1)
+def load_networks(phone: Path) -> tuple[InversionEncoder, StyleGAN2Generator]:
+    """The networks of a run folder, ready to use; kept, as every code of a process needs them."""
+    torch.set_num_threads(1)  # one core a process: a single small picture does not keep two busy
+    generator = StyleGAN2Generator.from_pretrained(phone / "phone_generator").eval().requires_grad_(False)
+    encoder = InversionEncoder.from_pretrained(phone / "encoder").eval().requires_grad_(False)
+    return encoder, generator
+
+
+def refine(texture: tuple[np.ndarray, np.ndarray], phone: Path, num_steps: int) -> torch.Tensor:
+    """What refinement adds to the encoder's code of a texture: (num_ws, w_dim).
+
+    Args:
+        texture: (3, R, R) and visibility (1, R, R), uint8.
+        phone: folder with phone_generator/ and encoder/.
+        num_steps: of the refinement.
+    """
+    rgb, seen = (torch.from_numpy(part)[None] for part in texture)
+    found = invert(to_float(rgb), to_mask(seen), *load_networks(phone), num_steps=num_steps)
     return (found.w_plus - found.encoded)[0]
 
 
-def _start(textures, phone, num_steps):
-    """Makes `_refine` in a worker; one core a process, for a single small picture does not keep two busy."""
-    global _refine
-    torch.set_num_threads(1)
-    generator = StyleGAN2Generator.from_pretrained(phone / "phone_generator").eval().requires_grad_(False)
-    encoder = InversionEncoder.from_pretrained(phone / "encoder").eval().requires_grad_(False)
-    _refine = functools.partial(
-        refine, textures=textures, encoder=encoder, generator=generator, num_steps=num_steps
-    )
-
-
-def _do(row):
-    return _refine(row)
+def with_mirrors(textures, start: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Each texture and its mirror image with their visibility, as `refine` takes them, from number `start` on."""
+    for row in range(start, 2 * len(textures)):
+        parts = textures.rgb[row // 2], textures.seen[row // 2]
+        yield tuple((part.flip(-1) if row % 2 else part).numpy() for part in parts)
 
 
 def refine_all(textures, phone: Path, num_steps: int, workers: int) -> torch.Tensor:
@@ -55,8 +62,9 @@ def refine_all(textures, phone: Path, num_steps: int, workers: int) -> torch.Ten
     partial, codes, total = phone / f".partial_{num_steps}_{len(textures)}.safetensors", [], 2 * len(textures)
     if partial.exists():
         codes = list(load_file(partial)["codes"])
-    with ProcessPoolExecutor(workers, get_context("spawn"), _start, (textures, phone, num_steps)) as pool:
-        for code in pool.map(_do, range(len(codes), total)):
+    work = functools.partial(refine, phone=phone, num_steps=num_steps)
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        for code in pool.map(work, with_mirrors(textures, len(codes))):
             codes.append(code)
             if len(codes) % SAVE_EVERY == 0 or len(codes) == total:
                 write_atomically(partial, save({"codes": torch.stack(codes)}))

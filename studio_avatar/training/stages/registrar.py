@@ -33,7 +33,7 @@ GAIN, TINT, NOISE = (
     0.25,
     0.08,
     0.02,
-)  # spread of random exposure [log], colour [log] and noise of the training views
+)  # spread of random exposure [log], color [log] and noise of the training views
 
 
 class ViewSet:
