@@ -6,6 +6,7 @@ from dataclasses import asdict
 import pytest
 
 from studio_avatar.cli.main import main
+from studio_avatar.errors import InvalidInputError
 from studio_avatar.pipeline.skin_tone import ITA_RANGE
 from studio_avatar.results.settings import PRESETS, SETTINGS, CreationSettings
 from studio_avatar.ui.app import build_app
@@ -23,6 +24,7 @@ PUBLISHED = {
     "hair": "auto",
     "shapes": "arkit",
     "rig": "none",
+    "hair_color": "auto",
 }
 
 
@@ -67,8 +69,16 @@ def test_a_setting_that_may_stay_unset_counts_only_when_it_is_ticked(ticked, ton
     from studio_avatar.ui.settings import SettingControls
 
     controls = SettingControls(dict.fromkeys(SETTINGS), {"skin_tone": None})
-    settings = controls.chosen([3, 4.0, 30.0, 0.5, "1024", -30, "bob01", "arkit", "none", ticked])
+    settings = controls.chosen([3, 4.0, 30.0, 0.5, "1024", -30, "bob01", "arkit", "none", "auto", ticked])
     assert settings == CreationSettings(seed=3, guidance=0.5, skin_tone=tone, hair="bob01")
+
+
+@pytest.mark.parametrize("color", ["brown", "#12345", "#12345g", ""])
+def test_a_color_of_hair_that_is_none_is_refused_before_anything_is_loaded(color):
+    with pytest.raises(
+        InvalidInputError, match="--hair-color is red, green and blue of the hair, such as #3b2616"
+    ):
+        SETTINGS["hair_color"].check(color)
 
 
 def test_an_emptied_number_is_the_default():
