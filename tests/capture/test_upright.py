@@ -17,19 +17,17 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 @pytest.fixture(scope="module", params=["selfie.mp4", "weak_selfie.mp4"])
 def frames(request):
-    # Until the nod: of faces that are bowed upside down one in five is not found.
-    return [frame for frame in read_frames(EXAMPLES / request.param) if frame.time < 4.9][::5]
+    return list(read_frames(EXAMPLES / request.param))[::5]
 
 
 @pytest.mark.parametrize("quarters", [1, 2, 3])
 def test_a_clip_on_its_side_or_head_is_turned(frames, landmarker, quarters):
-    seen = follow_person(frames, landmarker)
     for start in range(0, len(frames) if quarters == 2 else 1, 3):  # half a turn is hard: wherever it begins
-        stored = [turned(frame, quarters) for frame in frames[start:]]
-        found = follow_person(stored, landmarker)
-        assert found.sampled == len(frames) - start
-        # Upside down, a face in profile may not be found before a straighter one was.
-        assert found.with_face >= found.sampled - (1 if quarters == 2 else 0)
+        seen = follow_person(frames[start:], landmarker)
+        found = follow_person([turned(frame, quarters) for frame in frames[start:]], landmarker)
+        # While it is not yet known that a clip lies on its head, a face in profile may be missed.
+        missed = seen.with_face - found.with_face
+        assert found.sampled == len(frames) - start and found.with_face > 0 and missed <= (quarters == 2)
     first, again = seen.frames[-1], found.frames[-1]
     assert np.array_equal(first.frame.rgb, again.frame.rgb) and np.array_equal(
         first.face.points, again.face.points
