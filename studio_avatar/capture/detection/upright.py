@@ -17,6 +17,7 @@ from .landmarks import Face, FaceLandmarker
 
 IRISES, CHEEKS = (468, 473), (50, 101, 280, 330)
 DARK_EYES = -0.35  # log of gray over the cheeks'; about -1 in pictures the right way up, whatever the skin
+SURELY_EYES = -1.2  # below it there is no doubt; faces on their head were seen down to -1.01
 CLEARLY = 0.3  # how much darker the eyes of a turned picture must be
 ENOUGH_VOTES, MOST_WAITING = 3, 12  # pictures of a clip
 
@@ -70,13 +71,13 @@ def _look(frame: Frame, landmarker: FaceLandmarker) -> tuple[Ways, int | None]:
     """The frame as it is, and upside down if there is any doubt about it; and the quarter turns that it speaks for."""
     ways = {0: _detected(frame, landmarker)}
     eyes = _darkness_of_eyes(*ways[0])
-    if eyes <= DARK_EYES:
-        leans = ways[0][1][0].roll / (0.5 * np.pi)  # to the right
-        return ways, round(leans) % 4
+    as_it_lies = round(ways[0][1][0].roll / (0.5 * np.pi)) % 4 if eyes <= DARK_EYES else 0
+    if eyes <= SURELY_EYES:
+        return ways, as_it_lies
     ways[2] = _detected(turned(frame, 2), landmarker)
     if not ways[2][1]:
-        return ways, 0 if ways[0][1] else None
-    return ways, 2 if _darkness_of_eyes(*ways[2]) < eyes - CLEARLY else 0
+        return ways, as_it_lies if ways[0][1] else None
+    return ways, 2 if _darkness_of_eyes(*ways[2]) < eyes - CLEARLY else as_it_lies
 
 
 def _way(ways: Ways, turn: int, landmarker: FaceLandmarker) -> Detected:
