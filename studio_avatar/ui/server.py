@@ -24,6 +24,7 @@ SCRIPTS = (
     "head_viewer.js",
     "texture_compare.js",
     "filming.js",
+    "captures.js",
     "page.js",
 )
 UPLOAD_SIZE = re.compile(r"\d+(b|kb|mb|gb)", re.IGNORECASE)

@@ -8,7 +8,10 @@ from gradio.exceptions import InvalidPathError
 
 from .sentences import LOGGER, user_sentence, where_it_failed
 
-NOT_UPLOADED = "A file of this call was never uploaded here: send it to /gradio_api/upload first, and give the path that comes back."
+NOT_UPLOADED = (
+    "A file of this call was not uploaded here: send it to /gradio_api/upload first, then name it by the path that comes "
+    "back."
+)
 UNREADABLE = (
     "A value of this call cannot be read: 'Use via API' at the foot of the page shows what each one looks like. A file is "
     '{"path": "…", "meta": {"_type": "gradio.FileData"}}, with a path that /gradio_api/upload gave.'

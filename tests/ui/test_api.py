@@ -79,8 +79,8 @@ def test_the_api_page_shows_calls_with_a_video(stand_in):
 @pytest.mark.parametrize(
     "file, sentence",
     [
-        ({"path": "/etc/hostname", "meta": {"_type": "gradio.FileData"}}, "never uploaded"),
-        ({"path": "selfie.mp4", "meta": {"_type": "gradio.FileData"}}, "never uploaded"),
+        ({"path": "/etc/hostname", "meta": {"_type": "gradio.FileData"}}, "not uploaded here"),
+        ({"path": "selfie.mp4", "meta": {"_type": "gradio.FileData"}}, "not uploaded here"),
         ({"path": "selfie.mp4"}, "cannot be read"),
         ("selfie.mp4", "cannot be read"),
         ([7], "cannot be read"),

@@ -3,6 +3,7 @@
 One server on a stand-in for the networks serves all tests; see `helpers/standin_demo.py`.
 """
 
+import base64
 import re
 import zipfile
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from helpers.demo_server import (
     CHROMIUM,
     GOOD_CAPTURE,
+    ROOT,
     WEAK_CAPTURE,
     comes,
     fake_camera,
@@ -396,6 +398,73 @@ def test_an_error_is_one_toast_and_stays_in_the_panel(visit, tmp_path):
     assert page.locator(".toast-body").count() == 1
     assert "Traceback" not in page.locator(".toast-wrap").inner_text()
     assert status_is_in_view(page)
+
+
+def test_a_text_that_is_called_a_film_is_one_message(visit, tmp_path):
+    page = visit()
+    text = tmp_path / "nobody.mp4"
+    text.write_text("No film.\n" * 100)
+    page.get_by_role("tab", name="Video").click()
+    page.locator("#video input[type=file]").set_input_files(text)
+    wait_for(page, "There is no face in the video.")
+    page.locator(".toast-body.error").wait_for()
+    page.wait_for_timeout(1000)  # the player's own would have come by now
+    assert "(2)" not in page.locator(".toast-body").inner_text()
+    assert "not playable" not in page.locator("body").inner_text()
+
+
+DROP = """async (place, [kind, name, data]) => {
+  const files = new DataTransfer();
+  files.items.add(new File([Uint8Array.from(atob(data), (one) => one.charCodeAt(0))], name, { type: kind }));
+  place.dispatchEvent(new DragEvent("drop", { dataTransfer: files, bubbles: true, cancelable: true }));
+}"""
+
+
+def test_a_photo_dropped_on_the_video_tab_is_a_photo_and_the_other_way_round(visit, stand_in):
+    page, looked_at = visit(), stand_in.service.looked_at
+    one, other = (ROOT / f"examples/person_{number}.jpg" for number in (1, 2))
+    for dropped, at, tab, taken in (
+        (one, "Video", "Photos", [one]),
+        (WEAK_CAPTURE, "Photos", "Video", [WEAK_CAPTURE]),
+        (other, "Video", "Photos", [one, other]),  # of the same person
+        (GOOD_CAPTURE, "Photos", "Video", [GOOD_CAPTURE]),
+    ):
+        kind = "video/mp4" if tab == "Video" else "image/jpeg"
+        page.get_by_role("tab", name=at).click()
+        data = base64.b64encode(dropped.read_bytes()).decode()
+        seen = len(looked_at)
+        place = page.locator(f"#{at.lower()} button").first
+        place.evaluate(DROP, [kind, dropped.name, data])
+        wait_until_in(page, lambda seen=seen: len(looked_at) > seen)
+        assert [Path(path).name for path in looked_at[-1]] == [path.name for path in taken]
+        sync_api.expect(page.get_by_role("tab", name=tab)).to_have_attribute("aria-selected", "true")
+        assert page.locator(".toast-body.error").count() == 0
+
+
+def wait_until_in(page, condition) -> None:
+    for _ in range(PATIENCE_MS // 100):
+        if condition():
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError
+
+
+def test_a_clip_of_unknown_length_shows_its_length(visit, tmp_path):
+    """As browsers record them: the file says nothing of its end."""
+    with av.open(str(tmp_path / "clip.webm"), "w", options={"live": "1"}) as clip:
+        stream = clip.add_stream("libvpx", rate=15)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        for shade in range(45):
+            picture = np.full((120, 160, 3), 5 * shade, np.uint8)
+            clip.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        clip.mux(stream.encode())
+    with av.open(str(tmp_path / "clip.webm")) as clip:
+        assert clip.duration is None
+    page = visit()
+    page.get_by_role("tab", name="Video").click()
+    page.locator("#video input[type=file]").set_input_files(tmp_path / "clip.webm")
+    time_shown = page.locator("#video .time")
+    sync_api.expect(time_shown).to_have_text("0:00 / 0:03")
 
 
 def test_a_capture_without_color_asks_for_the_skin_tone_first(visit, stand_in, tmp_path):
