@@ -21,6 +21,8 @@ SCRIPTS = (
     "element.js",
     "scene.js",
     "mirror.js",
+    "mp4.js",
+    "turning_clip.js",
     "head_viewer.js",
     "texture_compare.js",
     "filming.js",
