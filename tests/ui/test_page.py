@@ -4,6 +4,7 @@ One server on a stand-in for the networks serves all tests; see `helpers/standin
 """
 
 import base64
+import importlib.util
 import re
 import zipfile
 from pathlib import Path
@@ -251,6 +252,19 @@ def test_the_turning_clip_is_smooth_however_slow_the_machine_is(visit, tmp_path)
     )  # an even turn that closes
     assert np.abs(frames[0] - frames[60]).mean() > 2  # its back
     assert frames[0][0, 0] > 20  # the stage is there, not black
+
+
+def test_the_benchmark_measures_what_a_visitor_does(visit, stand_in):
+    """benchmarks/demo.py, up to the corrected tone."""
+    spec = importlib.util.spec_from_file_location("demo_benchmark", ROOT / "benchmarks" / "demo.py")
+    benchmark = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
+    page = visit()
+    page.locator("#example-good").click()
+    wait_for(page, "Done.")
+    page.wait_for_selector("studio-head[data-drawn]")
+    assert 0 < benchmark.measure_correction(page) < PATIENCE_MS / 1000
+    assert [settings.skin_tone for _, settings in stand_in.service.created[-2:]] == [None, -20]
 
 
 def test_a_browser_that_cannot_encode_records_the_turn(visit, tmp_path):
