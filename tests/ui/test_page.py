@@ -273,6 +273,16 @@ def test_a_browser_that_cannot_encode_records_the_turn(visit, tmp_path):
     assert len(frames) > 3 and np.abs(frames[0] - frames[len(frames) // 2]).mean() > 2
 
 
+def test_a_browser_that_films_nothing_says_so(visit):
+    page = visit("delete window.VideoEncoder; delete window.MediaRecorder;")
+    press(page, "#example-good")
+    page.wait_for_selector("studio-head[data-drawn]")
+    button = page.locator("studio-head .clip")
+    button.click()
+    sync_api.expect(page.locator("studio-head .refused")).to_contain_text("under More files")
+    sync_api.expect(button).to_be_enabled()
+
+
 NO_WEBGL = """const get = HTMLCanvasElement.prototype.getContext;
 HTMLCanvasElement.prototype.getContext = function (kind, ...rest) {
   return kind.startsWith("webgl") ? null : get.call(this, kind, ...rest); };"""
@@ -446,6 +456,7 @@ def test_a_text_that_is_called_a_film_is_one_message(visit, tmp_path):
     page.wait_for_timeout(1000)  # the player's own would have come by now
     assert "(2)" not in page.locator(".toast-body").inner_text()
     assert "not playable" not in page.locator("body").inner_text()
+    assert "NaN" not in page.locator("#video").inner_text()
 
 
 DROP = """async (place, [kind, name, data]) => {

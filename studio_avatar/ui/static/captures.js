@@ -43,13 +43,17 @@ addEventListener("change", (event) => {
 // What a browser cannot play may be a film all the same (HEVC), and what is none the check says in a sentence: gradio's "Video
 // not playable" would be the second message, or a wrong one.
 addEventListener("error", (event) => {
-  if (event.target.matches?.(PLAYERS)) event.stopImmediatePropagation();
+  if (!event.target.matches?.(PLAYERS)) return;
+  event.target.dataset.unplayable = "true";  // page.css takes the controls away, with their "NaN:NaN"
+  event.stopImmediatePropagation();
 }, true);
 
 // Clips that a browser has recorded may not say how long they are: gradio shows "Infinity:NaN" until it is known.
 addEventListener("loadedmetadata", (event) => {
   const player = event.target;
-  if (!player.matches?.(PLAYERS) || player.duration !== Infinity) return;
+  if (!player.matches?.(PLAYERS)) return;
+  delete player.dataset.unplayable;
+  if (player.duration !== Infinity) return;
   player.addEventListener("durationchange", () => { player.currentTime = 0; }, { once: true });
   player.currentTime = BEYOND;
 }, true);

@@ -19,6 +19,7 @@ const EXPRESSIONS = {
   "Eyes shut": both("eyeBlink", 1.0),
 };
 const YOURS = "As filmed";  // the capture's own expressions, one key frame after the other
+const NO_CLIP = "This browser cannot film the head: take the turning film under More files.";
 const LOOKS = ["Textures", "Clay", "Normals"];
 const LEAST_ZOOM = 0.7, MOST_ZOOM = 4, FARTHEST = 0.15;  // pan [m]
 const SWAY_DEGREES = 24, SWAY_SECONDS = 9, TURN_SECONDS = 12, FRAME_SECONDS = 0.6;
@@ -211,9 +212,7 @@ class StudioHead extends PageElement {
     try {
       const tell = (share) => { button.textContent = `Saving, ${Math.round(100 * share)} %`; };
       this.offer(await encodedClip(canvas, draw, tell) || await recordedClip(canvas, draw));
-    } catch (error) {
-      if (this.isConnected) console.warn("The turning clip was left out:", error.message);
-    }
+    } catch { this.mirror.say(NO_CLIP); }
     Object.assign(this.state, { yaw: before.yaw, divider: before.divider });
     button.disabled = this.filming = false;
     button.textContent = label;

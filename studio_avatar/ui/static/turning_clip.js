@@ -77,13 +77,14 @@ async function recordedClip(canvas, draw) {
   const stopped = new Promise((resolve) => { recorder.onstop = resolve; });
   recorder.start();
   let turned = 0, last = performance.now();
-  while (turned < 1) {
-    const now = await new Promise(requestAnimationFrame);
-    turned += Math.max(0, Math.min((now - last) / 1000, 0.1)) / CLIP_SECONDS;
-    last = now;
-    draw(Math.min(turned, 1));
-  }
-  recorder.stop();
+  try {
+    while (turned < 1) {
+      const now = await new Promise(requestAnimationFrame);
+      turned += Math.max(0, Math.min((now - last) / 1000, 0.1)) / CLIP_SECONDS;
+      last = now;
+      draw(Math.min(turned, 1));
+    }
+  } finally { recorder.stop(); }
   await stopped;
   return new Blob(parts, { type: recorder.mimeType });
 }
