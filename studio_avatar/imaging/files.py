@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -46,7 +46,7 @@ def write_atomically(path: str | os.PathLike, data: bytes) -> Path:
 
 
 @contextmanager
-def new_folder(target: str | os.PathLike) -> Iterator[Path]:
+def new_folder(target: str | os.PathLike, own_names: Collection[str] | None = None) -> Iterator[Path]:
     """Yield a staging folder that becomes `target` when the block succeeds.
 
     An older `target` is replaced as a whole; a link stays, and the folder that it leads to is replaced. A folder that
@@ -54,18 +54,21 @@ def new_folder(target: str | os.PathLike) -> Iterator[Path]:
     replaced one by one. When the block raises, the staging folder and every parent folder made for it are removed, and
     an older `target` is left as it was.
 
+    own_names: what may go of an older `target`, or None for all of it; where it has anything else, that stays.
+
     Raises:
         OSError: the folder cannot be made or put in place.
     """
     target = Path(target).resolve()
     missing = [folder for folder in target.parents if not folder.exists()]  # deepest first
-    fixed = target.is_dir() and not _can_be_renamed(target)
+    others = set() if own_names is None else _names_in(target) - set(own_names)
+    fixed = target.is_dir() and (bool(others) or not _can_be_renamed(target))
     staging = _staging_in(target, target.name) if fixed else _hidden_sibling(target)
     try:
         staging.mkdir(parents=True)
         yield staging
         if fixed:
-            _fill(staging, target)
+            _fill(staging, target, own_names)
         else:
             _swap_in(staging, target)
     except BaseException:
@@ -99,9 +102,15 @@ def _can_be_renamed(folder: Path) -> bool:
     return not in_use and not os.path.ismount(folder) and os.access(folder.parent, os.W_OK)
 
 
-def _fill(staging: Path, target: Path) -> None:
-    """Move everything of `staging` into `target` in place of what it had; what is new is there before what is old goes."""
-    old = {path.name for path in target.iterdir()} - {staging.name}
+def _names_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+
+
+def _fill(staging: Path, target: Path, own_names: Collection[str] | None) -> None:
+    """Move everything of `staging` into `target` in place of what it had, of which only `own_names` go where they are given;
+    what is new is there before what is old goes."""
+    old = _names_in(target) - {staging.name}
+    old = old if own_names is None else old & set(own_names)
     for path in sorted(staging.iterdir()):
         if (target / path.name).is_dir():
             shutil.rmtree(target / path.name)

@@ -73,6 +73,17 @@ def check_target(target: Path, own_names: set[str] | None = None) -> None:
             raise InvalidInputError(f"'{target}' has other files in it: {ELSEWHERE}")
 
 
+def result_folders(folder: Path) -> set[str]:
+    """Names of the folders in `folder` that `create` has made, one a person: a capture may be written beside them."""
+    known = ResultFiles.names() | EXTRA_NAMES
+    inside = {path: {file.name for file in path.iterdir()} for path in _folders_in(folder)}
+    return {path.name for path, names in inside.items() if ResultFiles.names() <= names <= known}
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+
+
 def check_place(target: Path) -> Path:
     """Refuse a folder that cannot be made or written, whatever is in it; returns the part of it that exists."""
     for folder in (target, *target.parents):

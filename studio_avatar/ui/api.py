@@ -103,8 +103,12 @@ def add_endpoints(
         return str(answer(work.avatar, expected, run, [phone_texture, seen], request, progress))
 
     # Hidden components: unlike Video and Image, File takes what it is given and re-encodes nothing.
-    def file(label: str) -> gr.File:
-        return gr.File(label=label, visible=False)
+    def file(label: str, example: str = "") -> gr.File:
+        """example: the name in the code that "Use via API" shows, where gradio has a sample_file.pdf of its own."""
+        component = gr.File(label=label, visible=False)
+        if example:
+            component.example_payload = lambda: {"path": example, "meta": {"_type": "gradio.FileData"}}
+        return component
 
     def endpoint(function, inputs: list, outputs: list, description: str) -> None:
         gr.Button(visible=False).click(
@@ -114,18 +118,18 @@ def add_endpoints(
 
     settings = {name: api_component(setting) for name, setting in SETTINGS.items()}
     endpoint(
-        taking_settings(create_avatar), [file("video"), *settings.values()],
+        taking_settings(create_avatar), [file("video", "selfie.mp4"), *settings.values()],
         [file(name) for name in ("texture", "avatar", "report", "archive")],
         CREATE_DESCRIPTION,
     )  # fmt: skip
     endpoint(
-        check_capture, [file("video"), settings["size"]],
+        check_capture, [file("video", "selfie.mp4"), settings["size"]],
         [gr.JSON(label="report", visible=False), *(file(name) for name in ("contact_sheet", "phone_texture", "seen"))],
         CHECK_DESCRIPTION,
     )  # fmt: skip
     endpoint(
         taking_settings(texture),
-        [file("phone_texture"), file("seen"), *settings.values()],
+        [file("phone_texture", "phone_texture.png"), file("seen", "seen.png"), *settings.values()],
         [file("texture")],
         TEXTURE_DESCRIPTION,
     )

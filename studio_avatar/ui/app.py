@@ -35,6 +35,7 @@ from .listeners import Listeners
 from .service import AvatarResult, AvatarService
 from .sessions import KEEP_SECONDS, SWEEP_SECONDS
 from .shares import address_of
+from .toasts import OneSentence
 from .visitors import Visitor, Visitors
 from .work import Work
 from .worker import HEARTBEAT_SECONDS
@@ -122,7 +123,7 @@ def build_app(
         longest_queue: how many runs may wait.
     """
     work, visitors = Work(service, on_gpu(service.create), longest_queue), Visitors(service.sessions)
-    with gr.Blocks(
+    with OneSentence(
         title="Studio Avatar", analytics_enabled=False, delete_cache=(SWEEP_SECONDS, KEEP_SECONDS)
     ) as blocks:
         gr.HTML(MASTHEAD, elem_id="masthead")

@@ -21,9 +21,12 @@ SCRIPTS = (
     "element.js",
     "scene.js",
     "mirror.js",
+    "mp4.js",
+    "turning_clip.js",
     "head_viewer.js",
     "texture_compare.js",
     "filming.js",
+    "captures.js",
     "page.js",
 )
 UPLOAD_SIZE = re.compile(r"\d+(b|kb|mb|gb)", re.IGNORECASE)

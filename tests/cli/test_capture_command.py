@@ -9,6 +9,8 @@ from helpers.painted_head import facing, paint, render
 from PIL import Image
 
 from studio_avatar.cli.main import main
+from studio_avatar.imaging.files import new_folder
+from studio_avatar.results.folder import ResultFiles, check_target
 
 FILES = {"phone_texture.png", "seen.png", "report.json", "contact_sheet.png", "fit.npz"}
 CARD = Path(__file__).parents[2] / "weights_card"
@@ -46,7 +48,17 @@ def test_photos_become_a_capture_folder(photos, tmp_path, capsys):
     assert sorted(fit["timestamps"]) == [0, 1, 2]  # the numbers of the photos
     sheet = np.asarray(Image.open(out / "contact_sheet.png"))
     assert sheet.shape[0] > 600 and sheet.std() > 20
-    # The same folder is replaced; a folder with anything else in it is refused.
+    # `create` takes a folder in it, whose avatar stays when the capture is made anew.
+    check_target(out / "front")
+    with new_folder(out / "front") as avatar:
+        for name in ResultFiles.names():
+            (avatar / name).write_text(name)
+    (out / "fit.npz").write_text("old")
+    assert main(["capture", *photos, "-o", str(out), "--size", "256", "--quiet"]) == 0
+    assert {path.name for path in out.iterdir()} == FILES | {"front"}
+    assert {path.read_text() for path in (out / "front").iterdir()} == ResultFiles.names()
+    assert (out / "fit.npz").read_bytes() != b"old"
+    # The same files are replaced; a folder with anything else in it is refused.
     (out / "notes.txt").write_text("mine")
     assert main(["capture", photos[0], "-o", str(out), "--quiet"]) == 2
     assert (out / "notes.txt").exists()

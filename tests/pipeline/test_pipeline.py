@@ -12,6 +12,7 @@ from PIL import Image
 from studio_avatar.capture import CaptureReport, HeadFit, PhoneTexture
 from studio_avatar.errors import InvalidInputError, WeightsError
 from studio_avatar.hub.repository import PACKAGE, REMOTE_CODE
+from studio_avatar.imaging.image_io import unit_to_uint8
 from studio_avatar.pipeline.studio_texture_pipeline import StudioTexturePipeline
 
 
@@ -198,7 +199,9 @@ def test_embedded_weights_are_small_float32_in_memory_and_trained(embedded):
 def test_both_doors_give_the_same_texture(embedded):
     remote = DiffusionPipeline.from_pretrained(WEIGHTS, trust_remote_code=True)
     remote.set_progress_bar_config(disable=True)
-    arguments = {**embedded_input(embedded), "num_inversion_steps": 2, "seed": 0}
+    given = embedded_input(embedded)
+    pictures = {name: Image.fromarray(unit_to_uint8(given[name])) for name in ("phone_texture", "seen")}
+    arguments = {**given, **pictures, "num_inversion_steps": 2, "seed": 0}  # as the README has it
     assert remote(**arguments).texture.tobytes() == embedded(**arguments).texture.tobytes()
     assert type(remote) is not type(embedded)
 

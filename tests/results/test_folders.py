@@ -56,6 +56,16 @@ def test_a_folder_that_cannot_be_renamed_is_filled(tmp_path, monkeypatch, kind):
     assert names_in(target) == {"two", "three", "deep", "deep/two"}
 
 
+def test_what_is_not_ones_own_stays(tmp_path):
+    put(tmp_path / "out", "mine", "old")
+    (tmp_path / "out" / "selfie").mkdir()
+    (tmp_path / "out" / "selfie" / "avatar.glb").touch()
+    with new_folder(tmp_path / "out", {"mine", "old", "deep"}) as staging:
+        (staging / "mine").write_text("new")
+    assert names_in(tmp_path / "out") == {"mine", "selfie", "selfie/avatar.glb"}
+    assert (tmp_path / "out" / "mine").read_text() == "new"
+
+
 def test_the_longest_name_that_a_disk_has_works(tmp_path):
     for name in ("x" * 255, "ü" * 127):
         put(tmp_path / name, "a")

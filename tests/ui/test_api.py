@@ -63,6 +63,38 @@ def test_the_endpoints_are_named_typed_and_described(connect, stand_in):
     )
 
 
+def test_the_api_page_shows_calls_with_a_video(stand_in):
+    described = httpx.get(f"{stand_in.url}/gradio_api/info", timeout=PATIENCE).json()["named_endpoints"]
+    files = {
+        name: [p["example_input"]["path"] for p in entry["parameters"] if p["component"] == "File"]
+        for name, entry in described.items()
+    }
+    assert files == {
+        "/create_avatar": ["selfie.mp4"],
+        "/check_capture": ["selfie.mp4"],
+        "/texture": ["phone_texture.png", "seen.png"],
+    }
+
+
+@pytest.mark.parametrize(
+    "file, sentence",
+    [
+        ({"path": "/etc/hostname", "meta": {"_type": "gradio.FileData"}}, "not uploaded here"),
+        ({"path": "selfie.mp4", "meta": {"_type": "gradio.FileData"}}, "not uploaded here"),
+        ({"path": "selfie.mp4"}, "cannot be read"),
+        ("selfie.mp4", "cannot be read"),
+        ([7], "cannot be read"),
+    ],
+)
+def test_a_file_that_is_refused_says_why(stand_in, capfd, file, sentence):
+    call = f"{stand_in.url}/gradio_api/call/check_capture"
+    event = httpx.post(call, json={"data": [file, 512]}, timeout=PATIENCE).json()["event_id"]
+    answer = httpx.get(f"{call}/{event}", timeout=PATIENCE).text
+    assert "event: error" in answer and sentence in answer and "/gradio_api/upload" in answer
+    printed = capfd.readouterr()
+    assert "Traceback" not in printed.err and "hostname" not in printed.err  # logs name no file
+
+
 def test_progress_reaches_the_caller_and_a_full_queue_says_so(connect, stand_in):
     from gradio_client.exceptions import AppError
 

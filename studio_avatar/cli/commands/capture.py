@@ -32,11 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Capture, then write the folder as a whole."""
-    from studio_avatar.results.folder import check_target
+    """Capture, then write the folder as a whole; avatars that `create` has put into the same one stay."""
+    from studio_avatar.results.folder import check_target, result_folders
 
     (source,) = capture_arguments(options.files).values()
-    check_target(options.output, set(FILES))
+    check_target(options.output, {*FILES} | result_folders(options.output))
     weights = find_weights(options.weights)
     with StageBar(hidden=options.quiet) as bar, ThreadPoolExecutor(1) as background:
         from studio_avatar.capture import contact_sheet, find_person, observe
@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
         head, registrar = loading.result()
         observation = observe(found, head, options.size, progress=bar, registrar=registrar)
         sheet = contact_sheet(observation, head)
-    with new_folder(options.output) as folder:
+    with new_folder(options.output, FILES) as folder:
         _save(observation.texture, sheet, folder)
     if not options.quiet:
         print(observation.texture.report.summary)

@@ -19,11 +19,10 @@ const EXPRESSIONS = {
   "Eyes shut": both("eyeBlink", 1.0),
 };
 const YOURS = "As filmed";  // the capture's own expressions, one key frame after the other
-const CLIP_TYPES = ["video/mp4;codecs=avc1.42E01E", "video/mp4", "video/webm;codecs=vp9", "video/webm"];
+const NO_CLIP = "This browser cannot film the head: take the turning film under More files.";
 const LOOKS = ["Textures", "Clay", "Normals"];
 const LEAST_ZOOM = 0.7, MOST_ZOOM = 4, FARTHEST = 0.15;  // pan [m]
-const CLIP_PIXELS = 720;  // a turning clip is at least that wide and high
-const SWAY_DEGREES = 24, SWAY_SECONDS = 9, TURN_SECONDS = 12, FRAME_SECONDS = 0.6, CLIP_SECONDS = 4;
+const SWAY_DEGREES = 24, SWAY_SECONDS = 9, TURN_SECONDS = 12, FRAME_SECONDS = 0.6;
 
 const options = (names) => names.map((name) => `<option>${name}</option>`).join("");
 const CONTROLS = `
@@ -194,35 +193,39 @@ class StudioHead extends PageElement {
     canvas.addEventListener("touchmove", two, { passive: false });
   }
 
-  // One full turn of the head as it is now lit and split, recorded from the canvas: the clip is made on this machine too.
+  // One full turn of the head as it is now lit and split; the clip is made on this machine too.
   async saveClip() {
-    const button = this.find(".clip"), canvas = this.find("canvas"), parts = [], before = this.state.divider;
-    const type = CLIP_TYPES.find((name) => MediaRecorder.isTypeSupported(name));
+    const button = this.find(".clip"), canvas = this.find("canvas"), before = { ...this.state }, label = button.textContent;
+    const scale = CLIP_PIXELS / Math.min(canvas.clientWidth, canvas.clientHeight);
+    const sides = [canvas.clientWidth, canvas.clientHeight].map((side) => 2 * Math.round(side * scale / 2));  // even: H.264
+    button.disabled = this.resting = this.filming = true;
     if (!this.find(".split").checked) this.state.divider = 0;
-    this.resize(CLIP_PIXELS / Math.min(canvas.clientWidth, canvas.clientHeight));
-    const recorder = new MediaRecorder(canvas.captureStream(30), { mimeType: type, videoBitsPerSecond: 8e6 });
-    recorder.ondataavailable = (event) => parts.push(event.data);
-    const stopped = new Promise((resolve) => { recorder.onstop = resolve; });
-    button.disabled = this.resting = true;
-    recorder.start();
-    this.clip = { from: this.state.yaw, turned: 0, done: () => recorder.stop() };
-    await stopped;
-    button.disabled = false;
-    this.state.divider = before;
-    this.resize();
-    const link = document.createElement("a"), name = this.getAttribute("glb").split("/").pop().replace("avatar.glb", "");
-    link.href = URL.createObjectURL(new Blob(parts, { type: recorder.mimeType }));
-    link.download = `${name}turntable.${recorder.mimeType.includes("mp4") ? "mp4" : "webm"}`;
-    link.click();
-    URL.revokeObjectURL(link.href);
+    this.scene.resize(...sides);
+    let turned = 0;
+    const draw = (share) => {
+      if (!this.isConnected) throw new Error("the head went away");
+      this.advance(Math.max(share - turned, 0) * CLIP_SECONDS);  // less than none: a second try
+      turned = share;
+      this.state.yaw = before.yaw + 360 * share;
+      this.scene.draw(this.state);
+    };
+    try {
+      const tell = (share) => { button.textContent = `Saving, ${Math.round(100 * share)} %`; };
+      this.offer(await encodedClip(canvas, draw, tell) || await recordedClip(canvas, draw));
+    } catch { this.mirror.say(NO_CLIP); }
+    Object.assign(this.state, { yaw: before.yaw, divider: before.divider });
+    button.disabled = this.filming = false;
+    button.textContent = label;
+    if (this.isConnected) this.resize();
   }
 
-  turnForClip(seconds) {
-    this.clip.turned += 360 * seconds / CLIP_SECONDS;
-    this.state.yaw = this.clip.from + Math.min(this.clip.turned, 360);
-    if (this.clip.turned < 360) return;
-    this.clip.done();
-    this.clip = null;
+  // A film as a download, named after the head.
+  offer(film) {
+    const link = document.createElement("a"), name = this.getAttribute("glb").split("/").pop().replace("avatar.glb", "");
+    link.href = URL.createObjectURL(film);
+    link.download = `${name}turntable.${film.type.includes("mp4") ? "mp4" : "webm"}`;
+    link.click();
+    URL.revokeObjectURL(link.href);
   }
 
   divide(share) {
@@ -262,17 +265,22 @@ class StudioHead extends PageElement {
       turns += seconds / TURN_SECONDS;
       if (turns > 1 && !this.resting) this.resting = !(this.find(".turning").checked = false);
       if (!this.resting) this.state.yaw = SWAY_DEGREES * Math.sin(2 * Math.PI * (now - began) / 1000 / SWAY_SECONDS);
-      if (this.find(".turning").checked) this.turnLight(seconds);
-      if (this.filmedAt != null) this.playFilmed(seconds);
-      if (this.clip) this.turnForClip(seconds);
-      this.mirror.glide(seconds);
+      this.frame = requestAnimationFrame(step);
+      if (this.filming) return;  // the clip has a clock of its own
+      this.advance(seconds);
       const wanted = JSON.stringify(this.state);
       if (wanted !== this.drawn) this.scene.draw(this.state);
       this.drawn = wanted;
       this.dataset.drawn = "true";
-      this.frame = requestAnimationFrame(step);
     };
     this.frame = requestAnimationFrame(step);
+  }
+
+  // What moves by itself, light and face, that many seconds further.
+  advance(seconds) {
+    if (this.find(".turning").checked) this.turnLight(seconds);
+    if (this.filmedAt != null) this.playFilmed(seconds);
+    this.mirror.glide(seconds);
   }
 
   turnLight(seconds) {

@@ -114,11 +114,7 @@ else {
 // The Video tab's own input, which on a phone opens the camera app when it is asked with `capture`.
 document.addEventListener("click", async (event) => {
   if (!event.target.closest("#no-camera button")) return;
-  [...document.querySelectorAll("#capture [role=tab]")].find((tab) => tab.textContent.trim() === "Video").click();
-  for (let tries = 0; tries < 20 && !document.querySelector("#video input[type=file]"); tries++) {
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  const input = document.querySelector("#video input[type=file]");
+  const input = await inputOfTab("Video");
   input.setAttribute("capture", "user");
   input.click();
   setTimeout(() => input.removeAttribute("capture"), 1000);
