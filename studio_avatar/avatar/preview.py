@@ -102,7 +102,7 @@ class Scene:
 
         Args:
             texture: (H, H, 3) uint8. yaw_degrees: turn of the head, positive towards its left (the picture's right).
-            turning: one frame of many: the light stays with the camera while the head turns, and shadows get fewer rays.
+            turning: one frame of many: the light stays with the camera while the head turns, and a pixel gets one sample.
         """
         return self.views([texture], yaw_degrees, [light], size, turning)[0][0]
 
@@ -119,14 +119,17 @@ class Scene:
         eye = MIDDLE + self._distance * np.array([np.sin(yaw), 0.05, np.cos(yaw)])
         camera = look_at(eye, MIDDLE, FOCAL_SHARE * size[1], size)
         lights = [_turned(light, yaw) if turning else light for light in lights]
-        return self._drawn(textures, camera, lights, Skin(specular=0.7), 1 if turning else 4)
+        options = RenderOptions(supersample=1 if turning else 2, shadow_samples=4)
+        return self._drawn(textures, camera, lights, Skin(specular=0.7), options)
 
     def photographed(self, texture: np.ndarray, camera: Camera) -> np.ndarray:
         """(height, width, 3) uint8 sRGB of any camera, under even light without gloss; texture: (H, H, 3) uint8."""
-        return self._drawn([texture], camera, [LIGHTS["even"]], Skin(specular=0.0), 1)[0][0]
+        return self._drawn(
+            [texture], camera, [LIGHTS["even"]], Skin(specular=0.0), RenderOptions(supersample=2)
+        )[0][0]
 
     def _drawn(
-        self, textures, camera: Camera, lights, skin: Skin, shadow_samples: int
+        self, textures, camera: Camera, lights, skin: Skin, options: RenderOptions
     ) -> list[list[np.ndarray]]:
         width, height = camera.size
         rows = render_each(
@@ -135,7 +138,7 @@ class Scene:
             camera,
             lights,
             skin,
-            RenderOptions(supersample=2, shadow_samples=shadow_samples),
+            options,
             background=np.broadcast_to(np.float32(BACKGROUND), (height, width, 3)),
             cards=self._cards,
         )

@@ -73,7 +73,11 @@ def add_exports(parser: argparse.ArgumentParser) -> None:
     )
     add("--light", action="store_true", help="also a GLB with at most 5,000 triangles, and those of the hair")
     add("--animation", action="store_true", help="replay the capture's expressions and head pose in the GLB")
-    add("--turntable", action="store_true", help="also a looping video of the head (about 15 s on one core)")
+    add(
+        "--turntable",
+        action="store_true",
+        help="also a looping video of the head (about a minute on one core)",
+    )
     add("--no-preview", action="store_true", help="no picture of the head under three lights")
 
 

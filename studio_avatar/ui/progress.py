@@ -12,7 +12,7 @@ from .worker import StageProgress
 CAPTURE_SECONDS = {"landmarks": 2.2, "fit": 5.3, "unwrap": 3.6, "fuse": 3.1}
 CREATION_SECONDS = {"invert": 3.6, "studio": 0.1, "relight": 1.5, "upscale": 4.5, "avatar": 0.5, "save": 2.0}
 EXPORT_SECONDS = {"export": 8.0}  # without the turning film, which takes longer
-FILM_SECONDS = 12.0
+FILM_SECONDS = 40.0
 STANDARD = CreationSettings()
 SURE_SECONDS = 2.0  # before that, a guess would jump about
 # The time left is raised, and the reason said, when an estimate is that much longer.
