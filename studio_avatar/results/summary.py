@@ -32,7 +32,7 @@ def what_was_invented(shares: dict[str, float]) -> str:
     invented = [f"{_amount(share)} the {name}" for name, share in shares.items() if share < 0.95]
     filled = f"The model filled in {_listed(invented)} with plausible skin. " if invented else ""
     return (
-        f"The phone saw {filmed}.{guess} {filled}Eyeballs, teeth and tongue are painted, the irises in the captured colour; "
+        f"The phone saw {filmed}.{guess} {filled}Eyeballs, teeth and tongue are painted, the irises in the captured color; "
         "hair is the most similar of fifteen styles, or none."
     )
 

@@ -38,7 +38,7 @@ CAMERA_GUIDE = """
 <div aria-hidden="true">
 <svg viewBox="0 0 300 225" preserveAspectRatio="xMidYMid slice"><ellipse cx="150" cy="97" rx="58" ry="75"/></svg>
 <b class="count"></b>
-<p><span>Fit your face into the oval, then press the red button</span>
+<p><span>Face in the oval, then Record</span>
 <span>Look into the camera</span><span>Turn slowly left</span><span>Turn slowly right</span>
 <span>Look up, then down</span></p>
 </div>
@@ -203,7 +203,7 @@ def output_column(handover_code: gr.HTML, finished_heads: Sequence[Path]) -> Out
         )  # fmt: skip
     with gr.Column(visible=False, elem_id="result") as result_group:
         head = gr.HTML(elem_id="head")
-        still = gr.Button("Show a picture", visible="hidden", elem_id="still")  # pressed by head_viewer.js
+        still = gr.Button("Show a picture", elem_id="still")  # hidden by page.css, pressed by head_viewer.js
         with gr.Row():
             with gr.Column(min_width=300, scale=5):
                 compare = gr.HTML(elem_id="compare")

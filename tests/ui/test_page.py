@@ -147,7 +147,7 @@ def test_what_happens_is_in_view_and_a_result_stays(visit, stand_in, device):
     stand_in.service.held = False
     press(page, "#make-again")
     page.wait_for_selector(f"studio-head[data-drawn]:not([glb='{first}'])")
-    assert page.locator("studio-compare .divider").is_visible()
+    assert page.locator("studio-compare .divider").is_visible() and not page.locator("#still").is_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
 
 
