@@ -229,13 +229,12 @@ def _changer(page: _Page) -> Callable:
         visitor = _visitor(page, request)
         if (result := visitor.result) is None:
             return
-        kept = result.settings  # what was not touched: an estimate stays one
+        kept, picked = result.settings, presentation.hex_of_picker(hair_color)
+        # What was not touched stays as it was: an estimate is none of the visitor's words.
         changes = {
             "skin_tone": kept.skin_tone if skin_tone == _shown_tone(result) else skin_tone,
             "hair": hair,
-            "hair_color": kept.hair_color
-            if hair_color == _shown_hair_color(result)
-            else presentation.hex_of_picker(hair_color),
+            "hair_color": kept.hair_color if picked == _shown_hair_color(result) else picked,
             "shapes": shapes,
         }
         yield from _started(page, visitor, lambda: page.work.make_again(visitor, **changes))

@@ -267,7 +267,7 @@ def hex_of_linear(color: Sequence[float]) -> str:
 def hex_of_picker(color: str) -> str:
     """What gradio's color picker gives, "#rrggbb" or "rgba(red, green, blue, 1)", as "#rrggbb"."""
     if color.startswith("#"):
-        return color[:7]
+        return color[:7].lower()
     return "#" + "".join(f"{round(float(value)):02x}" for value in re.findall(r"[\d.]+", color)[:3])
 
 

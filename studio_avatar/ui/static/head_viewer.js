@@ -253,7 +253,8 @@ class StudioHead extends PageElement {
     this.drawn = null;
   }
 
-  // Head and light move by themselves for one turn of the light; later a frame is drawn only when something changed.
+  // Head and light move by themselves for one turn of the light; later a frame is drawn only when something changed. While an
+  // avatar is made they stand still: browser and networks may share a machine.
   start() {
     this.resize();
     this.divide(0.5);
@@ -264,7 +265,7 @@ class StudioHead extends PageElement {
       last = now;
       turns += seconds / TURN_SECONDS;
       if (turns > 1 && !this.resting) this.resting = !(this.find(".turning").checked = false);
-      if (!this.resting) this.state.yaw = SWAY_DEGREES * Math.sin(2 * Math.PI * (now - began) / 1000 / SWAY_SECONDS);
+      if (!this.resting && !running()) this.state.yaw = SWAY_DEGREES * Math.sin(2 * Math.PI * (now - began) / 1000 / SWAY_SECONDS);
       this.frame = requestAnimationFrame(step);
       if (this.filming) return;  // the clip has a clock of its own
       this.advance(seconds);
@@ -278,7 +279,7 @@ class StudioHead extends PageElement {
 
   // What moves by itself, light and face, that many seconds further.
   advance(seconds) {
-    if (this.find(".turning").checked) this.turnLight(seconds);
+    if (this.find(".turning").checked && !running()) this.turnLight(seconds);
     if (this.filmedAt != null) this.playFilmed(seconds);
     this.mirror.glide(seconds);
   }
