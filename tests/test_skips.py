@@ -11,7 +11,10 @@ from helpers.skips import ALLOWED, read_allowed
 TESTS = Path(__file__).parent
 
 
-@pytest.mark.parametrize("reason, code", [("could not import 'torch'", 1), ("Node is not installed", 0)])
+@pytest.mark.parametrize(
+    "reason, code",
+    [("could not import 'torch'", 1), ("Node is not installed", 0), ("dlib is in the extra [train]", 0)],
+)
 def test_only_listed_reasons_pass(tmp_path, reason, code):
     (tmp_path / "conftest.py").write_text(
         "from helpers.skips import pytest_addoption, pytest_sessionfinish, pytest_terminal_summary\n"
