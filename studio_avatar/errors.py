@@ -1,4 +1,5 @@
-"""The errors of the whole package; they are defined in `pipeline/errors.py`, which is published with the remote code."""
+"""The errors of the whole package, and what one says in a line. They are defined in `pipeline/errors.py`, which is published
+with the remote code."""
 
 from studio_avatar.pipeline.errors import (
     BlurredError,
@@ -17,6 +18,12 @@ from studio_avatar.pipeline.errors import (
     WeightsError,
 )
 
+
+def first_line(error: BaseException, otherwise: str) -> str:
+    """What an error says, in one line; `otherwise` where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), otherwise)
+
+
 __all__ = [
     "BlurredError",
     "CaptureError",
@@ -32,4 +39,5 @@ __all__ = [
     "UnreadableMediaError",
     "UnsupportedCodecError",
     "WeightsError",
+    "first_line",
 ]

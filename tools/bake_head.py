@@ -167,11 +167,11 @@ def identity_space(heads, template, aligned, mirror) -> IdentitySpace:
     fitted = np.concatenate([fitted, fitted[:, mirror] * [-1, 1, 1]])
     samples = torch.as_tensor(fitted.reshape(len(fitted), -1))
     mean = samples.mean(0)
-    centerd = samples - mean
-    values, vectors = torch.linalg.eigh(centerd @ centerd.T / len(samples))
+    centered = samples - mean
+    values, vectors = torch.linalg.eigh(centered @ centered.T / len(samples))
     values, vectors = values.flip(0), vectors.flip(1)
     # A direction of the data scaled by its standard deviation: X^T u / sqrt(N).
-    basis = (vectors[:, :NUM_IDENTITY].T @ centerd) / np.sqrt(len(samples))
+    basis = (vectors[:, :NUM_IDENTITY].T @ centered) / np.sqrt(len(samples))
     peak = basis.gather(1, basis.abs().argmax(1, keepdim=True))
     shape = (-1, *template.shape)
     return IdentitySpace(

@@ -10,7 +10,7 @@ import shutil
 import sys
 from pathlib import Path
 
-INDEX_FILE, SUMS_FILE = "model_index.json", "SHA256SUMS"
+INDEX_FILE, CHECKSUMS_FILE = "model_index.json", "SHA256SUMS"
 # Files beside this one that `StudioTexturePipeline` needs.
 PIPELINE_FILES = (
     "studio_texture_pipeline",
@@ -22,10 +22,8 @@ PIPELINE_FILES = (
     "skin_tone",
     "upscale",
 )
-HOMES = (
-    "studio_avatar",
-    "diffusers_modules",
-)  # packages whose classes come with their file: ours, installed or remote
+# Packages whose classes come with their file: ours, installed or remote.
+HOMES = ("studio_avatar", "diffusers_modules")
 PUBLISHED_AS = {"studio_avatar.head.model": "head_model"}  # where the published file has another name
 LISTED = (".json", ".py", ".safetensors")
 
@@ -49,17 +47,20 @@ def complete_save(folder, components) -> None:
             shutil.copyfile(sys.modules[kind.__module__].__file__, folder / name / f"{file}.py")
             index[name] = [file, kind.__name__]
     (folder / INDEX_FILE).write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    _write_sums(folder, components)
-
-
-def _write_sums(folder: Path, components) -> None:
-    """List what belongs to the pipeline; other files may lie beside it."""
+    # What belongs to the pipeline; other files may lie beside it.
     files = [folder / INDEX_FILE, *(folder / f"{name}.py" for name in PIPELINE_FILES)]
     for name in components:
         files += (path for path in (folder / name).iterdir() if path.suffix in LISTED)
-    lines = []
-    for path in sorted(files):
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        lines.append(f"{digest}  {path.relative_to(folder).as_posix()}\n")
-    (folder / SUMS_FILE).write_text("".join(lines), encoding="utf-8")
+    names = [path.relative_to(folder).as_posix() for path in sorted(files)]
+    (folder / CHECKSUMS_FILE).write_text(list_of_sums(folder, names), encoding="utf-8")
+
+
+def list_of_sums(folder: Path, names) -> str:
+    """The text of a `CHECKSUMS_FILE`: a line for each of the files `names`, POSIX paths in `folder`."""
+    return "".join(f"{sha256(folder / name)}  {name}\n" for name in names)
+
+
+def sha256(path: Path) -> str:
+    """64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

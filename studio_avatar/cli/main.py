@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from studio_avatar.errors import StudioAvatarError
+from studio_avatar.errors import StudioAvatarError, first_line
 from studio_avatar.version import __version__
 
 from .commands import COMMANDS, DEFAULT_COMMAND
@@ -37,20 +37,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nstudio-avatar: stopped; nothing was written.", file=sys.stderr)
         return INTERRUPTED_EXIT
-    except (
-        Exception
-    ) as error:  # a fault of ours, or a library's: the user gets a sentence with a next step all the same
+    except Exception as error:
+        # A fault of ours, or a library's: the user gets a sentence with a next step all the same.
         if os.environ.get(TRACEBACK_VARIABLE):
             raise
+        said = f"{type(error).__name__}: {first_line(error, 'no reason given')}"
         _refuse(
-            f"This should not have happened ({type(error).__name__}: {_first_line(error)}). Nothing was written. Please try "
-            f"another file or other options; with {TRACEBACK_VARIABLE}=1 the same command shows what a report needs."
+            f"This should not have happened ({said}). Nothing was written. Please try another file or other options; with "
+            f"{TRACEBACK_VARIABLE}=1 the same command shows what a report needs."
         )
         return FAULT_EXIT
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), "no reason given")
 
 
 def _os_sentence(error: OSError) -> str:

@@ -95,11 +95,11 @@ class LinearTextureModel:
     def _fit_complete(cls, data: np.ndarray, components: int):
         """PCA of (N, D) by the N × N Gram matrix, as N is far below D."""
         mean = data.mean(axis=0)
-        centerd = data - mean
-        values, vectors = np.linalg.eigh((centerd @ centerd.T).astype(np.float64))
+        centered = data - mean
+        values, vectors = np.linalg.eigh((centered @ centered.T).astype(np.float64))
         values = np.maximum(values[::-1][:components], 1e-12)
         vectors = vectors[:, ::-1][:, :components]
-        basis = ((vectors / np.sqrt(values)).T @ centerd).astype(np.float32)
+        basis = ((vectors / np.sqrt(values)).T @ centered).astype(np.float32)
         return cls(mean, basis, values / len(data))
 
     def truncated(self, components: int) -> "LinearTextureModel":

@@ -21,11 +21,10 @@ def unevenness(texture: np.ndarray, seen: np.ndarray, skin: np.ndarray) -> float
     texture: (S, S, 3) sRGB in [0, 1], of a layout that is its own mirror image. seen: (S, S) in [0, 1]. skin: (S, S) bool.
     Places that were seen on both sides count; NaN where there are none.
     """
-    small = (
+    rgb, visibility, face = (
         cv2.resize(np.asarray(part, np.float32), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
         for part in (texture, seen, skin)
     )
-    rgb, visibility, face = small
     weight = visibility * face
     brightness = np.log(luma(srgb_to_linear(rgb.clip(0, 1))) + DARKEST)
     coarse = _blurred(brightness * weight) / np.maximum(_blurred(weight), 1e-6)

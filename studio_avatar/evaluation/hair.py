@@ -249,12 +249,9 @@ def main(arguments=None) -> int:
     except StudioAvatarError as error:
         print(error, file=sys.stderr)
         return 2
-    real = {path.stem for path in held_out(options.data).get("portraits", ())}
-    for kind, group in (
-        ("real", [row for row in rows if row[0] in real]),
-        ("generated", [row for row in rows if row[0] not in real]),
-    ):
-        if group:
+    real = {path.stem for path in held_out(options.data)["portraits"]}
+    for kind in ("real", "generated"):
+        if group := [row for row in rows if (row[0] in real) == (kind == "real")]:
             haired, bald, near, far = np.array([row[1:] for row in group]).mean(0)
             print(
                 f"mean of {len(group)} {kind}: silhouette {haired:.3f}, bald {bald:.3f}; "

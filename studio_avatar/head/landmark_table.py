@@ -112,8 +112,8 @@ def landmark_partners(pixels):
     from scipy.optimize import linear_sum_assignment
     from scipy.spatial.distance import cdist
 
-    centerd = pixels - [PICTURE / 2, 0]
-    _, partner = linear_sum_assignment(cdist(centerd * [-1, 1], centerd) ** 2)
+    centered = pixels - [PICTURE / 2, 0]
+    _, partner = linear_sum_assignment(cdist(centered * [-1, 1], centered) ** 2)
     if not np.array_equal(partner[partner], np.arange(len(pixels))):
         raise RuntimeError("The landmarks found on the symmetric head do not pair up left and right.")
     return partner

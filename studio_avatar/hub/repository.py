@@ -11,20 +11,14 @@ from diffusers import __version__ as diffusers_version
 
 from studio_avatar.errors import WeightsError
 from studio_avatar.imaging.files import write_atomically
-from studio_avatar.weights.checksums import INDEX_FILE, write_checksums
+from studio_avatar.pipeline.saving import INDEX_FILE, PIPELINE_FILES
+from studio_avatar.weights.checksums import write_checksums
 from studio_avatar.weights.variants import HALF_VARIANT, PLAIN_FILE, variant_file
 
 PACKAGE = Path(__file__).resolve().parents[1]
 # file in the repository ← file in the package
 REMOTE_CODE = {
-    "studio_texture_pipeline.py": "pipeline/studio_texture_pipeline.py",
-    "cover.py": "pipeline/cover.py",
-    "inversion.py": "pipeline/inversion.py",
-    "skin_tone.py": "pipeline/skin_tone.py",
-    "relight.py": "pipeline/relight.py",
-    "upscale.py": "pipeline/upscale.py",
-    "errors.py": "pipeline/errors.py",
-    "saving.py": "pipeline/saving.py",
+    **{f"{name}.py": f"pipeline/{name}.py" for name in PIPELINE_FILES},
     "phone_generator/stylegan2.py": "models/stylegan2.py",
     "studio_generator/stylegan2.py": "models/stylegan2.py",
     "encoder/inversion_encoder.py": "models/inversion_encoder.py",

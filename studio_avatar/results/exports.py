@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from studio_avatar.errors import InvalidInputError
+from studio_avatar.errors import InvalidInputError, first_line
 
 LOGGER = logging.getLogger(__name__)
 FORMATS = ("obj", "folder", "vrm")  # beside GLB, which is always there
@@ -101,5 +101,4 @@ def _optional(write: Callable[[Path], object], path: Path) -> None:
         write(path)
     except Exception as error:
         path.unlink(missing_ok=True)
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        LOGGER.warning("%s was left out: %s", path.name, reason[0])
+        LOGGER.warning("%s was left out: %s", path.name, first_line(error, type(error).__name__))

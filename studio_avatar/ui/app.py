@@ -76,9 +76,7 @@ TELL_SECRET = """
 TELL_ORIGIN_AND_SECRET = """
 () => { try { return [location.origin, sessionStorage.getItem("studio-avatar")]; } catch { return ["", ""]; } }
 """
-DARK_BROWN = (0.035, 0.025, 0.018)  # linear: where no hair says more
 NO_HANDOVER = "This browser or this network keeps the phone out: film here, or bring a video."
-
 NO_PAGE = "This call has no session: load the page."
 
 
@@ -154,9 +152,8 @@ def build_app(
         listeners = Listeners()
         add_endpoints(service, work, on_gpu, listeners, ApiSessions(service.sessions, listeners))
         blocks.unload(_leaver(visitors))
-    blocks.api_open = (
-        False  # no calls past the queue: there is no stream that would tell whether anybody waits
-    )
+    # No calls past the queue: there is no stream that would tell whether anybody waits.
+    blocks.api_open = False
     return Demo(blocks, work, visitors, listeners)
 
 
@@ -244,8 +241,10 @@ def _changer(page: _Page) -> Callable:
 
 def _shown_hair_color(result: AvatarResult) -> str:
     """What the picker of the hair's color shows, "#rrggbb"."""
+    from studio_avatar.avatar.hair.color import UNSEEN
+
     worn = result.avatar.worn
-    return presentation.hex_of_linear(DARK_BROWN if worn is None or worn.color is None else worn.color)
+    return presentation.hex_of_linear(UNSEEN if worn is None or worn.color is None else worn.color)
 
 
 def _shown_tone(result: AvatarResult) -> int:

@@ -22,15 +22,13 @@ from .shares import address_of
 COOKIE = "studio-avatar"
 SECURE_COOKIE = "__Host-studio-avatar"  # a name that only https may set, for this host alone
 TOKEN = re.compile(r"[0-9a-f]{32}")
-LONGEST_SESSION = (
-    128  # characters; gradio's have eleven, and its events, which are sessions of plain HTTP, 32
-)
+# Characters; gradio's have eleven, and its events, which are sessions of plain HTTP, 32.
+LONGEST_SESSION = 128
 LONGEST_BODY = 1_000_000  # bytes of a call; files come by another way
 MOST_SESSIONS = 20_000  # remembered at a time
 HEARTBEAT = f"{API}/heartbeat/{{session_hash}}"
-ANSWER = (
-    f"{API}/call/{{api_name}}/{{event_id}}"  # of plain HTTP; gradio takes a session's hash for the event, too
-)
+# Of plain HTTP; gradio takes a session's hash for the event, too.
+ANSWER = f"{API}/call/{{api_name}}/{{event_id}}"
 QUEUE_DATA = f"{API}/queue/data"
 CANCEL = f"{API}/cancel"
 WITH_BODY = {f"{API}/queue/join", f"{API}/run/{{api_name}}", f"{API}/call/{{api_name}}", CANCEL}

@@ -275,8 +275,9 @@ class AvatarService:
         )
         report(StageProgress("save", 0.6))
         seen = seen_by_region(output.avatar.head, output.provenance)
-        worn = [(made.hair, made.hair_color) for made in (settings, earlier and earlier.settings) if made]
-        same_hair = worn[1:] == worn[:1]
+        same_hair = earlier is not None and all(
+            getattr(earlier.settings, name) == getattr(settings, name) for name in ("hair", "hair_color")
+        )
         return AvatarResult(
             paths=tuple(paths),
             settings=settings,

@@ -147,9 +147,8 @@ class SessionFolders:
             if _inode(path) != mine[path]:
                 continue
             path.unlink(missing_ok=True)
-            with contextlib.suppress(
-                OSError
-            ):  # not empty: another upload of the same content, or the root itself
+            # Not empty: another upload of the same content, or the root itself.
+            with contextlib.suppress(OSError):
                 path.parent.rmdir()
         shutil.rmtree(self._of(session), ignore_errors=True)
 

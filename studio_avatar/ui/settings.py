@@ -85,10 +85,9 @@ def setting_control(setting: Setting, **different) -> Component:
 
 def api_component(setting: Setting) -> Component:
     """The setting for API clients alone: the page's presets do not touch it."""
-    if setting.choices and setting.type is str:
-        return gr.Dropdown(list(setting.choices), value=setting.default, label=setting.name, visible=False)
     if setting.type is str:
-        return gr.Textbox(setting.default, label=setting.name, visible=False)
+        hidden = {"value": setting.default, "label": setting.name, "visible": False}
+        return gr.Dropdown(list(setting.choices), **hidden) if setting.choices else gr.Textbox(**hidden)
     lowest, highest = setting.limits
     precision = 0 if setting.type is int else None
     return gr.Number(

@@ -1,17 +1,15 @@
 """The list of SHA-256 sums that is part of a weights repository, in the form that `sha256sum -c` reads."""
 
-import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from studio_avatar.errors import WeightsError
 from studio_avatar.imaging.files import write_atomically
+from studio_avatar.pipeline.saving import CHECKSUMS_FILE, INDEX_FILE, list_of_sums, sha256
 
 from .variants import weight_files
 
-INDEX_FILE = "model_index.json"
-CHECKSUMS_FILE = "SHA256SUMS"
 VERIFY_VARIABLE = "STUDIO_AVATAR_VERIFY"
 # The card may be edited on the Hub's web page; no program reads it or the Hub's own file.
 UNLISTED = {CHECKSUMS_FILE, "README.md", ".gitattributes"}
@@ -23,18 +21,10 @@ def repository_files(folder: Path) -> list[str]:
     return sorted(path.as_posix() for path in paths if not path.parts[0].startswith((".", "__pycache__")))
 
 
-def sha256(path: Path) -> str:
-    """64 hex digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def write_checksums(folder: Path) -> None:
     """Write the list of `folder` anew."""
-    lines = [
-        f"{sha256(folder / name)}  {name}\n" for name in repository_files(folder) if name not in UNLISTED
-    ]
-    write_atomically(folder / CHECKSUMS_FILE, "".join(lines).encode())
+    listed = (name for name in repository_files(folder) if name not in UNLISTED)
+    write_atomically(folder / CHECKSUMS_FILE, list_of_sums(folder, listed).encode())
 
 
 def read_checksums(folder: Path) -> dict[str, str]:

@@ -39,9 +39,7 @@ def write_obj_folder(
             + "newmtl skin\nKd 1 1 1\nKs 0.03 0.03 0.03\nNs 60\nPr 0.5\nPm 0\n"
             f"Ni {IOR}\nillum 2\nmap_Kd colour.png\nmap_Pr roughness.png\nnorm normal.png\n"
         )
-        _write_pictures(staging, material)
-        if hair is not None:
-            (staging / "hair.png").write_bytes(hair_png(hair))
+        _write_pictures(staging, material, hair)
     return Path(folder)
 
 
@@ -64,9 +62,7 @@ def write_plain_folder(
         OSError: the folder cannot be written; an older one is left as it was.
     """
     with new_folder(folder) as staging:
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, **vars(mesh))
-        (staging / "mesh.npz").write_bytes(buffer.getvalue())
+        _write_arrays(staging / "mesh.npz", vars(mesh))
         description = {
             "generator": f"studio-avatar {__version__}",
             "expressions": names,
@@ -74,14 +70,17 @@ def write_plain_folder(
             **extras,
         }
         (staging / "expressions.json").write_text(json.dumps(description, indent=1) + "\n")
-        _write_pictures(staging, material)
+        _write_pictures(staging, material, hair)
         if hair is not None:
-            (staging / "hair.png").write_bytes(hair_png(hair))
-            buffer = io.BytesIO()
             parts = ("vertices", "normals", "faces", "uv", "tint")
-            np.savez_compressed(buffer, **{name: getattr(hair, name) for name in parts})
-            (staging / "hair.npz").write_bytes(buffer.getvalue())
+            _write_arrays(staging / "hair.npz", {name: getattr(hair, name) for name in parts})
     return Path(folder)
+
+
+def _write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    path.write_bytes(buffer.getvalue())
 
 
 def _hair_obj(hair: Hair, mesh: AvatarMesh) -> str:
@@ -99,10 +98,12 @@ def _hair_obj(hair: Hair, mesh: AvatarMesh) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _write_pictures(folder: Path, material: Material) -> None:
+def _write_pictures(folder: Path, material: Material, hair: Hair | None) -> None:
     (folder / "colour.png").write_bytes(material.color)  # a published name, in British spelling
     (folder / "normal.png").write_bytes(material.normal)
     (folder / "roughness.png").write_bytes(material.roughness)
+    if hair is not None:
+        (folder / "hair.png").write_bytes(hair_png(hair))
 
 
 def _obj(mesh: AvatarMesh) -> str:

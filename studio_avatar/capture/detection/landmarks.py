@@ -142,8 +142,8 @@ class FaceLandmarker:
         middle = face.points.mean(0)
         shift = 0.5 * CROP_PX - turn @ middle
         # OpenCV has pixel centers at whole numbers, here they are at halves.
-        centerd = shift - 0.5 + turn @ (0.5, 0.5)
-        crop = cv2.warpAffine(rgb, np.c_[turn, centerd], (CROP_PX, CROP_PX), flags=cv2.INTER_AREA)
+        centered = shift - 0.5 + turn @ (0.5, 0.5)
+        crop = cv2.warpAffine(rgb, np.c_[turn, centered], (CROP_PX, CROP_PX), flags=cv2.INTER_AREA)
         found = self.detect(crop)
         if not found:
             return face

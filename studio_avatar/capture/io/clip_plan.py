@@ -24,9 +24,8 @@ LONGEST_GAP, SHORT_GAP = 5.0, 0.5  # seconds without a picture; longer ones are 
 WHOLE = 0.75  # of a file's length: less has broken off, the rest is what recorders get wrong
 MAIN_LENGTH = 0.5  # of the longest track's: shorter ones are stills and previews
 SIMILAR_AREA = 2.5  # tracks whose pictures differ less in size are told apart by their bytes
-MAX_THREAD_PIXELS = (
-    4 * MAX_FRAME_PIXELS
-)  # in work at a time: FFmpeg's decoders hold a picture or two for each thread
+# In work at a time: FFmpeg's decoders hold a picture or two for each thread.
+MAX_THREAD_PIXELS = 4 * MAX_FRAME_PIXELS
 SIZES_FIXED = {"mov", "gif", "apng", "avi"}  # formats that say once how large their pictures are
 MAX_SIZE_LOOKS = 60  # key frames that are decoded to see how large pictures are
 

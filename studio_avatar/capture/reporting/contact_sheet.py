@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from studio_avatar.errors import first_line
 from studio_avatar.head.geometry import geometry
 from studio_avatar.imaging.image_io import unit_to_uint8
 
@@ -31,7 +32,9 @@ def contact_sheet(observation, head: HeadModel) -> np.ndarray:
     try:
         return _drawn(observation, head)
     except Exception as error:
-        LOGGER.warning("The contact sheet shows the texture alone: %s", str(error) or type(error).__name__)
+        LOGGER.warning(
+            "The contact sheet shows the texture alone: %s", first_line(error, type(error).__name__)
+        )
         return unit_to_uint8(observation.texture.rgb)
 
 

@@ -139,7 +139,7 @@ def augment_studio(
 def shift_pigment(texture: np.ndarray, masks: StudioMasks, rng: np.random.Generator) -> np.ndarray:
     """More or less melanin and blood, inside the range of human skin, with patches of redness."""
     melanin, blood = rng.normal(0, 0.3), rng.normal(0, 0.08)
-    patches = rng.uniform(0, 0.12) * _centerd(smooth_noise(rng, texture.shape[0], 6), masks.cheek)
+    patches = rng.uniform(0, 0.12) * _centered(smooth_noise(rng, texture.shape[0], 6), masks.cheek)
     flush = np.exp(-HEMOGLOBIN / 2.2 * patches[..., None])
     tone = np.median(texture[masks.cheek], 0)
     for _ in range(6):
@@ -396,7 +396,7 @@ def _pick(strokes: np.ndarray, rng) -> np.ndarray:
     return field[:, ::-1] if rng.random() < 0.5 else field
 
 
-def _centerd(noise: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def _centered(noise: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Noise whose median over `mask` is zero: patches must not shift the tone that was checked."""
     return noise - np.median(noise[mask])
 
