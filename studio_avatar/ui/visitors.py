@@ -74,11 +74,11 @@ class Visitors:
         """
         secret = secret if secret and SECRET.fullmatch(secret) else None
         with self._lock:
-            visitor = self._of_secret.get(secret) or self._of_page.get(page)
+            visitor = self._known(page, secret)
             if visitor is None:
                 visitor = Visitor(secret or page)
                 self._sessions.captures.welcome(visitor.key)
-            if secret and visitor.secret is None:
+            if secret and visitor.secret is None and secret not in self._of_secret:
                 visitor.secret = secret
                 self._of_secret[secret] = visitor
             self._stay(visitor)
@@ -86,6 +86,20 @@ class Visitors:
             visitor.pages.add(page)
             self._of_page[page] = visitor
             return visitor
+
+    def _known(self, page: str, secret: str | None) -> Visitor | None:
+        """Whose page or secret this is. A capture may have been given to a page before its secret has come, which a slow
+        line brings late: such a page's work takes the place of what the secret had, unless another page shows that."""
+        here, known = self._of_page.get(page), self._of_secret.get(secret)
+        if here is None or known is None or here is known:
+            return known or here
+        if here.job is not None:
+            if not known.pages:
+                self._stay(known)
+                self._forget(known)
+            return here
+        self._forget(here)
+        return known
 
     def of(self, page: str) -> Visitor:
         """Who has this page open."""

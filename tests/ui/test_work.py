@@ -110,6 +110,37 @@ def test_a_lost_connection_has_more_time_and_no_secret_none(visitors):
     assert 0.3 < wait_until_gone(files[0]) < 5
 
 
+def busy(visitors, page):
+    """A visitor who gave a capture to this page, and a file of theirs."""
+    visitor = visitors.of(page)
+    visitor.job = Job("check", lambda *_: None, RunProgress({"fit": 1.0}))
+    return visitor, folder_of(visitors, visitor)
+
+
+def test_a_capture_that_was_quicker_than_the_secret_takes_its_place(visitors):
+    earlier = folder_of(visitors, visitors.enter("page1", SECRET))
+    visitors.close("page1")
+    visitor, file = busy(visitors, "page2")
+    assert visitors.enter("page2", SECRET) is visitor and visitors.on_page(SECRET) is visitor
+    assert file.exists() and not earlier.exists()
+    visitors.close("page2")
+    assert wait_until_gone(file) > 0.3  # it may come back: it has the secret now
+
+
+def test_a_second_page_of_one_secret_takes_nothing_from_the_first(visitors):
+    first = visitors.enter("page1", SECRET)
+    kept, (visitor, file) = folder_of(visitors, first), busy(visitors, "page2")
+    assert visitors.enter("page2", SECRET) is visitor and visitors.on_page(SECRET) is first
+    visitors.close("page2")
+    assert kept.exists() and not file.exists()
+
+
+def test_a_page_without_work_gets_what_its_secret_has(visitors):
+    first = visitors.enter("page1", SECRET)
+    empty = folder_of(visitors, visitors.of("page2"))
+    assert visitors.enter("page2", SECRET) is first and not empty.exists()
+
+
 def test_a_page_that_stays_open_keeps_nothing_after_an_hour(visitors):
     visitor = visitors.enter("page1", SECRET)
     visitor.result = visitor.check = object()
