@@ -5,13 +5,15 @@ best; half of the detail is its own, half the mean of all that agree with it, wh
 all around.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 from .alignment import Average, align
-from .smoothing import blur
+from .smoothing import add_weighted, blur
 from .unwrap import View
 
 COHERENCE = 1.0 / 128.0  # over the size of the texture: the best view changes in patches, not in specks
@@ -159,24 +161,47 @@ def _blend_bands(
     `others` (H, W)."""
     import cv2
 
-    levels = max(int(np.log2(min(fallback.shape[:2]))) - 4, 1)
-    blended, norms = [0.0] * (levels + 1), [0.0] * (levels + 1)
-    for k, (view, share) in enumerate(zip(views, shares, strict=True)):
-        # What a view has not seen must not bleed into its coarse bands.
-        shown = np.clip(view.trust * 4.0, 0.0, 1.0)[..., None]
-        band = shown * view.rgb + (1.0 - shown) * fallback
-        for level in range(levels + 1):
-            smaller = cv2.pyrDown(band) if level < levels else None
-            detail = band - cv2.pyrUp(smaller, dstsize=band.shape[1::-1]) if level < levels else band
-            blended[level] = blended[level] + (share[..., None] + 1e-6) * detail
-            norms[level] = norms[level] + share[..., None] + 1e-6
-            if level < levels:
-                band, share = smaller, cv2.pyrDown(share)
-        tell((k + 1) / len(views))
-    for level, raised in zip(range(levels), RAISED):
-        blended[level] = blended[level] * (1 + np.float32(raised) * others[..., None])
-        others = cv2.pyrDown(others)
-    out = blended[levels] / norms[levels]
+    levels, done = max(int(np.log2(min(fallback.shape[:2]))) - 4, 1), itertools.count(1)
+
+    def bands_of(numbers: range) -> list[list[np.ndarray]]:
+        """For each level the sum of weighted details (h, w, 3) and of weights (h, w) of these views."""
+        totals = []
+        for k in numbers:
+            # What a view has not seen must not bleed into its coarse bands.
+            shown = np.clip(views[k].trust * 4.0, 0.0, 1.0)
+            band, share = cv2.blendLinear(views[k].rgb, fallback, shown, 1.0 - shown), shares[k]
+            for level in range(levels + 1):
+                smaller = cv2.pyrDown(band) if level < levels else None
+                detail = band - cv2.pyrUp(smaller, dstsize=band.shape[1::-1]) if level < levels else band
+                if level == len(totals):
+                    totals.append([np.zeros_like(detail), np.zeros_like(share)])
+                weight = share + np.float32(1e-6)
+                add_weighted(totals[level][0], detail, weight)
+                totals[level][1] += weight
+                if level < levels:
+                    band, share = smaller, cv2.pyrDown(share)
+            tell(next(done) / len(views))
+        return totals
+
+    # Always two sums, on however many cores: the same bytes everywhere.
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(bands_of, (range(0, len(views), 2), range(1, len(views), 2)))
+    blended, norms = ([a[part] + b[part] for a, b in zip(one, other)] for part in (0, 1))
+    out = blended[levels] / norms[levels][..., None]
+    raised = [1 + np.float32(by) * one for by, one in zip(RAISED, _halved(others, len(RAISED)))]
     for level in reversed(range(levels)):
-        out = cv2.pyrUp(out, dstsize=blended[level].shape[1::-1]) + blended[level] / norms[level]
-    return np.clip(out, 0.0, 1.0).astype(np.float32)
+        detail = blended[level] / norms[level][..., None]
+        if level < len(RAISED):
+            detail *= raised[level][..., None]
+        out = cv2.pyrUp(out, dstsize=detail.shape[1::-1]) + detail
+    return np.clip(out, 0.0, 1.0, out=out)
+
+
+def _halved(image: np.ndarray, count: int) -> list[np.ndarray]:
+    """The image and its halves, `count` in all."""
+    import cv2
+
+    images = [image]
+    while len(images) < count:
+        images.append(cv2.pyrDown(images[-1]))
+    return images

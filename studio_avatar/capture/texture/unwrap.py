@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -83,29 +84,45 @@ def unwrap(frame: Frame, head: HeadModel, texels, vertices: np.ndarray, camera: 
     cosine = _facing(head, vertices, camera)  # (V,)
     faces = geometry(head).faces
 
-    # 1. The N texels that may be seen at all: about half of them face away.
-    may_face = np.append((cosine[faces] > GRAZING_COSINE).any(1), False)  # the last is for triangle -1
-    place = np.flatnonzero(may_face[texels.triangle])
-    triangle, shares = texels.triangle.ravel()[place], texels.barycentric.reshape(-1, 3)[place]
+    # 1. What the camera sees, and how large texels are in it.
+    buffer_height = min(MAX_ZBUFFER_FACE_HEIGHT_PX, ZBUFFER_PX_PER_TEXEL * len(texels.triangle))
+    scene = _Scene.of(head, vertices, camera, frame.rgb, min(1.0, buffer_height / camera.face_height_px))
+    pixels_per_texel = _pixels_per_texel(head, vertices, camera, len(texels.triangle))
 
-    # 2. Where they are in the frame, and whether the camera sees them there.
-    values = _interpolate(np.c_[camera.see(vertices), cosine], faces, triangle, shares)  # (N, 4)
+    # 2. The N texels that may be seen at all: about half of them face away.
+    may_face = np.append((cosine[faces] > GRAZING_COSINE).any(1), False)  # the last is for triangle -1
+    place = np.flatnonzero(np.take(may_face, texels.triangle))
+    triangle, shares = (
+        _rows(part, place) for part in (texels.triangle.ravel(), texels.barycentric.reshape(-1, 3))
+    )
+
+    # 3. Where they are in the frame, and whether the camera sees them there.
+    corners = np.c_[camera.see(vertices), cosine].astype(np.float32)[faces]  # (F, 3, 4)
+    values = np.einsum("ncv,nc->nv", _rows(corners, triangle), shares)  # (N, 4)
     pixel, depth = camera.in_picture(values[:, :3])
     trust = smoothstep(values[:, 3], GRAZING_COSINE, FACING_COSINE) * _inside(pixel, frame.picture)
-    buffer_height = min(MAX_ZBUFFER_FACE_HEIGHT_PX, ZBUFFER_PX_PER_TEXEL * len(texels.triangle))
-    scale = min(1.0, buffer_height / camera.face_height_px)
-    trust *= _visible(head, vertices, camera, frame.rgb, scale, triangle, pixel, depth)
+    trust *= scene.visible(triangle, pixel, depth)
 
-    # 3. What the frame shows there.
-    detail = _pixels_per_texel(head, vertices, camera, texels.triangle.shape[0])[triangle]
-    view = View(
-        *(np.zeros((*texels.triangle.shape, *channels), np.float32) for channels in ((3,), (), (2,), ()))
-    )
-    view.rgb.reshape(-1, 3)[place] = _sample(frame.rgb, pixel, detail)
-    view.trust.ravel()[place] = trust
-    view.pixel.reshape(-1, 2)[place] = pixel
-    view.scale.ravel()[place] = detail
-    return view
+    # 4. What the frame shows there.
+    detail = _rows(pixels_per_texel, triangle)
+    columns = _sample(frame.rgb, pixel, detail), trust, pixel, detail
+    return View(*(_laid_out(column, place, texels.triangle.shape) for column in columns))
+
+
+def _rows(array: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """`array[index]`, which NumPy does several times slower for small rows."""
+    return np.take(array, index, axis=0)
+
+
+def _laid_out(column: np.ndarray, place: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """(H, W, ...) zeros with the values (N, ...) of a column at flat places (N,)."""
+    column = np.ascontiguousarray(column, np.float32)
+    out = np.zeros((*shape, *column.shape[1:]), np.float32)
+    row = np.dtype(
+        (np.void, out.itemsize * math.prod(column.shape[1:]))
+    )  # rows as one item each: twice as fast
+    out.reshape(-1).view(row)[place] = column.reshape(-1).view(row)
+    return out
 
 
 def triangle_material(head: HeadModel) -> np.ndarray:
@@ -124,14 +141,6 @@ def _facing(head: HeadModel, vertices: np.ndarray, camera: FrameCamera) -> np.nd
     return (normal * sight).sum(1) / np.linalg.norm(sight, axis=1)
 
 
-def _interpolate(
-    values: np.ndarray, faces: np.ndarray, triangle: np.ndarray, shares: np.ndarray
-) -> np.ndarray:
-    """Vertex values (V, C) at N points: triangle (N,) of `faces` (F, 3), shares (N, 3) barycentric -> (N, C) float32."""
-    corners = values.astype(np.float32)[faces]  # (F, 3, C)
-    return np.einsum("ncv,nc->nv", np.take(corners, triangle, axis=0), shares)
-
-
 def _inside(pixel: np.ndarray, picture: tuple[int, int, int, int]) -> np.ndarray:
     """(N,) trust by the distance to the edge of the picture."""
     left, top, right, bottom = picture
@@ -140,36 +149,63 @@ def _inside(pixel: np.ndarray, picture: tuple[int, int, int, int]) -> np.ndarray
     return smoothstep(margin, 1.0, 1.0 + 0.01 * (bottom - top))
 
 
-def _visible(
-    head: HeadModel, vertices, camera: FrameCamera, rgb, scale: float, triangle, pixel, depth
-) -> np.ndarray:
-    """(N,) trust by visibility: nothing in front of the texel, off the border of its material, on the person.
+@dataclass(frozen=True)
+class _Scene:
+    """What the camera of a frame sees, in a buffer (h, w) of the part of the picture where the head is.
 
-    scale: pixels of the depth buffer per pixel of the frame.
+    corner: the part's first (x, y) in pixels of the picture; scale: pixels of the buffer per pixel of the picture; material:
+    (F,) of the head's triangles. nearest: (h, w) meters to the first surface around each place. off_head, off_person: (h, w)
+    how far it is from what is not the head, or not the person, over face height; off_others: the same for what is of another
+    material.
     """
-    import cv2
 
-    unit = camera.face_height_px * scale
-    (left, top), (right, bottom), buffer, shown_triangle = _depth_buffer(head, vertices, camera, scale)
-    at = (pixel - (left, top)) * scale - 0.5
-    nearest = _lookup(cv2.erode(buffer, np.ones((3, 3))), at, cv2.INTER_NEAREST)
-    trust = (depth <= nearest + OCCLUSION_BIAS_M).astype(np.float32)
+    corner: np.ndarray
+    scale: float
+    material: np.ndarray
+    nearest: np.ndarray
+    off_head: np.ndarray
+    off_person: np.ndarray
+    off_others: dict[int, np.ndarray]
 
-    material = triangle_material(head)
-    own, shown = material[triangle], np.append(material, BACKGROUND)[shown_triangle]
-    shape = geometry(head)
-    region = np.append(shape.face_region, -1)[shown_triangle]
-    person = person_mask(rgb[top:bottom, left:right], region, shape.region_names, camera.face_height_px)
+    @classmethod
+    def of(cls, head: HeadModel, vertices, camera: FrameCamera, rgb: np.ndarray, scale: float) -> _Scene:
+        import cv2
 
-    def off(others: np.ndarray, low_high: tuple[float, float], at: np.ndarray) -> np.ndarray:
-        distance = cv2.distanceTransform((~others).astype(np.uint8), cv2.DIST_L2, 3)
-        return smoothstep(_lookup(distance, at, cv2.INTER_LINEAR) / unit, *low_high)
+        (left, top), (right, bottom), buffer, shown_triangle = _depth_buffer(head, vertices, camera, scale)
+        shape, material = geometry(head), triangle_material(head)
+        shown = np.append(material, BACKGROUND)[shown_triangle]
+        region = np.append(shape.face_region, -1)[shown_triangle]
+        person = person_mask(rgb[top:bottom, left:right], region, shape.region_names, camera.face_height_px)
 
-    trust *= off(shown == BACKGROUND, TRUST_FROM_SILHOUETTE, at) * off(~person, TRUST_FROM_BACKGROUND, at)
-    for one, low_high in TRUST_FROM_OTHER_MATERIAL.items():
-        others, mine = (shown != one) & (shown != BACKGROUND), np.flatnonzero(own == one)
-        trust[mine] *= off(others, low_high, at[mine])
-    return trust
+        def off(others: np.ndarray) -> np.ndarray:
+            distance = cv2.distanceTransform((~others).astype(np.uint8), cv2.DIST_L2, 3)
+            return distance / np.float32(camera.face_height_px * scale)
+
+        return cls(
+            corner=np.array((left, top), np.float32),
+            scale=scale,
+            material=material,
+            nearest=cv2.erode(buffer, np.ones((3, 3))),
+            off_head=off(shown == BACKGROUND),
+            off_person=off(~person),
+            off_others={m: off((shown != m) & (shown != BACKGROUND)) for m in TRUST_FROM_OTHER_MATERIAL},
+        )
+
+    def visible(self, triangle: np.ndarray, pixel: np.ndarray, depth: np.ndarray) -> np.ndarray:
+        """(N,) trust of texels by triangles (N,), pixels (N, 2) and depths (N,): nothing is in front of the texel, it is
+        off the border of its material, and on the person."""
+        import cv2
+
+        at = (pixel - self.corner) * np.float32(self.scale) - np.float32(0.5)
+        trust = (depth <= _lookup(self.nearest, at, cv2.INTER_NEAREST) + OCCLUSION_BIAS_M).astype(np.float32)
+        trust *= smoothstep(_lookup(self.off_head, at, cv2.INTER_LINEAR), *TRUST_FROM_SILHOUETTE)
+        trust *= smoothstep(_lookup(self.off_person, at, cv2.INTER_LINEAR), *TRUST_FROM_BACKGROUND)
+        own = _rows(self.material, triangle)
+        for material, off in self.off_others.items():
+            mine = np.flatnonzero(own == material)
+            distance = _lookup(off, _rows(at, mine), cv2.INTER_LINEAR)
+            trust[mine] *= smoothstep(distance, *TRUST_FROM_OTHER_MATERIAL[material])
+        return trust
 
 
 def _depth_buffer(head: HeadModel, vertices, camera: FrameCamera, scale: float):
@@ -236,23 +272,28 @@ def _sample(rgb: np.ndarray, pixel: np.ndarray, pixels_per_texel: np.ndarray) ->
         return np.zeros((0, 3), np.float32)
     level = np.log2(np.maximum(pixels_per_texel, 1.0))
     top = int(np.ceil(min(np.percentile(level, 99), 5.0)))
+    level = np.minimum(level, top)
     image, full = rgb, np.array(rgb.shape[1::-1], np.float32)
     out = np.zeros((len(pixel), 3), np.float32)
     for k in range(top + 1):
         if k > 0:
             size = tuple(max(n // 2, 1) for n in image.shape[1::-1])
             image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-        share = np.clip(1.0 - np.abs(np.minimum(level, top) - k), 0.0, 1.0)
+        share = np.clip(1.0 - np.abs(level - k), 0.0, 1.0)
         some = np.flatnonzero(share)
-        at = pixel[some] * (np.array(image.shape[1::-1], np.float32) / full) - 0.5
-        out[some] += share[some, None] * _lookup(image, at, cv2.INTER_CUBIC if k == 0 else cv2.INTER_LINEAR)
-    return np.clip(out / 255.0, 0.0, 1.0)
+        at = _rows(pixel, some) * (np.array(image.shape[1::-1], np.float32) / full) - np.float32(0.5)
+        values = _lookup(image, at, cv2.INTER_CUBIC if k == 0 else cv2.INTER_LINEAR)
+        values = _rows(share / np.float32(255), some)[:, None] * values
+        out += _laid_out(values, some, out.shape[:1]) if len(some) < len(out) else values
+    return np.clip(out, 0.0, 1.0)
 
 
 def _lookup(image: np.ndarray, at: np.ndarray, method: int) -> np.ndarray:
     """Values (N, ...) of an image at `at` (N, 2) array coordinates; the edge is continued outside."""
     import cv2
 
+    if len(at) == 0:
+        return np.zeros((0, *image.shape[2:]), image.dtype)
     # cv2.remap wants a picture of coordinates, no side longer than 32766.
     width = 4096
     grid = np.zeros((-(-len(at) // width) * width, 2), np.float32)
