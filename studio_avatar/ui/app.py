@@ -32,6 +32,7 @@ from .layout import (
     settings_accordion,
 )
 from .listeners import Listeners
+from .owners import browser_of
 from .service import AvatarResult, AvatarService
 from .sessions import KEEP_SECONDS, SWEEP_SECONDS
 from .shares import address_of
@@ -64,13 +65,15 @@ EXAMPLE_TITLES = {
 }
 PERSON_TITLE = "One photo (a generated person)"
 # The tab's secret: a reload brings it back, closing the tab forgets it. Not `randomUUID`, which plain HTTP lacks.
-TELL_SECRET = """
+# And the address of the result that is to be shown: after the #, which browsers keep to themselves.
+TELL_SECRET_AND_TOKEN = """
 () => {
+  const [, token] = /^#result=([0-9a-f]{32})$/.exec(location.hash) || ["", ""];
   const made = () => [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
   try {
     if (!sessionStorage.getItem("studio-avatar")) sessionStorage.setItem("studio-avatar", made());
-    return sessionStorage.getItem("studio-avatar");
-  } catch { return ""; }
+    return [sessionStorage.getItem("studio-avatar"), token];
+  } catch { return ["", token]; }
 }
 """
 TELL_ORIGIN_AND_SECRET = """
@@ -142,13 +145,14 @@ def build_app(
                 gr.HTML(PRIVACY, elem_id="privacy")
             with gr.Column(scale=9, min_width=300):
                 outputs = output_column(handover_code, examples.heads)
-        secret = gr.Textbox(visible=False)
+        secret, token = gr.Textbox(visible=False), gr.Textbox(visible=False)
         actions = Actions(create, cancel, handover, example_buttons)
         page = _Page(work, visitors, examples, inputs, actions, outputs)
         _wire(page)
         origin = gr.Textbox(visible=False)
         handover.click(_handover(page), [origin, secret], page.shown(), js=TELL_ORIGIN_AND_SECRET, **WATCHING)
-        blocks.load(_resumer(page), secret, page.shown(), js=TELL_SECRET, **WATCHING)
+        told = [secret, token]
+        blocks.load(_resumer(page), told, page.shown(), js=TELL_SECRET_AND_TOKEN, **WATCHING)
         listeners = Listeners()
         add_endpoints(service, work, on_gpu, listeners, ApiSessions(service.sessions, listeners))
         blocks.unload(_leaver(visitors))
@@ -184,11 +188,16 @@ def _wire(page: _Page) -> None:
 
 
 def _resumer(page: _Page) -> Callable:
-    """A page was loaded, perhaps again: show what its visitor has, and go on watching a run."""
+    """A page was loaded, perhaps again, or by a result's address: show what its visitor has, and go on watching a run."""
 
-    def resume(secret: str, request: gr.Request):
-        visitor = page.visitors.enter(request.session_hash, secret, address_of(request))
+    def resume(secret: str, token: str, request: gr.Request):
+        visitors, browser = page.visitors, browser_of(request)
+        visitor = visitors.enter(request.session_hash, secret, address_of(request), browser, token)
+        problem = "" if visitor.working else visitors.why_not_shown(token, visitor)
         yield from _watched(page, visitor, toast=False)
+        if problem:
+            run = visitor.job.number if visitor.job else 0
+            yield {page.outputs.status: presentation.notice(problem, "problem", run, "gone")}
 
     return resume
 
@@ -322,7 +331,7 @@ def _handover(page: _Page) -> Callable:
 
     def hand_over(origin: str, secret: str, request: gr.Request):
         visitor, address = _visitor(page, request), phone_address(origin, secret)
-        if address is None or visitor.secret != secret:
+        if address is None or secret not in visitor.secrets:
             raise gr.Error(NO_HANDOVER, title="That did not work", print_exception=False)
         yield {page.outputs.handover_code: code_html(address)}
         before, asked = visitor.job, time.monotonic()
@@ -527,4 +536,5 @@ def _result_updates(outputs: Outputs, visitor: Visitor) -> dict:
         outputs.hair_color: gr.ColorPicker(value=_shown_hair_color(result)),
         outputs.other_shapes: gr.Dropdown(value=result.settings.shapes),
         outputs.account: presentation.account(result.invented, result.timings),
+        outputs.address: presentation.result_address(visitor.token),
     }

@@ -54,6 +54,10 @@ from your own capture.</p></div>
 FINISHED = "Finished heads of people who do not exist, to turn and light:"  # page.js opens them
 MOVE_IT = "Move this head with your own face"
 HEAD_FILES = ("avatar.glb", "phone.jpg", "seen.png")  # of a finished head, as `head_viewer` takes them
+COME_BACK = (
+    "The address of this page shows your last avatar in other tabs of this browser, too, until you close all of them, for "
+    "an hour at most."
+)
 TONE_TITLES = {"phone": "As filmed", "studio": "In the studio texture"}
 
 
@@ -91,8 +95,8 @@ def _gallery(heads: Sequence[Path]) -> str:
 def notice(text: str, kind: str = "quiet", run: int | None = None, phase: str = "") -> str:
     """One line of HTML for the status panel; `kind` is "quiet", "waiting", "done" or "problem".
 
-    run, phase: of which run, and how far it is: "work", "check", "tone", "result" or "failed". static/page.js brings what
-    there is to see in a new phase into view.
+    run, phase: of which run, and how far it is: "work", "check", "tone", "result" or "failed"; "gone" where an address shows
+    nothing. static/page.js brings what there is to see in a new phase into view.
     """
     role = "alert" if kind == "problem" else "status"
     return f'<p class="notice {kind}" role="{role}"{_phase(run, phase)}>{html.escape(text)}</p>'
@@ -243,6 +247,11 @@ def account(invented: str, timings: dict[str, float]) -> str:
         f"<section><h3>What was invented</h3><p>{html.escape(invented)}</p></section>"
         f'<section><h3>Made in {sum(timings.values()):.0f} s</h3><p class="timings">{html.escape(stages)}</p></section>'
     )
+
+
+def result_address(token: str) -> str:
+    """HTML: what the page's address is good for; page.js puts the token there."""
+    return f'<p data-result="{token}">{COME_BACK}</p>'
 
 
 def light_picture(gain: np.ndarray) -> np.ndarray:

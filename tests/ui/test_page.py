@@ -30,6 +30,7 @@ from helpers.standin_demo import stand_in_demo
 
 from studio_avatar.capture.io.video import read_frames
 from studio_avatar.ui import visitors
+from studio_avatar.ui.sessions import KEEP_SECONDS
 
 if not CHROMIUM.exists():
     pytest.skip(f"{CHROMIUM} is not installed: apt install chromium", allow_module_level=True)
@@ -370,6 +371,77 @@ def test_a_reload_comes_back_to_the_run_and_to_the_result(visit, stand_in):
     press(page, "#create")  # the capture is known, although the form is empty
     page.wait_for_selector("#status [data-phase=work]")
     press(page, "#cancel")
+
+
+def made_avatar(page) -> tuple[str, str]:
+    """Makes the good example's: the address that the page then has, and the head's."""
+    press(page, "#example-good")
+    page.wait_for_selector("#head studio-head[data-drawn]")
+    page.wait_for_function("/^#result=[0-9a-f]{32}$/.test(location.hash)")
+    return page.url, head_in(page)
+
+
+def head_in(page) -> str:
+    page.wait_for_selector("#head studio-head[data-drawn]")
+    return page.locator("#head studio-head").get_attribute("glb")
+
+
+def nothing_is_shown_at(page, address: str, why: str) -> None:
+    page.goto(address)
+    wait_for(page, why)
+    assert page.locator("#head studio-head").count() == 0
+    assert status_is_in_view(page)
+    page.wait_for_function("location.hash === ''")  # so a reload does not say it again
+
+
+def test_a_results_address_shows_it_in_other_tabs_of_this_browser_alone(visit, stand_in, monkeypatch):
+    page, told = visit(), []
+    page.context.on("request", lambda request: told.append(request.url + request.headers.get("referer", "")))
+    address, head = made_avatar(page)
+    page.reload()
+    assert head_in(page) == head and page.url == address
+    tab = page.context.new_page()
+    tab.set_default_timeout(PATIENCE_MS)
+    tab.goto(address)
+    assert head_in(tab) == head and tab.url == address
+    nothing_is_shown_at(
+        visit(**PHONE), address, "in the browser that made it alone"
+    )  # entered on an open page
+
+    page.close()
+    tab.wait_for_timeout(1000)
+    tab.reload()
+    assert head_in(tab) == head and is_served(f"{stand_in.url}/{head}")
+    # The new tab is the visitor's as well: it goes on from the result, and its goodbye is the last one.
+    press(tab, "#make-again")
+    tab.wait_for_selector(f"#head studio-head[data-drawn]:not([glb='{head}'])")
+    press(tab, "#create")
+    wait_for(tab, "Done.")
+    tab.go_back()
+    tab.wait_for_function("scrollY === 0")
+    assert tab.url == address
+    files = f"{stand_in.url}/{head_in(tab)}"
+    monkeypatch.setattr(visitors, "LEAVING_SECONDS", 1.0)
+    context, _ = tab.context, tab.close()
+    wait_until(lambda: not is_served(files), 30)
+    late = context.new_page()
+    late.set_default_timeout(PATIENCE_MS)
+    nothing_is_shown_at(late, address, "The result at this address is gone")
+    token = address.partition("=")[2]
+    assert told and not any(token in one for one in told)
+
+
+def test_a_results_address_ends_with_its_hour(visit, stand_in):
+    page = visit(**PHONE)
+    address, head = made_avatar(page)
+    (owner,) = (one for one in stand_in.demo.visitors._of_secret.values() if one.token in address)
+    owner.since -= KEEP_SECONDS + 1
+    stand_in.service.sessions.sweep()
+    page.reload()
+    wait_for(page, "is gone: it is deleted when its page is closed, and after an hour")
+    page.wait_for_function("location.hash === ''")
+    again, other = made_avatar(page)
+    assert again != address and other != head
 
 
 def test_who_waits_is_told_how_long_and_may_leave(visit, stand_in):

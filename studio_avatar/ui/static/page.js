@@ -8,7 +8,9 @@ const running = () => document.querySelector("#status [data-phase=work]");
 // ---- into view: the status at the click, later what came of it
 
 const STARTERS = "#create, #cancel, #make-again, #pack, #examples button";
-const PLACES = { work: "status", failed: "status", check: "check", tone: "ask-tone", result: "head", files: "more" };
+const PLACES = {
+  work: "status", failed: "status", gone: "status", check: "check", tone: "ask-tone", result: "head", files: "more",
+};
 
 function show(id, behavior = "smooth") {
   const element = document.getElementById(id);
@@ -32,6 +34,7 @@ document.addEventListener("click", (event) => {
 
 let shownPhase = "";
 new MutationObserver(() => {
+  tellAddress();
   const said = document.querySelector("#status [data-phase]");
   const phase = said ? `${said.dataset.run} ${said.dataset.phase}` : "";
   if (phase === shownPhase) return;
@@ -44,7 +47,8 @@ new MutationObserver(() => {
     if (!show(place, place === "status" ? "auto" : "smooth") && tries.length) setTimeout(attempt, tries.shift());
   };
   attempt();
-}).observe(document.body, { childList: true, subtree: true });
+  // gradio changes attributes in place
+}).observe(document.body, { childList: true, subtree: true, attributeFilter: ["data-run", "data-phase", "data-result"] });
 
 // ---- nothing is lost by leaving
 
@@ -63,7 +67,23 @@ function stayHere() {
   if (!history.state?.studio) history.pushState({ ...history.state, studio: true }, "");
 }
 history.scrollRestoration = "manual";
-addEventListener("popstate", () => scrollTo(0, 0));
+addEventListener("popstate", () => {
+  scrollTo(0, 0);
+  if (/^#result=/.test(location.hash) && !history.state?.told) location.reload();  // another address was entered
+  else tellAddress();
+});
+
+// ---- a result has an address of its own, for this browser alone; what stands after the # is in no request, log or referrer
+
+function tellAddress() {
+  const shown = document.querySelector("#address [data-result]");
+  if (!shown && !document.querySelector("#status [data-phase=gone]")) return;  // nothing to tell yet
+  const hash = shown ? `#result=${shown.dataset.result}` : "";
+  if (location.hash === hash && history.state?.told) return;
+  history.replaceState({ ...history.state, told: true }, "", location.pathname + location.search + hash);
+}
+// In a frame, as on a Space, nobody sees the page's address.
+if (window.top !== window) document.documentElement.classList.add("framed");
 
 // ---- filming with the phone: its page is opened with the secret of the page on the desktop
 
