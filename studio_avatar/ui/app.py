@@ -194,7 +194,7 @@ def _resumer(page: _Page) -> Callable:
         visitors, browser = page.visitors, browser_of(request)
         visitor = visitors.enter(request.session_hash, secret, address_of(request), browser, token)
         problem = "" if visitor.working else visitors.why_not_shown(token, visitor)
-        yield from _watched(page, visitor, toast=False)
+        yield from _watched(page, visitor, request.session_hash, toast=False)
         if problem:
             run = visitor.job.number if visitor.job else 0
             yield {page.outputs.status: presentation.notice(problem, "problem", run, "gone")}
@@ -209,7 +209,7 @@ def _checker(page: _Page) -> Callable:
         if not paths or Path(paths[0]) in page.examples.named().values():
             yield gr.skip()  # emptied, or an example, whose button starts the run
             return
-        yield from _started(page, visitor, lambda: page.work.look_at(visitor, paths, int(size)))
+        yield from _started(page, visitor, request, lambda: page.work.look_at(visitor, paths, int(size)))
 
     return check
 
@@ -225,7 +225,7 @@ def _creator(page: _Page) -> Callable:
                 yield {page.outputs.status: presentation.notice(TONE_FIRST, "problem", run, "tone")}
                 return
             settings = replace(settings, skin_tone=tone)
-        yield from _started(page, visitor, lambda: page.work.create(visitor, paths, settings))
+        yield from _started(page, visitor, request, lambda: page.work.create(visitor, paths, settings))
 
     return create
 
@@ -243,7 +243,7 @@ def _changer(page: _Page) -> Callable:
             "hair_color": kept.hair_color if picked == _shown_hair_color(result) else picked,
             "shapes": shapes,
         }
-        yield from _started(page, visitor, lambda: page.work.make_again(visitor, **changes))
+        yield from _started(page, visitor, request, lambda: page.work.make_again(visitor, **changes))
 
     return change
 
@@ -278,7 +278,9 @@ def _packer(page: _Page) -> Callable:
     def pack(chosen: list[str], request: gr.Request):
         visitor = _visitor(page, request)
         if visitor.result is not None:
-            yield from _started(page, visitor, lambda: page.work.export(visitor, pack_settings(chosen)))
+            yield from _started(
+                page, visitor, request, lambda: page.work.export(visitor, pack_settings(chosen))
+            )
 
     return pack
 
@@ -311,7 +313,7 @@ def _example(page: _Page, path: Path, create: bool) -> Callable:
             begin = lambda: page.work.create(visitor, [str(path)], settings)  # noqa: E731
         else:
             begin = lambda: page.work.look_at(visitor, [str(path)], settings.size)  # noqa: E731
-        yield from _started(page, visitor, begin)
+        yield from _started(page, visitor, request, begin)
 
     return show
 
@@ -340,7 +342,7 @@ def _handover(page: _Page) -> Callable:
             yield gr.skip()
         yield {page.outputs.handover_code: ""}
         if visitor.job is not before:
-            yield from _watched(page, visitor, toast=False)
+            yield from _watched(page, visitor, request.session_hash, toast=False)
 
     return hand_over
 
@@ -370,25 +372,32 @@ def _capture_of(camera, video, photos, source: str) -> list[str]:
 # -------------------------------------------------------------------------------------------- what they see
 
 
-def _started(page: _Page, visitor: Visitor, begin: Callable) -> Iterator[dict]:
+def _started(page: _Page, visitor: Visitor, request: gr.Request, begin: Callable) -> Iterator[dict]:
+    visitor.begun_on = request.session_hash
     begin()
-    yield from _watched(page, visitor, toast=True)
+    yield from _watched(page, visitor, request.session_hash, toast=True)
 
 
-def _watched(page: _Page, visitor: Visitor, toast: bool) -> Iterator[dict]:
+def _watched(page: _Page, visitor: Visitor, here: str, toast: bool) -> Iterator[dict]:
     """What changes on the page, until the visitor's run is over; then, with `toast`, its error as one.
 
-    A page that goes away ends the watching, not the run.
+    A page that goes away ends the watching, not the run. here: the page; a run that another tab begins meanwhile is watched
+    from then on, and one of this page is left to the handler that began it.
     """
     shown: dict[str, Hashable] = {}
-    job = visitor.job
-    for _ in job.watch() if job else [None]:
-        if visitor.job is not job:
-            return  # another run took its place, which another handler watches
-        sections = _sections(visitor)
-        news = {name for name, content in sections.items() if shown.get(name, shown) != content}
-        shown = sections
-        yield _updates(page, visitor, news) or gr.skip()
+    while True:
+        job = visitor.job
+        for _ in job.watch() if job else [None]:
+            if visitor.job is not job:
+                break
+            sections = _sections(visitor)
+            news = {name for name, content in sections.items() if shown.get(name, shown) != content}
+            shown = sections
+            yield _updates(page, visitor, news) or gr.skip()
+        if visitor.job is job:
+            break
+        if visitor.begun_on == here:
+            return
     if toast and job is not None and job.problem:
         # toasts fade; the panel keeps the sentence
         raise gr.Error(job.problem, title="That did not work", print_exception=False)

@@ -39,7 +39,8 @@ class Visitor:
     token: the address of the result, in these browsers. address: where the page was opened from last; it shares the queue.
     paths: the capture that was given last. check: of the capture that was looked at last, without its `PhoneTexture`, which
     `SessionFolders.captures` has. result: the last avatar. pack: a ZIP of more files of it.
-    job: the run that is going on, or went last. previews: pictures of the avatar that is being made.
+    job: the run that is going on, or went last. begun_on: the page that began it. previews: pictures of the avatar that is
+    being made.
     since: when the last run began [seconds since 1970].
     """
 
@@ -53,6 +54,7 @@ class Visitor:
     result: AvatarResult | None = None
     pack: Path | None = None
     job: Job | None = None
+    begun_on: str = ""
     previews: dict = field(default_factory=dict)
     pages: set[str] = field(default_factory=set)
     goodbye: bool = False

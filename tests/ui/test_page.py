@@ -431,6 +431,23 @@ def test_a_results_address_shows_it_in_other_tabs_of_this_browser_alone(visit, s
     assert told and not any(token in one for one in told)
 
 
+def test_a_run_that_another_tab_begins_is_watched_by_both(visit, stand_in):
+    page = visit()
+    address, _ = made_avatar(page)
+    tab = page.context.new_page()
+    tab.set_default_timeout(PATIENCE_MS)
+    tab.goto(address)
+    head_in(tab)
+    stand_in.service.held = True
+    press(page, "#make-again")
+    page.wait_for_selector("#status [data-phase=work]")
+    press(tab, "#example-weak")  # in the place of the other run
+    tab.wait_for_selector("#status [data-phase=work]")
+    stand_in.service.held = False
+    for one in (tab, page):
+        wait_for(one, "This capture is weak")
+
+
 def test_a_results_address_ends_with_its_hour(visit, stand_in):
     page = visit(**PHONE)
     address, head = made_avatar(page)
