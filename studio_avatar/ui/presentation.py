@@ -17,7 +17,7 @@ from studio_avatar.results.settings import stage_title
 from .jobs import Job
 from .progress import RunProgress
 
-COMPLETED_TINT = np.array([0.92, 0.45, 0.16])  # sRGB; the page's accent colour
+COMPLETED_TINT = np.array([0.92, 0.45, 0.16])  # sRGB; the page's accent color
 TINT_STRENGTH = 0.55
 LIGHT_WHITE = 99.0  # percentile of the light that is shown white
 SHOWN_SECONDS = 0.05
@@ -45,7 +45,7 @@ PREVIEW_TITLES = {
 }
 PROMISES = """
 <div class="promises">
-<div><h3>Light goes, you stay</h3><p>Shadows, lamps and colour casts come off the skin; marks and fine detail are taken
+<div><h3>Light goes, you stay</h3><p>Shadows, lamps and color casts come off the skin; marks and fine detail are taken
 from your own capture.</p></div>
 <div><h3>Complete</h3><p>What the phone never saw is filled in, and you are shown where.</p></div>
 <div><h3>Yours to use</h3><p>A GLB with 52 ARKit expressions for Blender, Unity, Unreal and the browser.</p></div>
@@ -221,7 +221,7 @@ def texture_compare(phone_texture: Path, texture: Path, overlays: dict[str, Path
 
 
 def skin_tone_rows(tones: dict[str, SkinTone]) -> str:
-    """HTML of the skin's tone: the colour as filmed, and that of the texture with its class and place on the scale."""
+    """HTML of the skin's tone: the color as filmed, and that of the texture with its class and place on the scale."""
     studio = tones["studio"]
     spread = f", give or take {studio.ita_std:.0f}" if any(studio.std) else ", as you chose it"
     said = {
@@ -230,7 +230,7 @@ def skin_tone_rows(tones: dict[str, SkinTone]) -> str:
     }
     rows = "".join(
         f'<div><span class="swatch" style="background:rgb{tone.rgb}" role="img" '
-        f'aria-label="Skin colour rgb{tone.rgb}"></span><dt>{TONE_TITLES[name]}</dt><dd>{said[name]}</dd></div>'
+        f'aria-label="Skin color rgb{tone.rgb}"></span><dt>{TONE_TITLES[name]}</dt><dd>{said[name]}</dd></div>'
         for name, tone in tones.items()
     )
     return f'<section class="tones"><h3>Skin tone</h3><dl>{rows}</dl></section>'
@@ -291,9 +291,9 @@ def provenance_overlay(texture: np.ndarray, provenance: np.ndarray):
     """
     from PIL import Image
 
-    colour = texture.astype(np.float32) / 255.0
+    color = texture.astype(np.float32) / 255.0
     completed = (1.0 - provenance)[..., None] * TINT_STRENGTH
-    return Image.fromarray(unit_to_uint8(colour * (1.0 - completed) + COMPLETED_TINT * completed))
+    return Image.fromarray(unit_to_uint8(color * (1.0 - completed) + COMPLETED_TINT * completed))
 
 
 def _title(name: str) -> str:

@@ -10,6 +10,8 @@ from gradio.components import Component
 
 from studio_avatar.results.settings import PRESETS, SETTINGS, CreationSettings, Setting
 
+CHOICE_NAMES = {"arkit": "ARKit", "arkit+oculus": "ARKit and visemes"}  # the others are their own names
+
 
 @dataclass(frozen=True)
 class SettingControls:
@@ -48,6 +50,8 @@ def setting_controls() -> SettingControls:
             label, info, _ = setting.unset
             ticks[name] = gr.Checkbox(False, label=label, info=info, elem_id=f"set-{_id(setting)}")
         values[name] = setting_control(setting)
+        if name in ticks:  # who moves it means it
+            values[name].input(js="() => true", outputs=ticks[name], api_visibility="private")
     shared = [name for name, setting in SETTINGS.items() if setting.in_presets]
     preset.input(
         lambda chosen: [getattr(PRESETS[chosen], name) for name in shared],
@@ -71,7 +75,10 @@ def setting_control(setting: Setting, **different) -> Component:
     }
     if setting.choices:
         named = [
-            (value.capitalize() if setting.type is str else f"{value} × {value}", value)
+            (
+                CHOICE_NAMES.get(value, value.capitalize()) if setting.type is str else f"{value} × {value}",
+                value,
+            )
             for value in setting.choices
         ]
         return gr.Dropdown(named, value=value, **looks)

@@ -2,7 +2,7 @@
 // and studio texture right of it. `glb` is the very file that is offered for download. With the attribute `ask` it asks for the
 // camera as soon as it is there, see mirror.js.
 
-// Light colours are linear; azimuth in degrees from the camera, positive to the right; height likewise upwards.
+// Light colors are linear; azimuth in degrees from the camera, positive to the right; height likewise upwards.
 const LIGHTS = {
   "Window": { key: [0.92, 0.90, 0.88], sky: [0.30, 0.32, 0.35], ground: [0.15, 0.14, 0.13], height: 25 },
   "Bare lamp": { key: [1.55, 1.30, 1.02], sky: [0.07, 0.065, 0.06], ground: [0.05, 0.045, 0.04], height: 35 },

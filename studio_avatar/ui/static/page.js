@@ -1,7 +1,7 @@
 // What the page does by itself: it brings into view what happens, asks before work is lost, takes Back for "up", and
 // notices when the server is gone.
 
-const WATCH_SECONDS = 5, LOST_AFTER = 3, SLEPT_SECONDS = 20;
+const WATCH_SECONDS = 5, LOST_AFTER = 3, SLEPT_SECONDS = 20, ASKED_SECONDS = 5;
 const status = () => document.getElementById("status");
 const running = () => document.querySelector("#status [data-phase=work]");
 
@@ -25,26 +25,41 @@ function inView(element) {
   return top >= 0 && bottom <= innerHeight;
 }
 
+// Whether it stands where it is looked for: beside the form there is room for the status and what came of it.
+function stands(id) {
+  const element = document.getElementById(id);
+  if (!element?.offsetParent || !inView(status())) return false;
+  return id === "status" || innerWidth > 900 && element.getBoundingClientRect().top < innerHeight / 2;
+}
+
 document.addEventListener("click", (event) => {
   if (event.target.closest("#status .stop")) document.getElementById("cancel").click();
   if (!event.target.closest(STARTERS)) return;
   if (!inView(status())) show("status", "auto");
   stayHere();
+  if (!event.target.closest("#cancel")) sayStarting();
 });
 
+// Until the server's first word what the status says is over; where it has nothing new to say, it holds again.
+function sayStarting() {
+  status().classList.add("asked");
+  setTimeout(() => status().classList.remove("asked"), 1000 * ASKED_SECONDS);
+}
+
 let shownPhase = "";
-new MutationObserver(() => {
+new MutationObserver((changes) => {
   tellAddress();
+  if (changes.some(({ target }) => target !== status() && status()?.contains(target))) status().classList.remove("asked");
   const said = document.querySelector("#status [data-phase]");
   const phase = said ? `${said.dataset.run} ${said.dataset.phase}` : "";
   if (phase === shownPhase) return;
   shownPhase = phase;
   if (!said) return;
   const place = PLACES[said.dataset.phase];
-  if (place === "status" ? inView(status()) : document.getElementById(place) && inView(status()) && innerWidth > 900) return;
   const tries = [0, 150, 500, 1500];  // what is to be shown may come a little after the status
   const attempt = () => {
-    if (!show(place, place === "status" ? "auto" : "smooth") && tries.length) setTimeout(attempt, tries.shift());
+    if (stands(place) || show(place, place === "status" ? "auto" : "smooth")) return;
+    if (tries.length) setTimeout(attempt, tries.shift());
   };
   attempt();
   // gradio changes attributes in place
