@@ -540,6 +540,7 @@ def _result_updates(outputs: Outputs, visitor: Visitor) -> dict:
         outputs.head: presentation.head_viewer(files.avatar, result.phone_head, files.provenance),
         outputs.compare: presentation.texture_compare(files.phone_texture, files.texture, result.overlays),
         outputs.tones: presentation.skin_tone_rows(result.tones),
+        outputs.tone_dots: gr.Radio(value=None),
         outputs.tone_correction: gr.Slider(value=_shown_tone(result)),
         outputs.other_hair: gr.Dropdown(value=result.settings.hair),
         outputs.hair_color: gr.ColorPicker(value=_shown_hair_color(result)),

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,8 @@ from gradio.components import Component
 
 from studio_avatar.results.settings import PRESETS, SETTINGS, CreationSettings, Setting
 
-CHOICE_NAMES = {"arkit": "ARKit", "arkit+oculus": "ARKit and visemes"}  # the others are their own names
+CHOICE_NAMES = {"arkit": "ARKit", "arkit+oculus": "ARKit and visemes"}
+NUMBERED = re.compile(r"(\D+)0(\d)")  # styles of hair: "short01"
 
 
 @dataclass(frozen=True)
@@ -74,20 +76,20 @@ def setting_control(setting: Setting, **different) -> Component:
         **different,
     }
     if setting.choices:
-        named = [
-            (
-                CHOICE_NAMES.get(value, value.capitalize()) if setting.type is str else f"{value} × {value}",
-                value,
-            )
-            for value in setting.choices
-        ]
-        return gr.Dropdown(named, value=value, **looks)
+        return gr.Dropdown([(_named(choice), choice) for choice in setting.choices], value=value, **looks)
     if setting.slider:
         lowest, highest, step = setting.slider
         return gr.Slider(lowest, highest, value, step=step, **looks)
     if setting.type is str:
         return gr.Textbox(value, **looks)
     return gr.Number(value, precision=0 if setting.type is int else None, minimum=0, **looks)
+
+
+def _named(choice: int | str) -> str:
+    """A value as the page calls it."""
+    if isinstance(choice, int):
+        return f"{choice} × {choice}"
+    return CHOICE_NAMES.get(choice, NUMBERED.sub(r"\1 \2", choice).capitalize())
 
 
 def api_component(setting: Setting) -> Component:

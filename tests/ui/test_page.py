@@ -40,6 +40,7 @@ sync_api = pytest.importorskip(
 pytestmark = pytest.mark.browser
 
 PATIENCE_MS = 60_000  # a busy machine
+WHITE = "rgb(255, 255, 255)"
 CLIP_MS = 240_000  # each picture of a film is drawn without a graphics card
 sync_api.expect.set_options(timeout=PATIENCE_MS)
 CALM = {"reduced_motion": "reduce"}  # a head that sways keeps a core busy
@@ -123,7 +124,7 @@ def test_what_happens_is_in_view_and_a_result_stays(visit, stand_in, device):
     assert status_is_in_view(page)
     stand_in.service.held = False
     wait_for(page, "This capture is weak")
-    # The verdict is brought into view.
+    # The verdict is brought into view, unless it is already: beside the form nothing jumps.
     assert comes(page, lambda: 0 <= top_and_bottom(page, "#check-card")[0] < height / 2)
     stand_in.service.held = True
     press(page, "#create")
@@ -132,6 +133,8 @@ def test_what_happens_is_in_view_and_a_result_stays(visit, stand_in, device):
     wait_for(page, "Done.")
     page.wait_for_selector("studio-head[data-drawn]")
     assert comes(page, lambda: top_and_bottom(page, "studio-head")[0] < height / 2)
+    if device is DESKTOP:
+        assert page.evaluate("scrollY") == 0 and page.locator("#downloads").is_visible()
     first = page.locator("studio-head").get_attribute("glb")
 
     stand_in.service.held = True
@@ -662,6 +665,40 @@ def second_fits_a_phone(page):
         "all => all.map(one => parseFloat(getComputedStyle(one).fontSize))"
     )
     assert min(sizes) >= 12
+
+
+def test_what_is_cut_off_a_clip_can_be_chosen(visit, stand_in):
+    page, looked_at = visit(**PHONE), stand_in.service.looked_at
+    press(page, "#example-weak")
+    wait_for(page, "This capture is weak")
+    press(page, "#video [aria-label='Trim video to selection']")
+    cut = page.locator("#video .edit-buttons button", has_text="Trim")
+    cut.wait_for()
+    box, button = page.locator("#video").bounding_box(), cut.bounding_box()
+    assert button["y"] + button["height"] <= box["y"] + box["height"]
+    seen = len(looked_at)
+    cut.tap()
+    wait_until_in(page, lambda: len(looked_at) > seen)  # the browser cuts, with gradio's own program
+    assert Path(looked_at[-1][0]) != WEAK_CAPTURE
+
+
+def test_a_setting_that_is_touched_counts(visit, stand_in):
+    page, created = visit(), stand_in.service.created
+    page.locator("#settings button").first.click()
+    page.locator("#skin-tone input[type=range]").press("ArrowLeft")
+    sync_api.expect(page.get_by_label("Set the skin tone")).to_be_checked()
+    assert page.locator("#shapes input").input_value() == "ARKit"
+    press(page, "#example-good")
+    head_in(page)
+    assert created[-1][1].skin_tone == 29
+    dark = page.locator("#tone-dots label", has_text="Dark")
+    dark.click()
+    assert dark.evaluate("one => getComputedStyle(one).boxShadow") != "none"
+    page.locator("#head .whole").click()
+    sync_api.expect(page.locator("#head .whole")).to_have_text("Leave full screen")
+    assert page.locator("#head .controls label").first.evaluate("one => getComputedStyle(one).color") == WHITE
+    page.locator("#head .whole").click()
+    sync_api.expect(page.locator("#head .whole")).to_have_text("Full screen")
 
 
 def test_the_keyboard_reaches_everything_that_can_be_used(visit):

@@ -127,7 +127,9 @@ class StudioHead extends PageElement {
       if (document.fullscreenElement) document.exitFullscreen();
       else if (this.requestFullscreen) this.requestFullscreen();
       else this.classList.toggle("whole-window");  // an iPhone has full screen for films alone
+      this.sayWhole();
     });
+    this.addEventListener("fullscreenchange", () => this.sayWhole());
     this.find(".look").addEventListener("change", (event) => { state.look = LOOKS.indexOf(event.target.value); });
     this.find(".divider").addEventListener("input", (event) => this.divide(event.target.value / 1000));
     this.find(".light").addEventListener("change", (event) => { state.light = LIGHTS[event.target.value]; });
@@ -141,6 +143,11 @@ class StudioHead extends PageElement {
     });
     this.find(".completed").addEventListener("change", (event) => { state.tint = event.target.checked ? 1 : 0; });
     this.find(".clip").addEventListener("click", () => this.saveClip());
+  }
+
+  sayWhole() {
+    const whole = document.fullscreenElement === this || this.classList.contains("whole-window");
+    this.find(".whole").textContent = whole ? "Leave full screen" : "Full screen";
   }
 
   turn(yaw, pitch) {

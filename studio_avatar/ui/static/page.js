@@ -56,12 +56,13 @@ new MutationObserver((changes) => {
   shownPhase = phase;
   if (!said) return;
   const place = PLACES[said.dataset.phase];
-  const tries = [0, 150, 500, 1500];  // what is to be shown may come a little after the status
+  const tries = [150, 150, 500, 1500];  // what is to be shown may come a little after the status, and what it replaces go
   const attempt = () => {
     if (stands(place) || show(place, place === "status" ? "auto" : "smooth")) return;
     if (tries.length) setTimeout(attempt, tries.shift());
   };
-  attempt();
+  if (place === "status") attempt();
+  else setTimeout(attempt, tries.shift());
   // gradio changes attributes in place
 }).observe(document.body, { childList: true, subtree: true, attributeFilter: ["data-run", "data-phase", "data-result"] });
 
