@@ -51,6 +51,7 @@ CHECKED = {
     "fair": "This will work. The advice below would make it better.",
     "poor": "This capture is weak: film again with the advice below, or go on anyway.",
 }
+CAPTURE_FIRST = "First film yourself, bring a video or photos, or try an example."
 TONE_FIRST = "First choose the skin tone: this capture does not show it."
 DONE = "Done. Turn the head, move its light, drag the divider."
 PACKED = "The files are made: see More files."
@@ -219,9 +220,12 @@ def _creator(page: _Page) -> Callable:
         visitor = _visitor(page, request)
         paths = _capture_of(camera, video, photos, source) or visitor.paths
         settings = page.inputs.settings.chosen(values)
+        run = visitor.job and visitor.job.number
+        if not paths:
+            yield {page.outputs.status: presentation.notice(CAPTURE_FIRST, "problem", run, "failed")}
+            return
         if settings.skin_tone is None and _tone_question(visitor) and visitor.check.paths == tuple(paths):
             if tone is None:
-                run = visitor.job and visitor.job.number
                 yield {page.outputs.status: presentation.notice(TONE_FIRST, "problem", run, "tone")}
                 return
             settings = replace(settings, skin_tone=tone)

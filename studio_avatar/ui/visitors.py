@@ -23,7 +23,7 @@ SECRET = re.compile(r"[0-9a-f]{32}")
 LEAVING_SECONDS = 12.0
 # After the connection ended without a word: a phone that sleeps, a tunnel. The run goes on that long.
 LOST_SECONDS = 300.0
-ANOTHER_BROWSERS = "A result is shown in the browser that made it alone: open this address there."
+ANOTHER_BROWSERS = "A result is shown only in the browser that made it: open this address there."
 GONE = (
     "The result at this address is gone: it is deleted when its page is closed, and after an hour. Film again, or try an "
     "example."

@@ -408,7 +408,7 @@ def test_a_results_address_shows_it_in_other_tabs_of_this_browser_alone(visit, s
     tab.goto(address)
     assert head_in(tab) == head and tab.url == address
     nothing_is_shown_at(
-        visit(**PHONE), address, "in the browser that made it alone"
+        visit(**PHONE), address, "only in the browser that made it"
     )  # entered on an open page
 
     page.close()
@@ -472,6 +472,8 @@ def test_who_waits_is_told_how_long_and_may_leave(visit, stand_in):
     press(second, "#example-weak")
     wait_for(second, "1 before you, about")
     assert status_is_in_view(second)
+    spinner = "getComputedStyle(document.querySelector('#status .waiting'), '::before').borderTopWidth"
+    assert second.evaluate(spinner) == "2px"
     assert not second.locator("#check-card").is_visible()
     press(third, "#example-weak")
     wait_for(third, "Too many people are waiting")
@@ -614,6 +616,8 @@ def test_a_capture_without_color_asks_for_the_skin_tone_first(visit, stand_in, t
     wait_for(page, "good capture")
     sync_api.expect(page.locator("#ask-tone")).to_contain_text("no color: choose the skin tone")
 
+    labels = page.locator("#tone-answer label")
+    assert labels.evaluate_all("all => all.every((one) => one.scrollWidth <= one.clientWidth)")
     created = len(stand_in.service.created)
     press(page, "#create")
     wait_for(page, "First choose the skin tone")
@@ -680,6 +684,14 @@ def test_what_is_cut_off_a_clip_can_be_chosen(visit, stand_in):
     cut.tap()
     wait_until_in(page, lambda: len(looked_at) > seen)  # the browser cuts, with gradio's own program
     assert Path(looked_at[-1][0]) != WEAK_CAPTURE
+
+
+def test_create_without_a_capture_says_what_is_missing(visit, stand_in):
+    page, created = visit(**PHONE), len(stand_in.service.created)
+    press(page, "#create")
+    wait_for(page, "First film yourself, bring a video or photos, or try an example.")
+    assert status_is_in_view(page)
+    assert len(stand_in.service.created) == created and page.locator(".toast-body").count() == 0
 
 
 def test_a_setting_that_is_touched_counts(visit, stand_in):
