@@ -32,6 +32,7 @@ from .layout import (
     settings_accordion,
 )
 from .listeners import Listeners
+from .owners import browser_of
 from .service import AvatarResult, AvatarService
 from .sessions import KEEP_SECONDS, SWEEP_SECONDS
 from .shares import address_of
@@ -50,6 +51,7 @@ CHECKED = {
     "fair": "This will work. The advice below would make it better.",
     "poor": "This capture is weak: film again with the advice below, or go on anyway.",
 }
+CAPTURE_FIRST = "First film yourself, bring a video or photos, or try an example."
 TONE_FIRST = "First choose the skin tone: this capture does not show it."
 DONE = "Done. Turn the head, move its light, drag the divider."
 PACKED = "The files are made: see More files."
@@ -64,13 +66,15 @@ EXAMPLE_TITLES = {
 }
 PERSON_TITLE = "One photo (a generated person)"
 # The tab's secret: a reload brings it back, closing the tab forgets it. Not `randomUUID`, which plain HTTP lacks.
-TELL_SECRET = """
+# And the address of the result that is to be shown: after the #, which browsers keep to themselves.
+TELL_SECRET_AND_TOKEN = """
 () => {
+  const [, token] = /^#result=([0-9a-f]{32})$/.exec(location.hash) || ["", ""];
   const made = () => [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
   try {
     if (!sessionStorage.getItem("studio-avatar")) sessionStorage.setItem("studio-avatar", made());
-    return sessionStorage.getItem("studio-avatar");
-  } catch { return ""; }
+    return [sessionStorage.getItem("studio-avatar"), token];
+  } catch { return ["", token]; }
 }
 """
 TELL_ORIGIN_AND_SECRET = """
@@ -142,13 +146,14 @@ def build_app(
                 gr.HTML(PRIVACY, elem_id="privacy")
             with gr.Column(scale=9, min_width=300):
                 outputs = output_column(handover_code, examples.heads)
-        secret = gr.Textbox(visible=False)
+        secret, token = gr.Textbox(visible=False), gr.Textbox(visible=False)
         actions = Actions(create, cancel, handover, example_buttons)
         page = _Page(work, visitors, examples, inputs, actions, outputs)
         _wire(page)
         origin = gr.Textbox(visible=False)
         handover.click(_handover(page), [origin, secret], page.shown(), js=TELL_ORIGIN_AND_SECRET, **WATCHING)
-        blocks.load(_resumer(page), secret, page.shown(), js=TELL_SECRET, **WATCHING)
+        told = [secret, token]
+        blocks.load(_resumer(page), told, page.shown(), js=TELL_SECRET_AND_TOKEN, **WATCHING)
         listeners = Listeners()
         add_endpoints(service, work, on_gpu, listeners, ApiSessions(service.sessions, listeners))
         blocks.unload(_leaver(visitors))
@@ -184,11 +189,16 @@ def _wire(page: _Page) -> None:
 
 
 def _resumer(page: _Page) -> Callable:
-    """A page was loaded, perhaps again: show what its visitor has, and go on watching a run."""
+    """A page was loaded, perhaps again, or by a result's address: show what its visitor has, and go on watching a run."""
 
-    def resume(secret: str, request: gr.Request):
-        visitor = page.visitors.enter(request.session_hash, secret, address_of(request))
-        yield from _watched(page, visitor, toast=False)
+    def resume(secret: str, token: str, request: gr.Request):
+        visitors, browser = page.visitors, browser_of(request)
+        visitor = visitors.enter(request.session_hash, secret, address_of(request), browser, token)
+        problem = "" if visitor.working else visitors.why_not_shown(token, visitor)
+        yield from _watched(page, visitor, request.session_hash, toast=False)
+        if problem:
+            run = visitor.job.number if visitor.job else 0
+            yield {page.outputs.status: presentation.notice(problem, "problem", run, "gone")}
 
     return resume
 
@@ -200,7 +210,7 @@ def _checker(page: _Page) -> Callable:
         if not paths or Path(paths[0]) in page.examples.named().values():
             yield gr.skip()  # emptied, or an example, whose button starts the run
             return
-        yield from _started(page, visitor, lambda: page.work.look_at(visitor, paths, int(size)))
+        yield from _started(page, visitor, request, lambda: page.work.look_at(visitor, paths, int(size)))
 
     return check
 
@@ -210,13 +220,16 @@ def _creator(page: _Page) -> Callable:
         visitor = _visitor(page, request)
         paths = _capture_of(camera, video, photos, source) or visitor.paths
         settings = page.inputs.settings.chosen(values)
+        run = visitor.job and visitor.job.number
+        if not paths:
+            yield {page.outputs.status: presentation.notice(CAPTURE_FIRST, "problem", run, "failed")}
+            return
         if settings.skin_tone is None and _tone_question(visitor) and visitor.check.paths == tuple(paths):
             if tone is None:
-                run = visitor.job and visitor.job.number
                 yield {page.outputs.status: presentation.notice(TONE_FIRST, "problem", run, "tone")}
                 return
             settings = replace(settings, skin_tone=tone)
-        yield from _started(page, visitor, lambda: page.work.create(visitor, paths, settings))
+        yield from _started(page, visitor, request, lambda: page.work.create(visitor, paths, settings))
 
     return create
 
@@ -234,7 +247,7 @@ def _changer(page: _Page) -> Callable:
             "hair_color": kept.hair_color if picked == _shown_hair_color(result) else picked,
             "shapes": shapes,
         }
-        yield from _started(page, visitor, lambda: page.work.make_again(visitor, **changes))
+        yield from _started(page, visitor, request, lambda: page.work.make_again(visitor, **changes))
 
     return change
 
@@ -269,7 +282,9 @@ def _packer(page: _Page) -> Callable:
     def pack(chosen: list[str], request: gr.Request):
         visitor = _visitor(page, request)
         if visitor.result is not None:
-            yield from _started(page, visitor, lambda: page.work.export(visitor, pack_settings(chosen)))
+            yield from _started(
+                page, visitor, request, lambda: page.work.export(visitor, pack_settings(chosen))
+            )
 
     return pack
 
@@ -302,7 +317,7 @@ def _example(page: _Page, path: Path, create: bool) -> Callable:
             begin = lambda: page.work.create(visitor, [str(path)], settings)  # noqa: E731
         else:
             begin = lambda: page.work.look_at(visitor, [str(path)], settings.size)  # noqa: E731
-        yield from _started(page, visitor, begin)
+        yield from _started(page, visitor, request, begin)
 
     return show
 
@@ -322,7 +337,7 @@ def _handover(page: _Page) -> Callable:
 
     def hand_over(origin: str, secret: str, request: gr.Request):
         visitor, address = _visitor(page, request), phone_address(origin, secret)
-        if address is None or visitor.secret != secret:
+        if address is None or secret not in visitor.secrets:
             raise gr.Error(NO_HANDOVER, title="That did not work", print_exception=False)
         yield {page.outputs.handover_code: code_html(address)}
         before, asked = visitor.job, time.monotonic()
@@ -331,7 +346,7 @@ def _handover(page: _Page) -> Callable:
             yield gr.skip()
         yield {page.outputs.handover_code: ""}
         if visitor.job is not before:
-            yield from _watched(page, visitor, toast=False)
+            yield from _watched(page, visitor, request.session_hash, toast=False)
 
     return hand_over
 
@@ -361,25 +376,32 @@ def _capture_of(camera, video, photos, source: str) -> list[str]:
 # -------------------------------------------------------------------------------------------- what they see
 
 
-def _started(page: _Page, visitor: Visitor, begin: Callable) -> Iterator[dict]:
+def _started(page: _Page, visitor: Visitor, request: gr.Request, begin: Callable) -> Iterator[dict]:
+    visitor.begun_on = request.session_hash
     begin()
-    yield from _watched(page, visitor, toast=True)
+    yield from _watched(page, visitor, request.session_hash, toast=True)
 
 
-def _watched(page: _Page, visitor: Visitor, toast: bool) -> Iterator[dict]:
+def _watched(page: _Page, visitor: Visitor, here: str, toast: bool) -> Iterator[dict]:
     """What changes on the page, until the visitor's run is over; then, with `toast`, its error as one.
 
-    A page that goes away ends the watching, not the run.
+    A page that goes away ends the watching, not the run. here: the page; a run that another tab begins meanwhile is watched
+    from then on, and one of this page is left to the handler that began it.
     """
     shown: dict[str, Hashable] = {}
-    job = visitor.job
-    for _ in job.watch() if job else [None]:
-        if visitor.job is not job:
-            return  # another run took its place, which another handler watches
-        sections = _sections(visitor)
-        news = {name for name, content in sections.items() if shown.get(name, shown) != content}
-        shown = sections
-        yield _updates(page, visitor, news) or gr.skip()
+    while True:
+        job = visitor.job
+        for _ in job.watch() if job else [None]:
+            if visitor.job is not job:
+                break
+            sections = _sections(visitor)
+            news = {name for name, content in sections.items() if shown.get(name, shown) != content}
+            shown = sections
+            yield _updates(page, visitor, news) or gr.skip()
+        if visitor.job is job:
+            break
+        if visitor.begun_on == here:
+            return
     if toast and job is not None and job.problem:
         # toasts fade; the panel keeps the sentence
         raise gr.Error(job.problem, title="That did not work", print_exception=False)
@@ -522,9 +544,11 @@ def _result_updates(outputs: Outputs, visitor: Visitor) -> dict:
         outputs.head: presentation.head_viewer(files.avatar, result.phone_head, files.provenance),
         outputs.compare: presentation.texture_compare(files.phone_texture, files.texture, result.overlays),
         outputs.tones: presentation.skin_tone_rows(result.tones),
+        outputs.tone_dots: gr.Radio(value=None),
         outputs.tone_correction: gr.Slider(value=_shown_tone(result)),
         outputs.other_hair: gr.Dropdown(value=result.settings.hair),
         outputs.hair_color: gr.ColorPicker(value=_shown_hair_color(result)),
         outputs.other_shapes: gr.Dropdown(value=result.settings.shapes),
         outputs.account: presentation.account(result.invented, result.timings),
+        outputs.address: presentation.result_address(visitor.token),
     }

@@ -52,7 +52,7 @@ NO_CAMERA = """
 WELCOME_PICTURE = Path(__file__).parent / "static" / "welcome.jpg"  # written by benchmarks/screenshots.py
 
 PRIVACY = """
-<p>Nothing leaves the machine that runs this page. Your files are deleted when you close it, and after an hour.
+<p>Nothing leaves the machine that runs this page. Your files are deleted when you close its last tab, and after an hour.
 Only make avatars of people who agreed.</p>
 """
 
@@ -127,6 +127,7 @@ class Outputs:
     other_shapes: gr.Dropdown
     make_again: gr.Button
     account: gr.HTML
+    address: gr.HTML
     more_files: gr.CheckboxGroup
     pack: gr.Button
     pack_file: gr.DownloadButton
@@ -221,6 +222,7 @@ def output_column(handover_code: gr.HTML, finished_heads: Sequence[Path]) -> Out
                     hair_color = gr.ColorPicker(label="Hair color", elem_id="other-hair-color", min_width=120)
                 make_again = gr.Button("Make it again like this", size="md", elem_id="make-again")
                 account = gr.HTML(elem_id="account")
+                address = gr.HTML(elem_id="address")
                 with gr.Accordion("More files", open=False, elem_id="more"):
                     more_files = gr.CheckboxGroup(
                         [(label, name) for name, label in MORE_FILES.items()], show_label=False,
@@ -239,5 +241,6 @@ def output_column(handover_code: gr.HTML, finished_heads: Sequence[Path]) -> Out
     return Outputs(
         handover_code, status, previews, welcome, ask_tone, tone_question, tone_answer, check_group, check_card,
         check_pictures, result_group, head, still, compare, downloads, texture_file, head_file, archive_file, tones,
-        tone_dots, tone_correction, other_hair, hair_color, other_shapes, make_again, account, more_files, pack, pack_file,
+        tone_dots, tone_correction, other_hair, hair_color, other_shapes, make_again, account, address, more_files, pack,
+        pack_file,
     )  # fmt: skip

@@ -180,25 +180,39 @@ def _again(body: bytes, receive):
     return receive_again
 
 
-def _is_secure(scope) -> bool:
-    forwarded = dict(scope["headers"]).get(b"x-forwarded-proto", b"").partition(b",")[0].strip()
-    return (forwarded or scope["scheme"].encode()) == b"https"
+def browser_of(connection) -> str | None:
+    """The cookie of the browser that a request comes from, if it has one.
+
+    connection: Starlette's `HTTPConnection`, or gradio's `Request`, which has the same `headers` and `url`.
+    """
+    from starlette.requests import cookie_parser
+
+    cookies = cookie_parser(connection.headers.get("cookie", ""))
+    cookie = cookies.get(SECURE_COOKIE if _is_secure(connection) else COOKIE, "")
+    return cookie if TOKEN.fullmatch(cookie) else None
+
+
+def _is_secure(connection) -> bool:
+    forwarded = connection.headers.get("x-forwarded-proto", "").partition(",")[0].strip()
+    return (forwarded or connection.url.scheme) == "https"
 
 
 def _who(scope) -> tuple[str | None, str]:
-    """The cookie of the browser that a request comes from, if it has one, and the address."""
+    """The browser that a request comes from, and the address."""
     from starlette.requests import HTTPConnection
 
     connection = HTTPConnection(scope)
-    cookie = connection.cookies.get(SECURE_COOKIE if _is_secure(scope) else COOKIE, "")
-    return cookie if TOKEN.fullmatch(cookie) else None, f"from {address_of(connection)}"
+    return browser_of(connection), f"from {address_of(connection)}"
 
 
 def _with_cookie(scope, send):
     """`send` that gives a browser without our cookie one; it goes when the browser is closed."""
-    if _who(scope)[0] is not None:
+    from starlette.requests import HTTPConnection
+
+    connection = HTTPConnection(scope)
+    if browser_of(connection) is not None:
         return send
-    secure = _is_secure(scope)
+    secure = _is_secure(connection)
     name = SECURE_COOKIE if secure else COOKIE
     cookie = SimpleCookie({name: secrets.token_hex(16)})
     cookie[name].update({"path": "/", "httponly": True})

@@ -17,7 +17,7 @@ from studio_avatar.results.settings import stage_title
 from .jobs import Job
 from .progress import RunProgress
 
-COMPLETED_TINT = np.array([0.92, 0.45, 0.16])  # sRGB; the page's accent colour
+COMPLETED_TINT = np.array([0.92, 0.45, 0.16])  # sRGB; the page's accent color
 TINT_STRENGTH = 0.55
 LIGHT_WHITE = 99.0  # percentile of the light that is shown white
 SHOWN_SECONDS = 0.05
@@ -45,7 +45,7 @@ PREVIEW_TITLES = {
 }
 PROMISES = """
 <div class="promises">
-<div><h3>Light goes, you stay</h3><p>Shadows, lamps and colour casts come off the skin; marks and fine detail are taken
+<div><h3>Light goes, you stay</h3><p>Shadows, lamps and color casts come off the skin; marks and fine detail are taken
 from your own capture.</p></div>
 <div><h3>Complete</h3><p>What the phone never saw is filled in, and you are shown where.</p></div>
 <div><h3>Yours to use</h3><p>A GLB with 52 ARKit expressions for Blender, Unity, Unreal and the browser.</p></div>
@@ -54,6 +54,10 @@ from your own capture.</p></div>
 FINISHED = "Finished heads of people who do not exist, to turn and light:"  # page.js opens them
 MOVE_IT = "Move this head with your own face"
 HEAD_FILES = ("avatar.glb", "phone.jpg", "seen.png")  # of a finished head, as `head_viewer` takes them
+COME_BACK = (
+    "The address of this page shows your last avatar in other tabs of this browser, too, until you close all of them, for "
+    "an hour at most."
+)
 TONE_TITLES = {"phone": "As filmed", "studio": "In the studio texture"}
 
 
@@ -91,8 +95,8 @@ def _gallery(heads: Sequence[Path]) -> str:
 def notice(text: str, kind: str = "quiet", run: int | None = None, phase: str = "") -> str:
     """One line of HTML for the status panel; `kind` is "quiet", "waiting", "done" or "problem".
 
-    run, phase: of which run, and how far it is: "work", "check", "tone", "result" or "failed". static/page.js brings what
-    there is to see in a new phase into view.
+    run, phase: of which run, and how far it is: "work", "check", "tone", "result" or "failed"; "gone" where an address shows
+    nothing. static/page.js brings what there is to see in a new phase into view.
     """
     role = "alert" if kind == "problem" else "status"
     return f'<p class="notice {kind}" role="{role}"{_phase(run, phase)}>{html.escape(text)}</p>'
@@ -217,7 +221,7 @@ def texture_compare(phone_texture: Path, texture: Path, overlays: dict[str, Path
 
 
 def skin_tone_rows(tones: dict[str, SkinTone]) -> str:
-    """HTML of the skin's tone: the colour as filmed, and that of the texture with its class and place on the scale."""
+    """HTML of the skin's tone: the color as filmed, and that of the texture with its class and place on the scale."""
     studio = tones["studio"]
     spread = f", give or take {studio.ita_std:.0f}" if any(studio.std) else ", as you chose it"
     said = {
@@ -226,7 +230,7 @@ def skin_tone_rows(tones: dict[str, SkinTone]) -> str:
     }
     rows = "".join(
         f'<div><span class="swatch" style="background:rgb{tone.rgb}" role="img" '
-        f'aria-label="Skin colour rgb{tone.rgb}"></span><dt>{TONE_TITLES[name]}</dt><dd>{said[name]}</dd></div>'
+        f'aria-label="Skin color rgb{tone.rgb}"></span><dt>{TONE_TITLES[name]}</dt><dd>{said[name]}</dd></div>'
         for name, tone in tones.items()
     )
     return f'<section class="tones"><h3>Skin tone</h3><dl>{rows}</dl></section>'
@@ -243,6 +247,11 @@ def account(invented: str, timings: dict[str, float]) -> str:
         f"<section><h3>What was invented</h3><p>{html.escape(invented)}</p></section>"
         f'<section><h3>Made in {sum(timings.values()):.0f} s</h3><p class="timings">{html.escape(stages)}</p></section>'
     )
+
+
+def result_address(token: str) -> str:
+    """HTML: what the page's address is good for; page.js puts the token there."""
+    return f'<p data-result="{token}">{COME_BACK}</p>'
 
 
 def light_picture(gain: np.ndarray) -> np.ndarray:
@@ -282,9 +291,9 @@ def provenance_overlay(texture: np.ndarray, provenance: np.ndarray):
     """
     from PIL import Image
 
-    colour = texture.astype(np.float32) / 255.0
+    color = texture.astype(np.float32) / 255.0
     completed = (1.0 - provenance)[..., None] * TINT_STRENGTH
-    return Image.fromarray(unit_to_uint8(colour * (1.0 - completed) + COMPLETED_TINT * completed))
+    return Image.fromarray(unit_to_uint8(color * (1.0 - completed) + COMPLETED_TINT * completed))
 
 
 def _title(name: str) -> str:

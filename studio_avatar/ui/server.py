@@ -180,8 +180,10 @@ def app_arguments(service, demo) -> dict:
 
 
 def _head() -> str:
-    """The page's own scripts, inline: one module, in the order in which they build on each other."""
-    return f'<script type="module">\n{"".join((STATIC / name).read_text() for name in SCRIPTS)}</script>'
+    """The page's own scripts, inline: one module, in the order in which they build on each other. Other sites are not told
+    where a visitor comes from."""
+    scripts = "".join((STATIC / name).read_text() for name in SCRIPTS)
+    return f'<meta name="referrer" content="same-origin"><script type="module">\n{scripts}</script>'
 
 
 def _login(given: str | None) -> tuple[str, str] | None:

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,9 @@ import gradio as gr
 from gradio.components import Component
 
 from studio_avatar.results.settings import PRESETS, SETTINGS, CreationSettings, Setting
+
+CHOICE_NAMES = {"arkit": "ARKit", "arkit+oculus": "ARKit and visemes"}
+NUMBERED = re.compile(r"(\D+)0(\d)")  # styles of hair: "short01"
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ def setting_controls() -> SettingControls:
             label, info, _ = setting.unset
             ticks[name] = gr.Checkbox(False, label=label, info=info, elem_id=f"set-{_id(setting)}")
         values[name] = setting_control(setting)
+        if name in ticks:  # who moves it means it
+            values[name].input(js="() => true", outputs=ticks[name], api_visibility="private")
     shared = [name for name, setting in SETTINGS.items() if setting.in_presets]
     preset.input(
         lambda chosen: [getattr(PRESETS[chosen], name) for name in shared],
@@ -70,17 +76,20 @@ def setting_control(setting: Setting, **different) -> Component:
         **different,
     }
     if setting.choices:
-        named = [
-            (value.capitalize() if setting.type is str else f"{value} × {value}", value)
-            for value in setting.choices
-        ]
-        return gr.Dropdown(named, value=value, **looks)
+        return gr.Dropdown([(_named(choice), choice) for choice in setting.choices], value=value, **looks)
     if setting.slider:
         lowest, highest, step = setting.slider
         return gr.Slider(lowest, highest, value, step=step, **looks)
     if setting.type is str:
         return gr.Textbox(value, **looks)
     return gr.Number(value, precision=0 if setting.type is int else None, minimum=0, **looks)
+
+
+def _named(choice: int | str) -> str:
+    """A value as the page calls it."""
+    if isinstance(choice, int):
+        return f"{choice} × {choice}"
+    return CHOICE_NAMES.get(choice, NUMBERED.sub(r"\1 \2", choice).capitalize())
 
 
 def api_component(setting: Setting) -> Component:

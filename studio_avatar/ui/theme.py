@@ -1,4 +1,4 @@
-"""Colours, type and spacing of gradio's components: photographic greys and the orange of a tungsten lamp.
+"""Colors, type and spacing of gradio's components: photographic greys and the orange of a tungsten lamp.
 
 System fonts only: the page asks nothing of any other server.
 """

@@ -30,6 +30,7 @@ from helpers.standin_demo import stand_in_demo
 
 from studio_avatar.capture.io.video import read_frames
 from studio_avatar.ui import visitors
+from studio_avatar.ui.sessions import KEEP_SECONDS
 
 if not CHROMIUM.exists():
     pytest.skip(f"{CHROMIUM} is not installed: apt install chromium", allow_module_level=True)
@@ -39,6 +40,7 @@ sync_api = pytest.importorskip(
 pytestmark = pytest.mark.browser
 
 PATIENCE_MS = 60_000  # a busy machine
+WHITE = "rgb(255, 255, 255)"
 CLIP_MS = 240_000  # each picture of a film is drawn without a graphics card
 sync_api.expect.set_options(timeout=PATIENCE_MS)
 CALM = {"reduced_motion": "reduce"}  # a head that sways keeps a core busy
@@ -122,7 +124,7 @@ def test_what_happens_is_in_view_and_a_result_stays(visit, stand_in, device):
     assert status_is_in_view(page)
     stand_in.service.held = False
     wait_for(page, "This capture is weak")
-    # The verdict is brought into view.
+    # The verdict is brought into view, unless it is already: beside the form nothing jumps.
     assert comes(page, lambda: 0 <= top_and_bottom(page, "#check-card")[0] < height / 2)
     stand_in.service.held = True
     press(page, "#create")
@@ -131,6 +133,8 @@ def test_what_happens_is_in_view_and_a_result_stays(visit, stand_in, device):
     wait_for(page, "Done.")
     page.wait_for_selector("studio-head[data-drawn]")
     assert comes(page, lambda: top_and_bottom(page, "studio-head")[0] < height / 2)
+    if device is DESKTOP:
+        assert page.evaluate("scrollY") == 0 and page.locator("#downloads").is_visible()
     first = page.locator("studio-head").get_attribute("glb")
 
     stand_in.service.held = True
@@ -372,6 +376,94 @@ def test_a_reload_comes_back_to_the_run_and_to_the_result(visit, stand_in):
     press(page, "#cancel")
 
 
+def made_avatar(page) -> tuple[str, str]:
+    """Makes the good example's: the address that the page then has, and the head's."""
+    press(page, "#example-good")
+    page.wait_for_selector("#head studio-head[data-drawn]")
+    page.wait_for_function("/^#result=[0-9a-f]{32}$/.test(location.hash)")
+    return page.url, head_in(page)
+
+
+def head_in(page) -> str:
+    page.wait_for_selector("#head studio-head[data-drawn]")
+    return page.locator("#head studio-head").get_attribute("glb")
+
+
+def nothing_is_shown_at(page, address: str, why: str) -> None:
+    page.goto(address)
+    wait_for(page, why)
+    assert page.locator("#head studio-head").count() == 0
+    assert status_is_in_view(page)
+    page.wait_for_function("location.hash === ''")  # so a reload does not say it again
+
+
+def test_a_results_address_shows_it_in_other_tabs_of_this_browser_alone(visit, stand_in, monkeypatch):
+    page, told = visit(), []
+    page.context.on("request", lambda request: told.append(request.url + request.headers.get("referer", "")))
+    address, head = made_avatar(page)
+    page.reload()
+    assert head_in(page) == head and page.url == address
+    tab = page.context.new_page()
+    tab.set_default_timeout(PATIENCE_MS)
+    tab.goto(address)
+    assert head_in(tab) == head and tab.url == address
+    nothing_is_shown_at(
+        visit(**PHONE), address, "only in the browser that made it"
+    )  # entered on an open page
+
+    page.close()
+    tab.wait_for_timeout(1000)
+    tab.reload()
+    assert head_in(tab) == head and is_served(f"{stand_in.url}/{head}")
+    # The new tab is the visitor's as well: it goes on from the result, and its goodbye is the last one.
+    press(tab, "#make-again")
+    tab.wait_for_selector(f"#head studio-head[data-drawn]:not([glb='{head}'])")
+    press(tab, "#create")
+    wait_for(tab, "Done.")
+    tab.go_back()
+    tab.wait_for_function("scrollY === 0")
+    assert tab.url == address
+    files = f"{stand_in.url}/{head_in(tab)}"
+    monkeypatch.setattr(visitors, "LEAVING_SECONDS", 1.0)
+    context, _ = tab.context, tab.close()
+    wait_until(lambda: not is_served(files), 30)
+    late = context.new_page()
+    late.set_default_timeout(PATIENCE_MS)
+    nothing_is_shown_at(late, address, "The result at this address is gone")
+    token = address.partition("=")[2]
+    assert told and not any(token in one for one in told)
+
+
+def test_a_run_that_another_tab_begins_is_watched_by_both(visit, stand_in):
+    page = visit()
+    address, _ = made_avatar(page)
+    tab = page.context.new_page()
+    tab.set_default_timeout(PATIENCE_MS)
+    tab.goto(address)
+    head_in(tab)
+    stand_in.service.held = True
+    press(page, "#make-again")
+    page.wait_for_selector("#status [data-phase=work]")
+    press(tab, "#example-weak")  # in the place of the other run
+    tab.wait_for_selector("#status [data-phase=work]")
+    stand_in.service.held = False
+    for one in (tab, page):
+        wait_for(one, "This capture is weak")
+
+
+def test_a_results_address_ends_with_its_hour(visit, stand_in):
+    page = visit(**PHONE)
+    address, head = made_avatar(page)
+    (owner,) = (one for one in stand_in.demo.visitors._of_secret.values() if one.token in address)
+    owner.since -= KEEP_SECONDS + 1
+    stand_in.service.sessions.sweep()
+    page.reload()
+    wait_for(page, "is gone: it is deleted when its page is closed, and after an hour")
+    page.wait_for_function("location.hash === ''")
+    again, other = made_avatar(page)
+    assert again != address and other != head
+
+
 def test_who_waits_is_told_how_long_and_may_leave(visit, stand_in):
     stand_in.service.held = True
     first, second, third = visit(), visit(**PHONE), visit()
@@ -380,6 +472,8 @@ def test_who_waits_is_told_how_long_and_may_leave(visit, stand_in):
     press(second, "#example-weak")
     wait_for(second, "1 before you, about")
     assert status_is_in_view(second)
+    spinner = "getComputedStyle(document.querySelector('#status .waiting'), '::before').borderTopWidth"
+    assert second.evaluate(spinner) == "2px"
     assert not second.locator("#check-card").is_visible()
     press(third, "#example-weak")
     wait_for(third, "Too many people are waiting")
@@ -522,6 +616,8 @@ def test_a_capture_without_color_asks_for_the_skin_tone_first(visit, stand_in, t
     wait_for(page, "good capture")
     sync_api.expect(page.locator("#ask-tone")).to_contain_text("no color: choose the skin tone")
 
+    labels = page.locator("#tone-answer label")
+    assert labels.evaluate_all("all => all.every((one) => one.scrollWidth <= one.clientWidth)")
     created = len(stand_in.service.created)
     press(page, "#create")
     wait_for(page, "First choose the skin tone")
@@ -573,6 +669,48 @@ def second_fits_a_phone(page):
         "all => all.map(one => parseFloat(getComputedStyle(one).fontSize))"
     )
     assert min(sizes) >= 12
+
+
+def test_what_is_cut_off_a_clip_can_be_chosen(visit, stand_in):
+    page, looked_at = visit(**PHONE), stand_in.service.looked_at
+    press(page, "#example-weak")
+    wait_for(page, "This capture is weak")
+    press(page, "#video [aria-label='Trim video to selection']")
+    cut = page.locator("#video .edit-buttons button", has_text="Trim")
+    cut.wait_for()
+    box, button = page.locator("#video").bounding_box(), cut.bounding_box()
+    assert button["y"] + button["height"] <= box["y"] + box["height"]
+    seen = len(looked_at)
+    cut.tap()
+    wait_until_in(page, lambda: len(looked_at) > seen)  # the browser cuts, with gradio's own program
+    assert Path(looked_at[-1][0]) != WEAK_CAPTURE
+
+
+def test_create_without_a_capture_says_what_is_missing(visit, stand_in):
+    page, created = visit(**PHONE), len(stand_in.service.created)
+    press(page, "#create")
+    wait_for(page, "First film yourself, bring a video or photos, or try an example.")
+    assert status_is_in_view(page)
+    assert len(stand_in.service.created) == created and page.locator(".toast-body").count() == 0
+
+
+def test_a_setting_that_is_touched_counts(visit, stand_in):
+    page, created = visit(), stand_in.service.created
+    page.locator("#settings button").first.click()
+    page.locator("#skin-tone input[type=range]").press("ArrowLeft")
+    sync_api.expect(page.get_by_label("Set the skin tone")).to_be_checked()
+    assert page.locator("#shapes input").input_value() == "ARKit"
+    press(page, "#example-good")
+    head_in(page)
+    assert created[-1][1].skin_tone == 29
+    dark = page.locator("#tone-dots label", has_text="Dark")
+    dark.click()
+    assert dark.evaluate("one => getComputedStyle(one).boxShadow") != "none"
+    page.locator("#head .whole").click()
+    sync_api.expect(page.locator("#head .whole")).to_have_text("Leave full screen")
+    assert page.locator("#head .controls label").first.evaluate("one => getComputedStyle(one).color") == WHITE
+    page.locator("#head .whole").click()
+    sync_api.expect(page.locator("#head .whole")).to_have_text("Full screen")
 
 
 def test_the_keyboard_reaches_everything_that_can_be_used(visit):

@@ -155,7 +155,71 @@ def test_a_page_that_stays_open_keeps_nothing_after_an_hour(visitors):
 def test_what_is_no_secret_opens_nothing(visitors, secret):
     mine = visitors.enter("page1", SECRET)
     other = visitors.enter("page2", secret)
-    assert other is not mine and other.secret is None
+    assert other is not mine and not other.secrets
+
+
+HERE, ELSEWHERE = "a" * 32, "b" * 32  # cookies of two browsers
+SECRETS = [f"{number}" * 32 for number in range(1, 5)]  # of tabs
+
+
+def with_result(visitors, page, secret):
+    visitor = visitors.enter(page, secret, browser=HERE)
+    visitor.result = object()
+    return visitor
+
+
+def test_a_results_address_opens_it_in_its_own_browser_alone(visitors):
+    maker = with_result(visitors, "page1", SECRET)
+    other = visitors.enter("page2", SECRETS[0], browser=HERE, token=maker.token)
+    assert other is maker and visitors.why_not_shown(maker.token, other) == ""
+    assert visitors.on_page(SECRETS[0]) is maker  # from now on a reload of that tab comes back to it
+    for number, cookie in enumerate((ELSEWHERE, None, "")):
+        stranger = visitors.enter(f"page{3 + number}", SECRETS[1], browser=cookie, token=maker.token)
+        assert stranger is not maker and "in the browser that made it" in visitors.why_not_shown(
+            maker.token, stranger
+        )
+    nothing = visitors.enter("page6", SECRETS[2], browser=HERE)
+    assert visitors.enter("page7", SECRETS[3], browser=HERE, token=nothing.token) is not nothing  # no result
+    assert "is gone" in visitors.why_not_shown(nothing.token, maker)
+    assert visitors.why_not_shown("", nothing) == ""
+
+
+def test_a_results_address_keeps_nothing_longer(visitors):
+    maker = with_result(visitors, "page1", SECRET)
+    file, token = folder_of(visitors, maker), maker.token
+    visitors.enter("page2", SECRETS[0], browser=HERE, token=token)
+    visitors.say_goodbye(SECRET)
+    visitors.close("page1")
+    time.sleep(0.4)
+    assert file.exists()  # the other tab shows it
+    visitors.say_goodbye(SECRETS[0])
+    visitors.close("page2")
+    assert wait_until_gone(file) < 0.5
+    assert visitors.why_not_shown(token, visitors.enter("page3", SECRET, browser=HERE, token=token))
+
+    maker = with_result(visitors, "page4", SECRET)
+    maker.since -= KEEP_SECONDS + 1
+    token = maker.token
+    visitors._sessions.sweep()
+    assert "is gone" in visitors.why_not_shown(token, maker)
+    maker.result = object()
+    assert "is gone" in visitors.why_not_shown(token, maker)  # the next one has another address
+
+
+def test_a_tab_of_one_visitor_may_go_over_to_another(visitors):
+    one, other = with_result(visitors, "page1", SECRET), with_result(visitors, "page2", SECRETS[0])
+    files = folder_of(visitors, one), folder_of(visitors, other)
+    visitors.say_goodbye(SECRETS[0])  # the other's tab opens the address of the first one's result
+    visitors.close("page2")
+    assert visitors.enter("page3", SECRETS[0], browser=HERE, token=one.token) is one
+    assert wait_until_gone(files[1]) < 0.5 and files[0].exists()
+    assert visitors.on_page(SECRET) is one and visitors.on_page(SECRETS[0]) is one
+
+
+def test_work_that_has_begun_on_a_page_is_not_left_for_an_address(visitors):
+    maker, (visitor, file) = with_result(visitors, "page1", SECRET), busy(visitors, "page2")
+    assert visitors.enter("page2", SECRETS[0], browser=HERE, token=maker.token) is visitor and file.exists()
+    assert visitors.on_page(SECRETS[0]) is visitor and maker.pages == {"page1"}
 
 
 def test_an_api_clients_files_go_with_its_connection(visitors):

@@ -2,7 +2,7 @@
 // and studio texture right of it. `glb` is the very file that is offered for download. With the attribute `ask` it asks for the
 // camera as soon as it is there, see mirror.js.
 
-// Light colours are linear; azimuth in degrees from the camera, positive to the right; height likewise upwards.
+// Light colors are linear; azimuth in degrees from the camera, positive to the right; height likewise upwards.
 const LIGHTS = {
   "Window": { key: [0.92, 0.90, 0.88], sky: [0.30, 0.32, 0.35], ground: [0.15, 0.14, 0.13], height: 25 },
   "Bare lamp": { key: [1.55, 1.30, 1.02], sky: [0.07, 0.065, 0.06], ground: [0.05, 0.045, 0.04], height: 35 },
@@ -127,7 +127,9 @@ class StudioHead extends PageElement {
       if (document.fullscreenElement) document.exitFullscreen();
       else if (this.requestFullscreen) this.requestFullscreen();
       else this.classList.toggle("whole-window");  // an iPhone has full screen for films alone
+      this.sayWhole();
     });
+    this.addEventListener("fullscreenchange", () => this.sayWhole());
     this.find(".look").addEventListener("change", (event) => { state.look = LOOKS.indexOf(event.target.value); });
     this.find(".divider").addEventListener("input", (event) => this.divide(event.target.value / 1000));
     this.find(".light").addEventListener("change", (event) => { state.light = LIGHTS[event.target.value]; });
@@ -141,6 +143,11 @@ class StudioHead extends PageElement {
     });
     this.find(".completed").addEventListener("change", (event) => { state.tint = event.target.checked ? 1 : 0; });
     this.find(".clip").addEventListener("click", () => this.saveClip());
+  }
+
+  sayWhole() {
+    const whole = document.fullscreenElement === this || this.classList.contains("whole-window");
+    this.find(".whole").textContent = whole ? "Leave full screen" : "Full screen";
   }
 
   turn(yaw, pitch) {

@@ -1,14 +1,16 @@
 // What the page does by itself: it brings into view what happens, asks before work is lost, takes Back for "up", and
 // notices when the server is gone.
 
-const WATCH_SECONDS = 5, LOST_AFTER = 3, SLEPT_SECONDS = 20;
+const WATCH_SECONDS = 5, LOST_AFTER = 3, SLEPT_SECONDS = 20, ASKED_SECONDS = 5;
 const status = () => document.getElementById("status");
 const running = () => document.querySelector("#status [data-phase=work]");
 
 // ---- into view: the status at the click, later what came of it
 
 const STARTERS = "#create, #cancel, #make-again, #pack, #examples button";
-const PLACES = { work: "status", failed: "status", check: "check", tone: "ask-tone", result: "head", files: "more" };
+const PLACES = {
+  work: "status", failed: "status", gone: "status", check: "check", tone: "ask-tone", result: "head", files: "more",
+};
 
 function show(id, behavior = "smooth") {
   const element = document.getElementById(id);
@@ -23,28 +25,46 @@ function inView(element) {
   return top >= 0 && bottom <= innerHeight;
 }
 
+// Whether it stands where it is looked for: beside the form there is room for the status and what came of it.
+function stands(id) {
+  const element = document.getElementById(id);
+  if (!element?.offsetParent || !inView(status())) return false;
+  return id === "status" || innerWidth > 900 && element.getBoundingClientRect().top < innerHeight / 2;
+}
+
 document.addEventListener("click", (event) => {
   if (event.target.closest("#status .stop")) document.getElementById("cancel").click();
   if (!event.target.closest(STARTERS)) return;
   if (!inView(status())) show("status", "auto");
   stayHere();
+  if (!event.target.closest("#cancel")) sayStarting();
 });
 
+// Until the server's first word what the status says is over; where it has nothing new to say, it holds again.
+function sayStarting() {
+  status().classList.add("asked");
+  setTimeout(() => status().classList.remove("asked"), 1000 * ASKED_SECONDS);
+}
+
 let shownPhase = "";
-new MutationObserver(() => {
+new MutationObserver((changes) => {
+  tellAddress();
+  if (changes.some(({ target }) => target !== status() && status()?.contains(target))) status().classList.remove("asked");
   const said = document.querySelector("#status [data-phase]");
   const phase = said ? `${said.dataset.run} ${said.dataset.phase}` : "";
   if (phase === shownPhase) return;
   shownPhase = phase;
   if (!said) return;
   const place = PLACES[said.dataset.phase];
-  if (place === "status" ? inView(status()) : document.getElementById(place) && inView(status()) && innerWidth > 900) return;
-  const tries = [0, 150, 500, 1500];  // what is to be shown may come a little after the status
+  const tries = [150, 150, 500, 1500];  // what is to be shown may come a little after the status, and what it replaces go
   const attempt = () => {
-    if (!show(place, place === "status" ? "auto" : "smooth") && tries.length) setTimeout(attempt, tries.shift());
+    if (stands(place) || show(place, place === "status" ? "auto" : "smooth")) return;
+    if (tries.length) setTimeout(attempt, tries.shift());
   };
-  attempt();
-}).observe(document.body, { childList: true, subtree: true });
+  if (place === "status") attempt();
+  else setTimeout(attempt, tries.shift());
+  // gradio changes attributes in place
+}).observe(document.body, { childList: true, subtree: true, attributeFilter: ["data-run", "data-phase", "data-result"] });
 
 // ---- nothing is lost by leaving
 
@@ -63,7 +83,23 @@ function stayHere() {
   if (!history.state?.studio) history.pushState({ ...history.state, studio: true }, "");
 }
 history.scrollRestoration = "manual";
-addEventListener("popstate", () => scrollTo(0, 0));
+addEventListener("popstate", () => {
+  scrollTo(0, 0);
+  if (/^#result=/.test(location.hash) && !history.state?.told) location.reload();  // another address was entered
+  else tellAddress();
+});
+
+// ---- a result has an address of its own, for this browser alone; what stands after the # is in no request, log or referrer
+
+function tellAddress() {
+  const shown = document.querySelector("#address [data-result]");
+  if (!shown && !document.querySelector("#status [data-phase=gone]")) return;  // nothing to tell yet
+  const hash = shown ? `#result=${shown.dataset.result}` : "";
+  if (location.hash === hash && history.state?.told) return;
+  history.replaceState({ ...history.state, told: true }, "", location.pathname + location.search + hash);
+}
+// In a frame, as on a Space, nobody sees the page's address.
+if (window.top !== window) document.documentElement.classList.add("framed");
 
 // ---- filming with the phone: its page is opened with the secret of the page on the desktop
 
