@@ -1,10 +1,12 @@
 """What stands between the phone and the skin: glasses, hair, a hand, other people, cuts, too many photos."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
+from helpers.clips import write_clip
 from helpers.painted_head import IMAGE, facing, paint, render
 from PIL import Image
 
@@ -172,6 +174,18 @@ def test_a_cut_is_found(head, painting, turned, tmp_path):
         sighting = follow_person(read_frames(path), landmarker)
     assert sighting.rejected["cut"] == 3
     assert len(sighting.frames) == 9
+
+
+@pytest.mark.parametrize(
+    ("seconds", "says"), [(20, "good light"), (75, "first 60 seconds, and no more are read")]
+)
+def test_nobody_in_what_is_read_of_a_long_clip_is_said(tmp_path, seconds, says):
+    """A black beginning of more than a minute, say."""
+    black = write_clip(
+        tmp_path / "a.mp4", np.zeros((96, 96, 3), np.uint8), list(range(0, 1000 * seconds, 500))
+    )
+    with pytest.raises(errors.NoFaceError, match=says):
+        follow_person(read_frames(black), SimpleNamespace(detect=lambda rgb: []))
 
 
 def test_one_to_five_photos_are_taken(turned, tmp_path):

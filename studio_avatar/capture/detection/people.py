@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from studio_avatar.capture.io.clip_plan import MAX_SECONDS
 from studio_avatar.capture.io.frame import Frame, centered
 from studio_avatar.errors import (
     BlurredError,
@@ -34,6 +35,7 @@ STILL, MOVES = (
 )  # movement of a picture of a face, filmed by hand; of somebody who turns by 20 degrees
 FRONTAL_DEG = 35.0
 SURE_WITHIN_DEG = 10.0
+LONG_CLIP = 0.95  # of the seconds that are read: a last picture from there on may have others after it
 SHARPNESS_HEIGHT_PX = 192  # faces are compared at this height, so that near frames do not win by size alone
 NOTHING_SHARP = 0.12
 BLURRED, CLOSED = 0.55, 0.35  # sharpness over the capture's median; how far eyes are open
@@ -109,7 +111,7 @@ def follow_person(
     `FaceTooSmallError`, `NeverFrontalError` or `BlurredError`.
     """
     people: list[_Person] = []
-    sampled, thumbnail = 0, None
+    sampled, thumbnail, frame = 0, None, None
     for frame, faces in upright(frames, FarSight(landmarker)):
         sampled += 1
         previous, thumbnail = thumbnail, _thumbnail(frame.rgb)
@@ -117,9 +119,7 @@ def follow_person(
         _assign(frame, faces, people, change)
         tell(sampled)
     if not people:
-        raise NoFaceError(
-            "No face was found: please look into the camera in good light, the whole head in view."
-        )
+        raise _no_face(frame)
     people = _living(people)
     main = max(people, key=_presence)
     others = {seen.frame.time for person in people if person is not main for seen in person.frames}
@@ -131,6 +131,18 @@ def follow_person(
     rejected["cut"] = elsewhere
     rejected["no_face"] = sampled - len(main.frames) - elsewhere
     return Sighting(usable, sampled, len(main.frames), {reason: rejected[reason] for reason in REASONS})
+
+
+def _no_face(last: Frame | None) -> NoFaceError:
+    """What to say where nobody was found up to the last picture: of a long clip the rest may show somebody."""
+    if last is not None and last.of_clip and last.time > LONG_CLIP * MAX_SECONDS:
+        return NoFaceError(
+            f"No face was found in the first {MAX_SECONDS:.0f} seconds, and no more are read: please cut away what comes "
+            "before the face."
+        )
+    return NoFaceError(
+        "No face was found: please look into the camera in good light, the whole head in view."
+    )
 
 
 def _assign(frame: Frame, faces: list[Face], people: list[_Person], change: float) -> None:
