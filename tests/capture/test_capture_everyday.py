@@ -245,6 +245,14 @@ def test_a_picture_held_to_the_end_is_no_damage(tmp_path):
     assert len(list(read_frames(tmp_path / "a.mp4"))) == 10
 
 
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "ts"])
+def test_a_clock_that_does_not_begin_at_zero_is_no_damage(tmp_path, suffix):
+    """A recorder that has run for an hour before."""
+    times = list(range(3_600_000, 3_603_000, 100))
+    clip = write_clip(tmp_path / f"a.{suffix}", quadrants(96, 96), times, {}, {"bf": "0"})
+    assert len(list(read_frames(clip))) == 30
+
+
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 def test_a_long_gap_is_skipped(tmp_path, suffix):
     times = [0, *range(70_000, 73_000, 100)]

@@ -316,6 +316,8 @@ def _missing(container, stream, track: _Track, last: float) -> tuple[float, floa
     if stream.duration:  # less than the file's where its beginning was cut away, which an edit list says
         ends.append((track.seconds, float(stream.duration * stream.time_base)))
     if container.duration:
-        ends.append((last - float(container.start_time or 0) / 1e6, float(container.duration / 1e6)))
+        # Matroska's length counts from zero, wherever a recorder begins to count.
+        begins = 0.0 if "matroska" in container.format.name else float(container.start_time or 0) / 1e6
+        ends.append((last - begins, float(container.duration / 1e6)))
     short = [(there, claimed) for there, claimed in ends if there < WHOLE * claimed - 0.5]
     return short[-1] if short and len(short) == len(ends) else None
