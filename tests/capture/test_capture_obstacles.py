@@ -1,6 +1,7 @@
 """What stands between the phone and the skin: glasses, hair, a hand, other people, cuts, too many photos."""
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
@@ -27,6 +28,7 @@ from studio_avatar.imaging.video_io import encode_h264
 from studio_avatar.rendering import look_at
 
 SIZE = 256
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 @pytest.fixture(scope="module")
@@ -174,6 +176,36 @@ def test_a_cut_is_found(head, painting, turned, tmp_path):
         sighting = follow_person(read_frames(path), landmarker)
     assert sighting.rejected["cut"] == 3
     assert len(sighting.frames) == 9
+
+
+def clip_of(pictures: list[np.ndarray]) -> list[Frame]:
+    """Ten pictures a second."""
+    size = (0, 0, pictures[0].shape[1], pictures[0].shape[0])
+    return [Frame(rgb, 0.1 * number, size, of_clip=True) for number, rgb in enumerate(pictures)]
+
+
+@pytest.fixture(scope="module")
+def portraits() -> list[np.ndarray]:
+    """Three people in nearly the same place, 360 × 360."""
+    paths = [EXAMPLES / f"person_{number}.jpg" for number in (1, 2, 3)]
+    return [np.array(Image.open(path).convert("RGB").resize((360, 360))) for path in paths]
+
+
+@pytest.mark.parametrize("first", range(3))
+def test_another_person_in_the_same_place_is_another_person(portraits, landmarker, first):
+    """As in an edited clip that begins with somebody else's face; what was cut together is one person's again."""
+    other, main = portraits[first], portraits[(first + 1) % 3]
+    sighting = follow_person(clip_of([other] * 3 + [main] * 4 + [other] * 2 + [main] * 4), landmarker)
+    assert [round(10 * seen.frame.time) for seen in sighting.frames] == [3, 4, 5, 6, 9, 10, 11, 12]
+    assert sighting.rejected["cut"] == 5 and sighting.rejected["no_face"] == 0
+
+
+def test_a_closer_or_brighter_shot_shows_the_same_person(portraits, landmarker):
+    for picture in portraits:
+        near = cv2.resize(picture[50:310, 50:310], (360, 360), interpolation=cv2.INTER_CUBIC)
+        bright = np.clip(picture * 1.3, 0, 255).astype(np.uint8)
+        sighting = follow_person(clip_of([picture] * 3 + [near] * 3 + [bright] * 3), landmarker)
+        assert len(sighting.frames) == sighting.with_face == 9
 
 
 @pytest.mark.parametrize(
