@@ -12,7 +12,7 @@ from helpers.painted_head import IMAGE, facing, paint, render
 from PIL import Image
 
 from studio_avatar import errors
-from studio_avatar.capture import capture
+from studio_avatar.capture import FoundPerson, capture
 from studio_avatar.capture.detection.landmarks import FaceLandmarker
 from studio_avatar.capture.detection.people import follow_person
 from studio_avatar.capture.io.frame import Frame
@@ -206,6 +206,21 @@ def test_a_closer_or_brighter_shot_shows_the_same_person(portraits, landmarker):
         bright = np.clip(picture * 1.3, 0, 255).astype(np.uint8)
         sighting = follow_person(clip_of([picture] * 3 + [near] * 3 + [bright] * 3), landmarker)
         assert len(sighting.frames) == sighting.with_face == 9
+
+
+def test_a_clip_with_much_of_another_shot_is_weak(portraits, landmarker, head):
+    """Whose head it is may surprise."""
+    sighting = follow_person(clip_of(portraits[:1] * 7 + portraits[1:2] * 5), landmarker)
+    report = capture(FoundPerson(sighting, sighting.frames[:2], 0.0), head, size=64).report
+    assert report.finding("other_shots").verdict == report.verdict == "poor"
+    assert "Record one clip of one person, without cuts." in report.advice
+
+
+def test_a_chin_below_the_picture_is_said(portraits, head):
+    whole, cut = (capture(portraits[0][:rows], head, size=64).report for rows in (360, 230))
+    assert whole.finding("face_in_picture").value == 100
+    assert cut.verdict == "poor" and "hold the camera further away" in " ".join(cut.advice)
+    assert "closer" not in " ".join(cut.advice)
 
 
 @pytest.mark.parametrize(
