@@ -9,14 +9,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from helpers.clips import corner_names, quadrants, write_clip
+from helpers.clips import corner_names, quadrants, turn_display_matrix, write_clip
 from PIL import Image, ImageCms
 
+from studio_avatar.capture.detection.people import follow_person
+from studio_avatar.capture.io.ahead import one_ahead
 from studio_avatar.capture.io.video import read_frames
-from studio_avatar.errors import UnreadableMediaError
+from studio_avatar.errors import NoFaceError, UnreadableMediaError
 
 av = pytest.importorskip("av")
 SKIN = (200, 140, 110)
+SELFIE = Path(__file__).parents[2] / "examples" / "selfie.mp4"
 
 
 def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -93,6 +96,94 @@ def test_the_camera_s_track_is_read_wherever_it_is(tmp_path, other):
         assert frames[0].rgb.shape[:2] == (160, 96) and len(frames) == 20
 
 
+TWO_SECONDS = list(range(0, 2000, 200))
+
+
+def person() -> np.ndarray:
+    """A small picture of the example."""
+    with av.open(str(SELFIE)) as film:
+        return next(film.decode(video=0)).to_ndarray(format="rgb24", width=360, height=640)
+
+
+def read_by(landmarker, clip: Path):
+    """The person in a clip, as a capture finds it: one detector chooses the track and looks at its pictures."""
+
+    def face_size(rgb: np.ndarray) -> float:
+        return max((face.size_px for face in landmarker.detect(rgb)), default=0.0)
+
+    return follow_person(one_ahead(read_frames(clip, face_size=face_size)), landmarker)
+
+
+@pytest.mark.parametrize("suffix", ["mov", "mkv"])
+def test_the_track_with_a_face_is_read(tmp_path, landmarker, suffix):
+    """The other has larger pictures, more data, and comes first."""
+    screen = write_clip(tmp_path / "screen.mp4", noise(600, 800), TWO_SECONDS)
+    camera = write_clip(tmp_path / "camera.mp4", person(), TWO_SECONDS)
+    both = join(tmp_path / f"both.{suffix}", [screen, camera])
+    assert next(iter(read_frames(both))).rgb.shape[:2] == (600, 800)
+    seen = read_by(landmarker, both)
+    assert seen.with_face == seen.sampled == 10 and seen.frames[0].frame.rgb.shape[:2] == (640, 360)
+
+
+def test_a_much_larger_track_without_a_face_is_not_read(tmp_path, landmarker):
+    """Slides in the largest pictures, which take little data."""
+    slides = write_clip(tmp_path / "slides.mp4", quadrants(1920, 1080), TWO_SECONDS)
+    camera = write_clip(tmp_path / "camera.mp4", person(), TWO_SECONDS)
+    seen = read_by(landmarker, join(tmp_path / "both.mov", [slides, camera]))
+    assert seen.with_face == seen.sampled == 10
+
+
+def test_a_turned_track_is_looked_at_the_right_way_up(tmp_path):
+    """Its face is asked for in the picture that would be read."""
+    screen = write_clip(tmp_path / "screen.mp4", noise(200, 240), TWO_SECONDS)
+    camera = write_clip(tmp_path / "camera.mp4", quadrants(160, 96), TWO_SECONDS)
+    both, asked = join(tmp_path / "both.mov", [camera, screen]), []
+    turn_display_matrix(both)
+
+    def face_size(rgb: np.ndarray) -> float:
+        asked.append(rgb.shape[:2])
+        return 50.0 if corner_names(rgb) == "brwg" else 0.0
+
+    frames = list(read_frames(both, face_size=face_size))
+    assert set(asked) == {(200, 240), (160, 96)}
+    assert frames[0].rgb.shape[:2] == (160, 96)
+
+
+@pytest.mark.parametrize("sizes", [(0.0, 0.0), (100.0, 120.0)], ids=["none", "both"])
+def test_without_a_clearly_larger_face_the_tracks_are_told_apart_as_ever(tmp_path, sizes):
+    """No face anywhere, or the same face in both, as a stereo camera films it."""
+    likely = write_clip(tmp_path / "likely.mp4", noise(128, 160), TWO_SECONDS)
+    other = write_clip(tmp_path / "other.mp4", quadrants(128, 128), TWO_SECONDS)
+    both = join(tmp_path / "both.mkv", [other, likely])
+
+    def face_size(rgb: np.ndarray) -> float:
+        return sizes[0] if rgb.shape[1] == 160 else sizes[1]
+
+    frames = list(read_frames(both, face_size=face_size))
+    assert frames[0].rgb.shape[:2] == (128, 160) and len(frames) == 10
+
+
+def test_no_face_in_any_track_ends_as_ever(tmp_path, landmarker):
+    tracks = [
+        write_clip(tmp_path / f"{i}.mp4", quadrants(*size), TWO_SECONDS)
+        for i, size in enumerate([(200, 160), (160, 200)])
+    ]
+    with pytest.raises(NoFaceError, match="No face was found"):
+        read_by(landmarker, join(tmp_path / "both.mov", tracks))
+
+
+@pytest.mark.parametrize("beside", [None, "preview", "still"])
+def test_where_one_track_can_be_meant_no_face_is_asked_for(tmp_path, beside):
+    camera = write_clip(tmp_path / "camera.mp4", noise(160, 96), TWO_SECONDS)
+    others = {
+        None: lambda path: [],
+        "preview": lambda path: [write_clip(path, quadrants(48, 80), TWO_SECONDS)],
+        "still": lambda path: [write_clip(path, quadrants(192, 192), [0])],
+    }[beside](tmp_path / "other.mp4")
+    frames = list(read_frames(join(tmp_path / "all.mov", [*others, camera]), face_size=pytest.fail))
+    assert len(frames) == 10
+
+
 def test_a_recording_that_grows_gives_its_large_pictures(tmp_path):
     clip = changing_clip(tmp_path / "a.webm", [[quadrants(64, 80)] * 10, [quadrants(256, 320)] * 10])
     frames = list(read_frames(clip))
@@ -152,6 +243,14 @@ def test_a_picture_held_to_the_end_is_no_damage(tmp_path):
     with av.open(str(tmp_path / "a.mp4")) as container:
         assert container.duration > 5e6
     assert len(list(read_frames(tmp_path / "a.mp4"))) == 10
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "ts"])
+def test_a_clock_that_does_not_begin_at_zero_is_no_damage(tmp_path, suffix):
+    """A recorder that has run for an hour before."""
+    times = list(range(3_600_000, 3_603_000, 100))
+    clip = write_clip(tmp_path / f"a.{suffix}", quadrants(96, 96), times, {}, {"bf": "0"})
+    assert len(list(read_frames(clip))) == 30
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])

@@ -1,15 +1,18 @@
 """What stands between the phone and the skin: glasses, hair, a hand, other people, cuts, too many photos."""
 
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
+from helpers.clips import write_clip
 from helpers.painted_head import IMAGE, facing, paint, render
 from PIL import Image
 
 from studio_avatar import errors
-from studio_avatar.capture import capture
+from studio_avatar.capture import FoundPerson, capture
 from studio_avatar.capture.detection.landmarks import FaceLandmarker
 from studio_avatar.capture.detection.people import follow_person
 from studio_avatar.capture.io.frame import Frame
@@ -25,6 +28,7 @@ from studio_avatar.imaging.video_io import encode_h264
 from studio_avatar.rendering import look_at
 
 SIZE = 256
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +176,63 @@ def test_a_cut_is_found(head, painting, turned, tmp_path):
         sighting = follow_person(read_frames(path), landmarker)
     assert sighting.rejected["cut"] == 3
     assert len(sighting.frames) == 9
+
+
+def clip_of(pictures: list[np.ndarray]) -> list[Frame]:
+    """Ten pictures a second."""
+    size = (0, 0, pictures[0].shape[1], pictures[0].shape[0])
+    return [Frame(rgb, 0.1 * number, size, of_clip=True) for number, rgb in enumerate(pictures)]
+
+
+@pytest.fixture(scope="module")
+def portraits() -> list[np.ndarray]:
+    """Three people in nearly the same place, 360 × 360."""
+    paths = [EXAMPLES / f"person_{number}.jpg" for number in (1, 2, 3)]
+    return [np.array(Image.open(path).convert("RGB").resize((360, 360))) for path in paths]
+
+
+@pytest.mark.parametrize("first", range(3))
+def test_another_person_in_the_same_place_is_another_person(portraits, landmarker, first):
+    """As in an edited clip that begins with somebody else's face; what was cut together is one person's again."""
+    other, main = portraits[first], portraits[(first + 1) % 3]
+    sighting = follow_person(clip_of([other] * 3 + [main] * 4 + [other] * 2 + [main] * 4), landmarker)
+    assert [round(10 * seen.frame.time) for seen in sighting.frames] == [3, 4, 5, 6, 9, 10, 11, 12]
+    assert sighting.rejected["cut"] == 5 and sighting.rejected["no_face"] == 0
+
+
+def test_a_closer_or_brighter_shot_shows_the_same_person(portraits, landmarker):
+    for picture in portraits:
+        near = cv2.resize(picture[50:310, 50:310], (360, 360), interpolation=cv2.INTER_CUBIC)
+        bright = np.clip(picture * 1.3, 0, 255).astype(np.uint8)
+        sighting = follow_person(clip_of([picture] * 3 + [near] * 3 + [bright] * 3), landmarker)
+        assert len(sighting.frames) == sighting.with_face == 9
+
+
+def test_a_clip_with_much_of_another_shot_is_weak(portraits, landmarker, head):
+    """Whose head it is may surprise."""
+    sighting = follow_person(clip_of(portraits[:1] * 7 + portraits[1:2] * 5), landmarker)
+    report = capture(FoundPerson(sighting, sighting.frames[:2], 0.0), head, size=64).report
+    assert report.finding("other_shots").verdict == report.verdict == "poor"
+    assert "Record one clip of one person, without cuts." in report.advice
+
+
+def test_a_chin_below_the_picture_is_said(portraits, head):
+    whole, cut = (capture(portraits[0][:rows], head, size=64).report for rows in (360, 230))
+    assert whole.finding("face_in_picture").value == 100
+    assert cut.verdict == "poor" and "hold the camera further away" in " ".join(cut.advice)
+    assert "closer" not in " ".join(cut.advice)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "says"), [(20, "good light"), (75, "first 60 seconds, and no more are read")]
+)
+def test_nobody_in_what_is_read_of_a_long_clip_is_said(tmp_path, seconds, says):
+    """A black beginning of more than a minute, say."""
+    black = write_clip(
+        tmp_path / "a.mp4", np.zeros((96, 96, 3), np.uint8), list(range(0, 1000 * seconds, 500))
+    )
+    with pytest.raises(errors.NoFaceError, match=says):
+        follow_person(read_frames(black), SimpleNamespace(detect=lambda rgb: []))
 
 
 def test_one_to_five_photos_are_taken(turned, tmp_path):

@@ -39,6 +39,13 @@ def test_advice_is_short_the_worst_first_and_says_nothing_twice():
     assert mixed.to_dict()["advice"] == list(mixed.advice) and mixed.summary.endswith("Mend face_height.")
 
 
+def test_two_findings_with_one_sentence_say_it_once():
+    findings = [
+        Finding(name, 0.0, "", 0.0, "fair", "Come closer.") for name in ("face_height", "frames_usable")
+    ]
+    assert CaptureReport(40, 40, 12, {}, tuple(findings)).advice == ("Come closer.",)
+
+
 def test_a_skin_tone_that_has_to_be_chosen_is_said_first_however_much_else_is_wrong():
     photo = report(
         photos=True, yaw_range="poor", uneven_light="poor", pitch_range="poor", skin_tone_known="fair"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from studio_avatar.capture.io.clip_plan import MAX_SECONDS
 from studio_avatar.capture.io.frame import Frame, centered
 from studio_avatar.errors import (
     BlurredError,
@@ -28,12 +29,17 @@ COMPARABLE_FACE = 0.6  # size of a second face, over the first, from which on it
 SAME_PERSON = 0.6  # how far a face may move between two pictures, over its size
 SAME_SIZE = 2.0  # by which factor it may grow or shrink between them
 CUT_MOVES, CUT_SCALES, CUT_CHANGES = 0.75, 1.5, 30.0  # over the face's size; factor; mean gray levels
+# Mean gray levels from which on a face is compared by color with the one before. Medians over its landmarks are 0.02 to
+# 0.06 for one person who turns, 0.05 after changes of exposure, 0.15 for two people (0.085 and less for one pair in 20).
+MAY_BE_A_CUT, OTHER_PERSON = 15.0, 0.09
 STILL, MOVES = (
     0.006,
     0.015,
 )  # movement of a picture of a face, filmed by hand; of somebody who turns by 20 degrees
 FRONTAL_DEG = 35.0
 SURE_WITHIN_DEG = 10.0
+LONG_CLIP = 0.95  # of the seconds that are read: a last picture from there on may have others after it
+SMOOTH_SHARE = 0.025  # of the face's height, over which colors are averaged to compare people
 SHARPNESS_HEIGHT_PX = 192  # faces are compared at this height, so that near frames do not win by size alone
 NOTHING_SHARP = 0.12
 BLURRED, CLOSED = 0.55, 0.35  # sharpness over the capture's median; how far eyes are open
@@ -109,7 +115,7 @@ def follow_person(
     `FaceTooSmallError`, `NeverFrontalError` or `BlurredError`.
     """
     people: list[_Person] = []
-    sampled, thumbnail = 0, None
+    sampled, thumbnail, frame = 0, None, None
     for frame, faces in upright(frames, FarSight(landmarker)):
         sampled += 1
         previous, thumbnail = thumbnail, _thumbnail(frame.rgb)
@@ -117,9 +123,7 @@ def follow_person(
         _assign(frame, faces, people, change)
         tell(sampled)
     if not people:
-        raise NoFaceError(
-            "No face was found: please look into the camera in good light, the whole head in view."
-        )
+        raise _no_face(frame)
     people = _living(people)
     main = max(people, key=_presence)
     others = {seen.frame.time for person in people if person is not main for seen in person.frames}
@@ -133,17 +137,30 @@ def follow_person(
     return Sighting(usable, sampled, len(main.frames), {reason: rejected[reason] for reason in REASONS})
 
 
+def _no_face(last: Frame | None) -> NoFaceError:
+    """What to say where nobody was found up to the last picture: of a long clip the rest may show somebody."""
+    if last is not None and last.of_clip and last.time > LONG_CLIP * MAX_SECONDS:
+        return NoFaceError(
+            f"No face was found in the first {MAX_SECONDS:.0f} seconds, and no more are read: please cut away what comes "
+            "before the face."
+        )
+    return NoFaceError(
+        "No face was found: please look into the camera in good light, the whole head in view."
+    )
+
+
 def _assign(frame: Frame, faces: list[Face], people: list[_Person], change: float) -> None:
     """Give each face to the person it continues, or to a new one; `change` is of the whole picture."""
     comparable = [face for face in faces if face.size_px >= COMPARABLE_FACE * faces[0].size_px]
     taken = set()
     for face in comparable:
-        free = [person for person in people if id(person) not in taken]
-        person = min(free, key=lambda p: _distance(p.frames[-1].face, face), default=None)
-        if person is None or not _continues(person.frames[-1], frame, face, change):
+        seen = _face_frame(frame, face)
+        free = [p for p in people if id(p) not in taken and _continues(p.frames[-1], seen, change)]
+        person = min(free, key=lambda p, seen=seen: _farness(p.frames[-1], seen), default=None)
+        if person is None:
             people.append(person := _Person())
         taken.add(id(person))
-        person.frames.append(_face_frame(frame, face))
+        person.frames.append(seen)
 
 
 def _living(people: list[_Person]) -> list[_Person]:
@@ -161,18 +178,41 @@ def _distance(one: Face, other: Face) -> float:
     return float(np.linalg.norm(shift) / max(one.size_px, other.size_px))
 
 
-def _continues(last: FaceFrame, frame: Frame, face: Face, change: float) -> bool:
-    """Whether `face` is the person last seen in `last`; photos of one person need not continue each other, nor do pictures
+def _farness(last: FaceFrame, seen: FaceFrame) -> float:
+    """How far a face is from where it was, in its size; in a clip every second since then counts as much as that."""
+    return _distance(last.face, seen.face) + (
+        seen.frame.time - last.frame.time if seen.frame.of_clip else 0.0
+    )
+
+
+def _continues(last: FaceFrame, seen: FaceFrame, change: float) -> bool:
+    """Whether `seen` is the person last seen in `last`; photos of one person need not continue each other, nor do pictures
     before and after the phone was turned, which changes their shape, as no cut does.
     """
-    if not frame.of_clip or last.frame.picture != frame.picture:
+    if not seen.frame.of_clip or last.frame.picture != seen.frame.picture:
         return True
-    scale = max(last.face.size_px, face.size_px) / min(last.face.size_px, face.size_px)
-    moved = _distance(last.face, face)
+    scale = max(last.face.size_px, seen.face.size_px) / min(last.face.size_px, seen.face.size_px)
+    moved = _distance(last.face, seen.face)
     if change > CUT_CHANGES and (moved > CUT_MOVES or scale > CUT_SCALES):
         return False
-    patience = max(1.0, 4.0 * (frame.time - last.frame.time))
-    return moved < SAME_PERSON * patience and scale < SAME_SIZE * patience
+    patience = max(1.0, 4.0 * (seen.frame.time - last.frame.time))
+    if not (moved < SAME_PERSON * patience and scale < SAME_SIZE * patience):
+        return False
+    return change <= MAY_BE_A_CUT or _difference_of_skin(last, seen) < OTHER_PERSON
+
+
+def _difference_of_skin(one: FaceFrame, other: FaceFrame) -> float:
+    """Median difference of two faces' colors, in log units of chromaticity, each over its own median."""
+    colors = [_landmark_colors(_smooth(seen)) for seen in (one, other)]
+    return float(np.median(np.linalg.norm(colors[0] - colors[1], axis=1)))
+
+
+def _smooth(seen: FaceFrame) -> FaceFrame:
+    """Without noise and the blocks of a coding."""
+    import cv2
+
+    size = max(round(SMOOTH_SHARE * seen.face.height_px), 1)
+    return replace(seen, frame=replace(seen.frame, rgb=cv2.blur(seen.frame.rgb, (size, size))))
 
 
 def _presence(person: _Person) -> float:

@@ -1,10 +1,12 @@
 """What of a clip is decoded: its main video track, and the times of its packets. Nothing but key frames is decoded here.
 
 packets of all tracks ─► the main video track ─► does it break off? ─► sampling step, length, sizes of its pictures
+                        (with the largest face, if several could be it)
 """
 
 import mmap
 import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +26,10 @@ LONGEST_GAP, SHORT_GAP = 5.0, 0.5  # seconds without a picture; longer ones are 
 WHOLE = 0.75  # of a file's length: less has broken off, the rest is what recorders get wrong
 MAIN_LENGTH = 0.5  # of the longest track's: shorter ones are stills and previews
 SIMILAR_AREA = 2.5  # tracks whose pictures differ less in size are told apart by their bytes
+MAX_TRACKS = 4  # that are looked at for a face
+LOOKS = (0.25, 0.75)  # of a track's length, where it is looked at
+MAX_LOOK_PACKETS = 60  # in which the picture of one look must come
+CLEARLY_LARGER = 1.5  # a face in another track, over that in the likeliest; twins show one face
 # In work at a time: FFmpeg's decoders hold a picture or two for each thread.
 MAX_THREAD_PIXELS = 4 * MAX_FRAME_PIXELS
 SIZES_FIXED = {"mov", "gif", "apng", "avi"}  # formats that say once how large their pictures are
@@ -61,6 +67,13 @@ class _Track:
     def seconds(self) -> float:
         return max(self.times) - min(self.times) if self.times else 0.0
 
+    def at(self, share: float) -> float:
+        """Seconds in the file after a share of the track, gaps as long as they are."""
+        return self.times[0] + share * (self.clock.newest - self.times[0])
+
+
+FaceSize = Callable[[object, object], float]  # (stream, its picture) → size of the largest face, 0 for none
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -81,14 +94,18 @@ class Plan:
     missing: tuple[float, float] | None
 
 
-def make_plan(container, path: Path) -> Plan:
+def make_plan(container, path: Path, face_size: FaceSize | None = None) -> Plan:
     """Look through the packets of a clip's first `MAX_SECONDS`.
 
+    face_size: how large a face a track's picture shows, asked only where several tracks could be the main one.
     Raises `UnreadableMediaError` (no pictures, encrypted, too large), `UnsupportedCodecError` or `FaceTooSmallError`.
     """
     streams = _picture_streams(container, path)
     tracks, last, to_the_end = _look_through(container, streams)
-    stream = _main_stream(streams, tracks)
+    likely = _likely_streams(streams, tracks)
+    stream = likely[0]
+    if face_size is not None and len(likely) > 1:
+        stream = _with_largest_face(container, likely, tracks, face_size)
     check_picture_size(stream, path.name)
     track = tracks[stream.index]
     seconds = min(track.seconds, MAX_SECONDS)
@@ -154,8 +171,8 @@ def _sample_entries(path: Path) -> list[str]:
         return [name for name in names if name.isprintable()]
 
 
-def _main_stream(streams: list, tracks: dict[int, _Track]):
-    """The track that a camera filmed: not a still, a preview, a depth map or a screen.
+def _likely_streams(streams: list, tracks: dict[int, _Track]) -> list:
+    """The tracks that a camera may have filmed, not stills and previews, the likeliest first.
 
     Of those about as long as the longest the one with the largest pictures; of those of about one size the one with
     most data, because a camera's noise and movement take more than a screen does. The flag "default" decides last:
@@ -167,10 +184,50 @@ def _main_stream(streams: list, tracks: dict[int, _Track]):
     longest = max(tracks[s.index].seconds for s in large)
     long = [s for s in large if tracks[s.index].seconds >= MAIN_LENGTH * longest]
     largest = max(_area(s) for s in long)
-    similar = [s for s in long if _area(s) * SIMILAR_AREA >= largest]
-    return max(
-        similar, key=lambda s: (tracks[s.index].bytes, bool(s.disposition & Disposition.default), -s.index)
-    )
+
+    def likeliness(s) -> tuple:
+        similar, is_default = _area(s) * SIMILAR_AREA >= largest, bool(s.disposition & Disposition.default)
+        return similar, tracks[s.index].bytes, is_default, -s.index
+
+    return sorted(long, key=likeliness, reverse=True)
+
+
+def _with_largest_face(container, likely: list, tracks: dict[int, _Track], face_size: FaceSize):
+    """The first of `likely` unless another shows a clearly larger face: a shared screen, slides or the road in front of a
+    car may have larger pictures than the camera, and more data."""
+    sizes = {}
+    for stream in likely[:MAX_TRACKS]:
+        pictures = _few_pictures(container, stream, tracks[stream.index])
+        sizes[stream.index] = max((face_size(stream, picture) for picture in pictures), default=0.0)
+    first = likely[0]
+    other = max(likely[:MAX_TRACKS], key=lambda s: sizes[s.index])
+    return other if sizes[other.index] > CLEARLY_LARGER * sizes[first.index] else first
+
+
+def _few_pictures(container, stream, track: _Track) -> Iterator:
+    """A picture or two of a track: the key frames before the places of `LOOKS`."""
+    import av
+
+    if not track.times or not 0 < _area(stream) <= MAX_FRAME_PIXELS:
+        return
+    stream.codec_context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
+    seen = set()
+    for share in LOOKS:
+        try:
+            container.seek(int(track.at(share) / stream.time_base), stream=stream)
+            picture = _next_picture(container, stream)
+        except av.error.FFmpegError:
+            continue
+        if picture is not None and picture.pts not in seen:
+            seen.add(picture.pts)
+            yield picture
+
+
+def _next_picture(container, stream):
+    for _, packet in zip(range(MAX_LOOK_PACKETS), container.demux(stream), strict=False):
+        for picture in packet.decode():
+            return picture
+    return None
 
 
 def _area(stream) -> int:
@@ -259,6 +316,8 @@ def _missing(container, stream, track: _Track, last: float) -> tuple[float, floa
     if stream.duration:  # less than the file's where its beginning was cut away, which an edit list says
         ends.append((track.seconds, float(stream.duration * stream.time_base)))
     if container.duration:
-        ends.append((last - float(container.start_time or 0) / 1e6, float(container.duration / 1e6)))
+        # Matroska's length counts from zero, wherever a recorder begins to count.
+        begins = 0.0 if "matroska" in container.format.name else float(container.start_time or 0) / 1e6
+        ends.append((last - begins, float(container.duration / 1e6)))
     short = [(there, claimed) for there, claimed in ends if there < WHOLE * claimed - 0.5]
     return short[-1] if short and len(short) == len(ends) else None

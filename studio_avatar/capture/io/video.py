@@ -6,7 +6,7 @@ only sampled frames are converted, already scaled down.
 file ─ packets (tracks, times, key frames) ─► plan ─► decode what it needs ─► upright, sRGB ─► Frame
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,18 +40,22 @@ SMALL = 0.5  # long side over the largest picture's: below, a picture that grew 
 UNTAGGED, HD_HEIGHT_PX = 2, 720
 
 
-def read_frames(source, mirrored: bool = False) -> Iterator[Frame]:
+def read_frames(
+    source, mirrored: bool = False, face_size: Callable[[np.ndarray], float] | None = None
+) -> Iterator[Frame]:
     """Yield the frames of a capture, in order, at most about `MAX_SAMPLES` of a clip's first `MAX_SECONDS`.
 
     source: path of a clip (animated GIFs too) or photo, a PIL image, a uint8 array (H, W, 3) sRGB, or a list of 1 to
         `MAX_PHOTOS` photos as these; arrays may be more, since they may be the frames of a clip.
     mirrored: the pictures were stored as in a mirror, as some selfie cameras do, and are to be turned back. What a
         file says about itself (display matrix, EXIF) is always obeyed first.
+    face_size: pixels of the largest face in a picture (H, W, 3) uint8 sRGB, 0 for none. Asked before the first frame, and
+        only of a clip with several tracks that a camera may have filmed: the one with a face is read.
     Raises `MediaNotFoundError`, `UnreadableMediaError`, `UnsupportedCodecError`, `FaceTooSmallError` (a side below
     64 px), `MissingDependencyError` (HEIC without its reader) or `InvalidInputError` (an unsupported
     type, too many photos).
     """
-    for frame in _frames_of(source):
+    for frame in _frames_of(source, face_size):
         if mirrored:
             width, (left, top, right, bottom) = frame.rgb.shape[1], frame.picture
             flipped = np.ascontiguousarray(frame.rgb[:, ::-1])
@@ -74,7 +78,7 @@ def has_pictures(path: Path) -> bool:
         return False
 
 
-def _frames_of(source) -> Iterator[Frame]:
+def _frames_of(source, face_size) -> Iterator[Frame]:
     if isinstance(source, Sequence) and not isinstance(source, str | bytes):
         if len(source) == 0:
             raise InvalidInputError("The list of photos is empty: give at least one photo or a video.")
@@ -90,7 +94,7 @@ def _frames_of(source) -> Iterator[Frame]:
     if isinstance(source, str | Path) and is_animation(Path(source)):
         yield from animation_frames(Path(source), MAX_VIDEO_SIDE_PX)
     elif isinstance(source, str | Path) and not is_photo(Path(source)):
-        yield from _video_frames(Path(source))
+        yield from _video_frames(Path(source), face_size)
     else:
         yield from on_one_canvas([read_photo(source)])
 
@@ -99,13 +103,16 @@ def _frames_of(source) -> Iterator[Frame]:
 # Decoding
 
 
-def _video_frames(path: Path) -> Iterator[Frame]:
+def _video_frames(path: Path, face_size: Callable[[np.ndarray], float] | None) -> Iterator[Frame]:
     import av
+
+    def face_size_in(stream, picture) -> float:
+        return face_size(_Upright(stream).rgb_of(picture))
 
     try:
         # The file is opened twice: first only to look at the times of its packets.
         with open_media(path) as container:
-            plan = make_plan(container, path)
+            plan = make_plan(container, path, face_size and face_size_in)
         with open_media(path) as container:
             stream = container.streams[plan.track]
             check_picture_size(stream, path.name)

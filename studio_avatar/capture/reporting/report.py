@@ -26,9 +26,10 @@ MOST_ADVICE = 3
 TO_CHOOSE = "skin_tone_known"
 # Findings that mean the same to the user, the most important first: one sentence for each group.
 GROUPS = (
+    ("other_shots",),
     ("mouth_covered",),
     ("too_dark", "too_bright", "uneven_light"),
-    ("face_seen", "yaw_range", "ears_seen"),
+    ("face_in_picture", "face_seen", "yaw_range", "ears_seen"),
     ("fit_error",),
     ("face_height",),
     ("sharpness", "frames_usable"),
@@ -60,11 +61,13 @@ REGIONS = {
 ADVICE_BY_REASON = {
     "no_face": "Keep the face in the picture.",
     "too_small": "Come closer.",
-    "cut": "Record one clip without cuts.",
+    "cut": "Record one clip of one person, without cuts.",
     "blurred": "Move more slowly, or find more light.",
     "eyes_closed": "Keep the eyes open.",
     "occluded": "Keep hands and hair off the face.",
 }
+FACE_INSIDE = 97  # % of its landmarks
+KEEP_IN_VIEW = "Keep the whole face in view: hold the camera further away."
 # MediaPipe landmarks: from the lower lids to the cheeks, where rims of glasses lie; the forehead and the temples above
 # the brows.
 AROUND_EYES = (
@@ -137,7 +140,7 @@ class CaptureReport:
                     worst.name in NICE_TO_HAVE,
                 )
                 worst_of_groups.append((*pressing, rank, worst.advice))
-        return tuple(sentence for *_, sentence in sorted(worst_of_groups)[:MOST_ADVICE])
+        return tuple(dict.fromkeys(sentence for *_, sentence in sorted(worst_of_groups)))[:MOST_ADVICE]
 
     def _worst(self, finding: Finding) -> str:
         never_asked = self.photos and finding.name == "yaw_range"
@@ -244,13 +247,23 @@ def _coverage(head: HeadModel, fused: Fused, keyframes: Sequence[FaceFrame]) -> 
 
 
 def _sharpness_and_size(keyframes, sighting: Sighting, fit: HeadFit) -> list[Finding]:
-    usable = 100 * len(sighting.frames) / sighting.sampled
+    usable, elsewhere = (100 * n / sighting.sampled for n in (len(sighting.frames), sighting.rejected["cut"]))
+    inside = _median(_share_inside(k) for k in keyframes)
+    closer = "Come closer." if inside >= FACE_INSIDE else KEEP_IN_VIEW
     return [
-        _at_least("face_height", _median(k.face.height_px for k in keyframes), "pixels", 350, 160, "Come closer."),
+        _at_least("face_in_picture", inside, "%", FACE_INSIDE, 90, KEEP_IN_VIEW),
+        _at_least("face_height", _median(k.face.height_px for k in keyframes), "pixels", 350, 160, closer),
         _at_least("sharpness", _median(k.sharpness for k in keyframes), "0-1", 0.5, 0.3, "Hold still, or find more light."),
         _at_least("frames_usable", usable, "%", 70, 35, _advice_for(sighting.rejected)),
+        _at_most("other_shots", elsewhere, "% of the pictures", 15, 35, ADVICE_BY_REASON["cut"]),
         _at_most("fit_error", 100 * fit.reprojection_error, "% of face height", 1.0, 2.0, "Keep hair and hands off."),
     ]  # fmt: skip
+
+
+def _share_inside(seen: FaceFrame) -> float:
+    """Percent of a face's landmarks that lie in the picture; the detector guesses those beyond its edges."""
+    (left, top, right, bottom), (x, y) = seen.frame.picture, seen.face.points.T
+    return 100 * float(((x >= left) & (x < right) & (y >= top) & (y < bottom)).mean())
 
 
 def _exposure(skin: np.ndarray) -> list[Finding]:
