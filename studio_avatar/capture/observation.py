@@ -162,9 +162,13 @@ def find_person(
     began = time.perf_counter()
     tell("landmarks", 0.0)
     with FaceLandmarker() as landmarker:
+
+        def face_size(rgb: np.ndarray) -> float:
+            return max((face.size_px for face in landmarker.detect(rgb)), default=0.0)
+
         # 1. Follow the person through the sampled frames.
         sighting = follow_person(
-            one_ahead(read_frames(source, mirrored)),
+            one_ahead(read_frames(source, mirrored, face_size)),
             landmarker,
             lambda count: tell("landmarks", min(count / MAX_SAMPLES, 1.0)),
         )

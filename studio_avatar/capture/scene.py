@@ -54,7 +54,8 @@ class SceneStatistics:
     90 % quantiles of their brightness. blown: share of them above 97 %.
     clipped, dark: shares of the seen face above 98 % and below 6 % of full scale, from the phone texture.
     level: median brightness of the seen face, from the phone texture.
-    chroma: mean of the largest less the smallest channel over the frames; 0 is a gray picture.
+    chroma: mean of the largest less the smallest channel over the frames; 0 is a gray picture. face_chroma: the same over
+    the seen face, which may be small before a gray wall.
     contrast: 2 % and 98 % quantiles of the frames' brightness.
     """
 
@@ -67,13 +68,14 @@ class SceneStatistics:
     dark: float = 0.0
     level: float = 1.0
     chroma: float = 1.0
+    face_chroma: float = 0.0
     contrast: tuple[float, float] = (0.0, 1.0)
 
     @property
     def doubt(self) -> str | None:
         """Why the pictures say next to nothing of skin tone, as a sentence; None where they do."""
         low, high = self.contrast
-        if self.chroma < GRAY:
+        if max(self.chroma, self.face_chroma) < GRAY:
             return "The pictures have no color: choose the skin tone."
         if high - low < FLAT and self.chroma < PALE and low > LIFTED:
             return "The pictures look flat and pale, like log footage: convert them, or choose the skin tone."
@@ -121,6 +123,7 @@ def measure_scene(
     known = {"clipped": float((brightest > CLIPPED).mean()), "dark": float((brightest < DARK).mean())}
     if len(seen):
         known["level"] = float(np.median(luma(seen)))
+        known["face_chroma"] = float(np.ptp(seen, axis=-1).mean())
     if around:
         pixels = np.concatenate(around)
         brightness = luma(pixels)

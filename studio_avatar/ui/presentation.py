@@ -32,6 +32,7 @@ FINDING_TITLES = {
     "too_dark": "Too dark", "too_bright": "Too bright", "uneven_light": "Unevenness of the light",
     "glasses": "Marks of glasses", "hair_on_face": "Hair on the forehead",
     "mouth_covered": "Cloth over the mouth, a mask from 1",
+    "face_in_picture": "Part of the face in the picture", "other_shots": "Pictures of another shot",
 }  # fmt: skip
 REASON_WORDS = {
     "no_face": "no face in it", "too_small": "face too small", "cut": "another shot", "blurred": "blurred",

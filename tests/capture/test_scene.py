@@ -1,5 +1,7 @@
 """What frames say about their light: drawn faces with eyes, teeth and surroundings of known color."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -80,6 +82,14 @@ def test_pictures_that_hide_the_tone_are_told(skin, wall, eyes, word):
     else:
         picture = np.clip(picture, 80, 170)
     assert word in measured((picture, face[1])).doubt
+
+
+def test_a_small_face_before_a_gray_wall_has_color():
+    gray = SceneStatistics(chroma=0.004)
+    assert "no color" in gray.doubt and replace(gray, face_chroma=0.2).doubt is None
+    texture = np.full((32, 32, 3), (0.6, 0.45, 0.4), np.float32)
+    scene = measure_scene(*zip(drawn()), texture, np.ones((32, 32)), np.ones((32, 32), bool))
+    assert abs(scene.face_chroma - 0.2) < 1e-3
 
 
 def test_a_black_face_is_told():
