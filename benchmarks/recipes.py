@@ -1,8 +1,8 @@
 """Pictures of the recipes: `python benchmarks/recipes.py out/selfie/avatar.glb` writes docs/screenshots/recipe_*.jpg.
 
 Runs the blocks of docs/recipes.md as they stand there on a GLB made with `--shapes arkit+oculus --rig mixamo`. Needs
-Debian's Chromium, playwright (extra `dev`) and npm; `--blender` names a Python that has bpy, without it there is no picture
-of Blender.
+Debian's Chromium, playwright (extra `dev`) and npm; `--blender` names a Python that has bpy, `--godot` a folder with
+Godot's web build (tests/helpers/godot.py says where to get it). Without them there is no picture of Blender or Godot.
 """
 
 import argparse
@@ -18,20 +18,23 @@ from PIL import Image, ImageOps
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
+from helpers.godot import godot_scene  # noqa: E402
 from helpers.node_tools import node_tools  # noqa: E402
 from helpers.recipes import file_block, recipe_page  # noqa: E402
 
 OUT = ROOT / "docs" / "screenshots"
 SIDE = 480
 STEP_MS = 40  # as fast as TalkingHead draws
-# From moment to moment: a blink, a smile; at rest, two sounds.
-SMILES_MS, SPEAKS_MS = (2000, 2400), (0, 680, 240)
+GODOT_STEP_MS = 200
+# From moment to moment: a blink, a smile; at rest, two sounds; a blink, a smile.
+SMILES_MS, SPEAKS_MS, GODOT_MS = (2000, 2400), (0, 680, 240), (2000, 5400)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("glb", type=Path)
     parser.add_argument("--blender", help="a Python that has bpy")
+    parser.add_argument("--godot", type=Path, help="a folder with Godot's web build")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -43,6 +46,8 @@ def main() -> None:
             (folder / "smile.py").write_text(file_block("smile.py"))
             subprocess.run([options.blender, "smile.py"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
             save("blender", [Image.open(folder / "smile.png")])
+        if options.godot is not None:
+            save("godot", frames(folder, options.godot))
 
 
 def moments(folder: Path, name: str, pauses: tuple[int, ...]) -> list[Image.Image]:
@@ -59,6 +64,16 @@ def moments(folder: Path, name: str, pauses: tuple[int, ...]) -> list[Image.Imag
             if button and not number:
                 page.wait_for_selector("button:enabled")
                 button.click()
+    return pictures
+
+
+def frames(folder: Path, engine: Path) -> list[Image.Image]:
+    """Godot's scene after each of its pauses."""
+    pictures = []
+    with godot_scene(folder, engine, SIDE, 1000 // GODOT_STEP_MS) as scene:
+        for pause in GODOT_MS:
+            scene.step(pause // GODOT_STEP_MS)
+            pictures.append(Image.open(io.BytesIO(scene.screenshot())))
     return pictures
 
 

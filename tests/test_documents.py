@@ -25,6 +25,7 @@ FOREIGN = {
     "torchrun": {"--nproc-per-node"},
     "gltf-transform": {"--level", "--quality", "--quantize-normal"},
     "blender": {"--background", "--python"},
+    "godot": {"--path"},
 }  # fmt: skip
 COMMAND = re.compile(
     r"-m (?P<module>studio_avatar(?:\.\w+)*|tools\.[a-z]\w+)\b(?: (?P<stage>[a-z_]+))?(?P<rest>[^\n`]*)"

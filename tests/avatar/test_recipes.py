@@ -1,11 +1,14 @@
 """The recipes of docs/recipes.md, run as they stand in the document on a head with hair, all shapes and bones."""
 
+import io
 import os
 import re
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.godot import godot_scene
 from helpers.node_tools import PACKAGES
 from helpers.packed import turned, unpacked
 from helpers.recipes import SHAPES, blocks, commands, file_block, recipe_page
@@ -15,7 +18,7 @@ from PIL import Image
 from studio_avatar.avatar import Avatar
 from studio_avatar.avatar.hair.cards import Hair
 from studio_avatar.avatar.hair.wear import Worn
-from studio_avatar.avatar.shapes.visemes import ARKIT_AND_OCULUS, VISEMES
+from studio_avatar.avatar.shapes.visemes import ARKIT_AND_OCULUS, VISEMES, shape_names
 
 pytestmark = pytest.mark.network
 
@@ -108,6 +111,25 @@ def test_three_js_reads_a_packed_file_with_its_decoder(folder, browser):
     )
     with recipe_page("head.html", folder, changes=changes) as page:
         assert set(VISEMES) <= set(page.evaluate(SHAPES))
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(
+    "STUDIO_AVATAR_GODOT" not in os.environ,
+    reason="STUDIO_AVATAR_GODOT names no folder with Godot's web build; see tests/helpers/godot.py",
+)
+def test_godot_smiles_blinks_and_turns(head, folder, browser):
+    with godot_scene(folder, Path(os.environ["STUDIO_AVATAR_GODOT"])) as scene:
+        seen = [scene.step(2) for _ in range(8)]
+        shot = np.asarray(Image.open(io.BytesIO(scene.screenshot())).convert("L"))
+        problems = scene.problems()
+    assert set(shape_names(head, ARKIT_AND_OCULUS)) == set(seen[0]["shapes"]) and seen[0]["bones"] == 57
+    turns = np.array([moment["turn"] for moment in seen])
+    assert np.ptp(turns) > 0.1 and np.abs(turns).max() <= 0.4 + 1e-6
+    for name in ("mouthSmileLeft", "mouthSmileRight", "eyeBlinkLeft", "eyeBlinkRight"):
+        assert np.ptp([moment["shapes"][name] for moment in seen]) > 0.1, name
+    assert shot.std() > 5
+    assert problems == [], problems
 
 
 @pytest.mark.skipif(

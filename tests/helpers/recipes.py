@@ -30,7 +30,7 @@ def blocks() -> list[str]:
 def file_block(name: str) -> str:
     """The block whose first line is, or ends with, a comment with the file name `name`."""
     (block,) = (
-        block for block in blocks() if re.search(rf"(<!--|^#) {re.escape(name)}\b", block.splitlines()[0])
+        block for block in blocks() if re.search(rf"(<!--|^#|^;) {re.escape(name)}\b", block.splitlines()[0])
     )
     return block
 
