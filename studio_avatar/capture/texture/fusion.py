@@ -165,7 +165,7 @@ def _blend_bands(
 
     def bands_of(numbers: range) -> list[list[np.ndarray]]:
         """For each level the sum of weighted details (h, w, 3) and of weights (h, w) of these views."""
-        totals = []
+        totals = [[np.zeros((*size, 3), np.float32), np.zeros(size, np.float32)] for size in sizes]
         for k in numbers:
             # What a view has not seen must not bleed into its coarse bands.
             shown = np.clip(views[k].trust * 4.0, 0.0, 1.0)
@@ -173,8 +173,6 @@ def _blend_bands(
             for level in range(levels + 1):
                 smaller = cv2.pyrDown(band) if level < levels else None
                 detail = band - cv2.pyrUp(smaller, dstsize=band.shape[1::-1]) if level < levels else band
-                if level == len(totals):
-                    totals.append([np.zeros_like(detail), np.zeros_like(share)])
                 weight = share + np.float32(1e-6)
                 add_weighted(totals[level][0], detail, weight)
                 totals[level][1] += weight
@@ -183,6 +181,7 @@ def _blend_bands(
             tell(next(done) / len(views))
         return totals
 
+    sizes = [image.shape for image in _halved(others, levels + 1)]
     # Always two sums, on however many cores: the same bytes everywhere.
     with ThreadPoolExecutor(2) as pool:
         one, other = pool.map(bands_of, (range(0, len(views), 2), range(1, len(views), 2)))
