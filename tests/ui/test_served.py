@@ -18,7 +18,7 @@ from PIL import Image
 
 FACE_SUFFIXES = {".mp4", ".png", ".glb", ".json", ".zip"}
 PATIENCE_MS = 240_000  # a busy machine
-STOP_SECONDS = 2.0
+STOP_SECONDS = 5.0  # of a busy machine; alone it takes half a second
 # Previews stand for a second or two: too short to be waited for on a busy machine.
 NOTICE_PREVIEWS = """() => new MutationObserver((_, observer) => {
     window.previewsSeen = Boolean(document.querySelector("#previews img"));
