@@ -234,7 +234,7 @@ def correct_the_tone(page):
     page.locator("#tone-correction input[type=number]").fill("-30")
     page.locator("#tone-correction input[type=number]").press("Enter")
     page.locator("#other-hair input").click()
-    page.get_by_role("option", name="Bob01").click()
+    page.get_by_role("option", name="Bob 1").click()
     page.locator("#make-again").click()
     page.wait_for_selector(f"studio-head:not([glb='{first}'])")
     again = page.locator("studio-head").get_attribute("glb")
