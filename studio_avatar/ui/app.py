@@ -197,8 +197,7 @@ def _resumer(page: _Page) -> Callable:
         problem = "" if visitor.working else visitors.why_not_shown(token, visitor)
         yield from _watched(page, visitor, request.session_hash, toast=False)
         if problem:
-            run = visitor.job.number if visitor.job else 0
-            yield {page.outputs.status: presentation.notice(problem, "problem", run, "gone")}
+            yield {page.outputs.status: presentation.notice(problem, "problem", visitor.run, "gone")}
 
     return resume
 
@@ -220,13 +219,12 @@ def _creator(page: _Page) -> Callable:
         visitor = _visitor(page, request)
         paths = _capture_of(camera, video, photos, source) or visitor.paths
         settings = page.inputs.settings.chosen(values)
-        run = visitor.job and visitor.job.number
         if not paths:
-            yield {page.outputs.status: presentation.notice(CAPTURE_FIRST, "problem", run, "failed")}
+            yield {page.outputs.status: presentation.notice(CAPTURE_FIRST, "problem", visitor.run, "failed")}
             return
         if settings.skin_tone is None and _tone_question(visitor) and visitor.check.paths == tuple(paths):
             if tone is None:
-                yield {page.outputs.status: presentation.notice(TONE_FIRST, "problem", run, "tone")}
+                yield {page.outputs.status: presentation.notice(TONE_FIRST, "problem", visitor.run, "tone")}
                 return
             settings = replace(settings, skin_tone=tone)
         yield from _started(page, visitor, request, lambda: page.work.create(visitor, paths, settings))

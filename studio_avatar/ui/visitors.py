@@ -65,6 +65,11 @@ class Visitor:
     def working(self) -> bool:
         return self.job is not None and not self.job.over
 
+    @property
+    def run(self) -> int:
+        """Number of the run that is going on, or went last; 0 before the first."""
+        return self.job.number if self.job else 0
+
     def take_check(self, check: CaptureCheck, sessions: SessionFolders) -> None:
         """Keep a finished check; its large part goes to the captures that are held in memory."""
         sessions.captures.hold(self.key, check)

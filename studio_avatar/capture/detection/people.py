@@ -32,10 +32,8 @@ CUT_MOVES, CUT_SCALES, CUT_CHANGES = 0.75, 1.5, 30.0  # over the face's size; fa
 # Mean gray levels from which on a face is compared by color with the one before. Medians over its landmarks are 0.02 to
 # 0.06 for one person who turns, 0.05 after changes of exposure, 0.15 for two people (0.085 and less for one pair in 20).
 MAY_BE_A_CUT, OTHER_PERSON = 15.0, 0.09
-STILL, MOVES = (
-    0.006,
-    0.015,
-)  # movement of a picture of a face, filmed by hand; of somebody who turns by 20 degrees
+# Movement of a picture of a face, filmed by hand; of somebody who turns by 20 degrees.
+STILL, MOVES = 0.006, 0.015
 FRONTAL_DEG = 35.0
 SURE_WITHIN_DEG = 10.0
 LONG_CLIP = 0.95  # of the seconds that are read: a last picture from there on may have others after it

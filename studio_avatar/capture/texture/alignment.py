@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .smoothing import add_weighted, blur
+from .smoothing import add_weighted, blur, mean_of_sums
 from .unwrap import View
 
 FLOW_SIZE = 512  # texels; flow at this size finds shifts well below one texel of a 1024 texture
@@ -34,11 +34,13 @@ class Average:
     @property
     def rgb(self) -> np.ndarray:
         """(H, W, 3), 0 where no view has any trust."""
-        return _quotient(self._total, self._weight)
+        return mean_of_sums(self._total, self._weight)
 
     def small(self, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
         """The mean's color (h, w, 3) and trust (h, w) at a smaller `size` (w, h)."""
-        return _quotient(_shrunk(self._total, size), _shrunk(self._weight, size)), _shrunk(self.trust, size)
+        return mean_of_sums(_shrunk(self._total, size), _shrunk(self._weight, size)), _shrunk(
+            self.trust, size
+        )
 
 
 def align(
@@ -60,10 +62,6 @@ def align(
     return aligned, average
 
 
-def _quotient(total: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    return total / np.maximum(weight, 1e-6)[..., None]
-
-
 def _shrunk(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     import cv2
 
@@ -81,7 +79,7 @@ def _move(view: View, rgb: np.ndarray, trust: np.ndarray) -> View:
     both = np.minimum(trust, _shrunk(view.trust, size))
     if (both > 0.2).sum() < 0.005 * both.size:
         return view
-    target, source = (_detail_image(image, both) for image in (rgb, _shrunk(view.rgb, size)))
+    target, source = _detail_images((rgb, _shrunk(view.rgb, size)), both)
     solver = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     flow = solver.calc(target, source, None)  # target(x) = source(x + flow)
     # Strong shifts are wrong matches (hair, highlights that stay with the light): they must not count at all.
@@ -101,15 +99,18 @@ def _move(view: View, rgb: np.ndarray, trust: np.ndarray) -> View:
     return replace(view, rgb=np.clip(moved, 0.0, 1.0, out=moved), trust=moved_trust, pixel=pixel)
 
 
-def _detail_image(rgb: np.ndarray, both: np.ndarray) -> np.ndarray:
-    """Luma of an sRGB image without slow light and contrast, flat where not seen by both (h, w): uint8 (h, w)."""
+def _detail_images(images: Sequence[np.ndarray], both: np.ndarray) -> list[np.ndarray]:
+    """Luma of sRGB images without slow light and contrast, flat where not seen by both (h, w): uint8 (h, w)."""
     import cv2
 
     weight, wide_weight = blur(both, LIGHT_SIGMA) + 1e-3, blur(both, CONTRAST_SIGMA) + 1e-3
-    luma = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-    detail = (luma - blur(luma * both, LIGHT_SIGMA) / weight) * both
-    spread = np.sqrt(blur(detail**2, CONTRAST_SIGMA) / wide_weight) + 0.01
-    return np.clip(128.0 + 48.0 * detail / spread, 0, 255).astype(np.uint8)
+    details = []
+    for rgb in images:
+        luma = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+        detail = (luma - blur(luma * both, LIGHT_SIGMA) / weight) * both
+        spread = np.sqrt(blur(detail**2, CONTRAST_SIGMA) / wide_weight) + 0.01
+        details.append(np.clip(128.0 + 48.0 * detail / spread, 0, 255).astype(np.uint8))
+    return details
 
 
 def _equalize_light(view: View, rgb: np.ndarray, trust: np.ndarray) -> View:
@@ -126,11 +127,11 @@ def _equalize_light(view: View, rgb: np.ndarray, trust: np.ndarray) -> View:
         return view
 
     def mean(image: np.ndarray) -> np.ndarray:
-        return _quotient(_shrunk(image * both[..., None], size), weight)
+        return mean_of_sums(_shrunk(image * both[..., None], size), weight)
 
     # What was not seen is black, and must not darken the border of what was.
     trusted = cv2.multiply(view.rgb, cv2.merge([view.trust] * 3))
-    own = _quotient(_shrunk(trusted, small), _shrunk(view.trust, small))
+    own = mean_of_sums(_shrunk(trusted, small), _shrunk(view.trust, small))
     log_gain = np.log((mean(rgb) + 0.02) / (mean(own) + 0.02))
     log_gain = log_gain.clip(-MAX_LIGHT_LOG_GAIN, MAX_LIGHT_LOG_GAIN)
     log_gain[weight < 1e-3] = 0.0

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .alignment import Average, align
-from .smoothing import add_weighted, blur
+from .smoothing import add_weighted, blur, mean_of_sums
 from .unwrap import View
 
 COHERENCE = 1.0 / 128.0  # over the size of the texture: the best view changes in patches, not in specks
@@ -143,7 +143,7 @@ def fill_unseen(rgb: np.ndarray, trust: np.ndarray) -> np.ndarray:
         coarse = cv2.resize(filled, weight.shape[::-1], interpolation=cv2.INTER_LINEAR).reshape(
             *weight.shape, 3
         )
-        own = total / np.maximum(weight, 1e-6)[..., None]
+        own = mean_of_sums(total, weight)
         # Pulled levels average what is there: any weight makes them a full answer.
         share = np.clip(weight * (1.0 if not levels else 4.0), 0.0, 1.0)[..., None]
         filled = share * own + (1.0 - share) * coarse

@@ -24,3 +24,8 @@ def add_weighted(total: np.ndarray, rgb: np.ndarray, weight: np.ndarray) -> None
     import cv2
 
     cv2.accumulateProduct(rgb, cv2.merge([weight] * 3), total)
+
+
+def mean_of_sums(total: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Weighted mean (H, W, C) of a weighted sum (H, W, C) and the weights' sum (H, W); 0 where there is no weight."""
+    return total / np.maximum(weight, 1e-6)[..., None]

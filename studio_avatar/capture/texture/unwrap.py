@@ -91,7 +91,7 @@ def unwrap(frame: Frame, head: HeadModel, texels, vertices: np.ndarray, camera: 
 
     # 2. The N texels that may be seen at all: about half of them face away.
     may_face = np.append((cosine[faces] > GRAZING_COSINE).any(1), False)  # the last is for triangle -1
-    place = np.flatnonzero(np.take(may_face, texels.triangle))
+    place = np.flatnonzero(_rows(may_face, texels.triangle))
     triangle, shares = (
         _rows(part, place) for part in (texels.triangle.ravel(), texels.barycentric.reshape(-1, 3))
     )
@@ -118,9 +118,8 @@ def _laid_out(column: np.ndarray, place: np.ndarray, shape: tuple[int, ...]) -> 
     """(H, W, ...) zeros with the values (N, ...) of a column at flat places (N,)."""
     column = np.ascontiguousarray(column, np.float32)
     out = np.zeros((*shape, *column.shape[1:]), np.float32)
-    row = np.dtype(
-        (np.void, out.itemsize * math.prod(column.shape[1:]))
-    )  # rows as one item each: twice as fast
+    # Rows as one item each: twice as fast.
+    row = np.dtype((np.void, out.itemsize * math.prod(column.shape[1:])))
     out.reshape(-1).view(row)[place] = column.reshape(-1).view(row)
     return out
 
