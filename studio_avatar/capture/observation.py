@@ -3,11 +3,13 @@
 video ─ read_frames ─► frames ─ follow_person ─► usable faces ─ choose_keyframes ─► 1-24 keyframes
       ─ fit_head ─► HeadFit ─ unwrap, track_points, register_points ─► HeadFit ─ unwrap ─► one view per keyframe
       ─ fuse ─► PhoneTexture + CaptureReport
+
+Who waits for it can have a first look: the same of the views in the middle, before the skin is followed in them.
 """
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import reduce
 
@@ -35,6 +37,7 @@ from .phone_texture import PhoneTexture
 
 TRACKING_SIZE = 1024  # texels
 REGISTRATION_SIZE = 352  # texels, of which the registrar's window has 256
+FIRST_LOOK = 2  # a first look has every so manyth texel of `TRACKING_SIZE`
 MAX_KEYFRAMES = 24
 UNWRAP_THREADS = 2  # at most: the time is spent outside of Python's lock, but for a part
 MIN_SIZE, MAX_SIZE = 32, 4096
@@ -115,8 +118,13 @@ def observe(
     mirrored: bool = False,
     registrar=None,
     hair_segmenter=None,
+    first_look: Callable[[Observation], None] | None = None,
 ) -> Observation:
-    """`capture` that also returns the key frames and views, for contact sheets and measurements."""
+    """`capture` that also returns the key frames and views, for contact sheets and measurements.
+
+    first_look: called with a smaller observation, made before the fit is at its best, while the work goes on: on another
+        thread, and not of one picture alone, which has no second round. What it raises ends the capture.
+    """
     if not MIN_SIZE <= size <= MAX_SIZE:
         raise InvalidInputError(f"The texture's size must be {MIN_SIZE} to {MAX_SIZE}, not {size}.")
     tell = progress or (lambda stage, fraction: None)
@@ -126,24 +134,55 @@ def observe(
         found = source
     else:
         found = find_person(source, max_keyframes, progress, mirrored)
-    sighting, keyframes = found.sighting, found.keyframes
+    keyframes = found.keyframes
 
-    # 3. Fit one head to all of them.
-    fit = fit_frames(head, keyframes, registrar, lambda fraction: tell("fit", fraction))
+    with ThreadPoolExecutor(1) as aside:
+        looking: list[Future] = []
 
-    # 4. Bring each of them into texture space.
-    views = _views_of(keyframes, head, fit, size, lambda fraction: tell("unwrap", fraction))
+        def look(views: list[View], fit: HeadFit) -> None:
+            if first_look is not None:
+                looking.append(
+                    aside.submit(lambda: first_look(_fused(head, found, fit, _every(FIRST_LOOK, views))))
+                )
+
+        # 3. Fit one head to all of them.
+        fit = fit_frames(head, keyframes, registrar, lambda fraction: tell("fit", fraction), look)
+
+        # 4. Bring each of them into texture space.
+        views = _views_of(keyframes, head, fit, size, lambda fraction: tell("unwrap", fraction))
+        for first in looking:
+            first.result()
 
     # 5. Make one texture of them.
-    tell("fuse", 0.0)
+    made = _fused(head, found, fit, views, lambda fraction: tell("fuse", fraction))
+    if hair_segmenter is None:
+        return made
+    return replace(made, texture=replace(made.texture, hair=hair_of(keyframes, fit, hair_segmenter)))
+
+
+def _fused(
+    head,
+    found: FoundPerson,
+    fit: HeadFit,
+    views: list[View],
+    tell: Callable[[float], None] = lambda fraction: None,
+) -> Observation:
+    """One texture of all views, and what is to be said of it; where hair is is left open."""
+    tell(0.0)
+    keyframes = found.keyframes
     qualities = [keyframe.quality * keyframe.sureness for keyframe in keyframes]
-    fused = fuse(views, qualities, lambda fraction: tell("fuse", fraction))
+    fused = fuse(views, qualities, tell)
     scene = scene_of(head, keyframes, fused)
-    report = make_report(head, fused, keyframes, fit, sighting, scene.doubt)
-    tell("fuse", 1.0)
-    hair = None if hair_segmenter is None else hair_of(keyframes, fit, hair_segmenter)
-    texture = PhoneTexture(fused.rgb, fused.seen, fit, report, scene, hair)
-    return Observation(texture, keyframes, fused.views, fused.best_view)
+    report = make_report(head, fused, keyframes, fit, found.sighting, scene.doubt)
+    tell(1.0)
+    return Observation(
+        PhoneTexture(fused.rgb, fused.seen, fit, report, scene), keyframes, fused.views, fused.best_view
+    )
+
+
+def _every(step: int, views: list[View]) -> list[View]:
+    """The views with every `step`-th texel each way."""
+    return [View(*(np.ascontiguousarray(p[::step, ::step]) for p in vars(view).values())) for view in views]
 
 
 def find_person(
@@ -198,9 +237,16 @@ def hair_of(keyframes: list[FaceFrame], fit: HeadFit, segmenter) -> HairViews:
 
 
 def fit_frames(
-    head, keyframes: list[FaceFrame], registrar=None, tell: Callable[[float], None] = lambda fraction: None
+    head,
+    keyframes: list[FaceFrame],
+    registrar=None,
+    tell: Callable[[float], None] = lambda fraction: None,
+    look: Callable[[list[View], HeadFit], None] = lambda views, fit: None,
 ) -> HeadFit:
-    """Fit to landmarks, then also to points of the skin: placed by the registrar, and followed from frame to frame."""
+    """Fit to landmarks, then also to points of the skin: placed by the registrar, and followed from frame to frame.
+
+    look: called with the views in which the skin is followed, and the fit that they were made with.
+    """
     tell(0.0)
     first = keyframes[0].frame.rgb
     known = (
@@ -220,6 +266,8 @@ def fit_frames(
             tell((number + fraction) / len(sizes))
 
         views = _views_of(keyframes, head, fit, size, lambda fraction: tell_round(0.5 * fraction))
+        if size == TRACKING_SIZE:
+            look(views, fit)
         tracks = _points_in(views, head, registrar)
         fit = fit_head(*known, tracks, fit, lambda fraction: tell_round(0.6 + 0.4 * fraction), lens=lens)
     tell(1.0)

@@ -417,6 +417,16 @@ def _tone_question(visitor: Visitor) -> str | None:
     return presentation.tone_question(check.findings)
 
 
+def _looked_at(visitor: Visitor) -> bool:
+    """Whether a check goes on, but has something to show already."""
+    return visitor.working and visitor.job.goal == "check" and visitor.check is not None
+
+
+def _may_create(visitor: Visitor) -> bool:
+    """Whether an avatar may be asked for: a check that goes on becomes its first part."""
+    return not visitor.working or _looked_at(visitor)
+
+
 def _sections(visitor: Visitor) -> dict[str, Hashable]:
     """What decides on each part of the page; a part is sent again when this changes."""
     previews = tuple(visitor.previews.items()) if visitor.working else ()
@@ -429,7 +439,11 @@ def _sections(visitor: Visitor) -> dict[str, Hashable]:
         "result": visitor.result and visitor.result.archive,
         "pack": visitor.pack,
         "files": visitor.result.archive if visitor.result else previews,
-        "actions": (visitor.working, visitor.check is not None and visitor.check.findings["verdict"]),
+        "actions": (
+            _may_create(visitor),
+            visitor.working,
+            visitor.check and visitor.check.findings["verdict"],
+        ),
     }
 
 
@@ -462,7 +476,7 @@ def _updates(page: _Page, visitor: Visitor, names: set[str]) -> dict:
     if "actions" in names:
         poor = visitor.check is not None and visitor.check.findings["verdict"] == "poor"
         updates[page.actions.create] = gr.Button(
-            CREATE_ANYWAY if poor else CREATE, interactive=not visitor.working
+            CREATE_ANYWAY if poor else CREATE, interactive=_may_create(visitor)
         )
         updates[page.actions.cancel] = gr.Button(interactive=visitor.working)
     return updates
@@ -474,7 +488,7 @@ def _status(visitor: Visitor) -> str:
     if job is None:
         return presentation.notice(READY)
     if job.state == "working":
-        return presentation.working(job)
+        return presentation.working(job, "check" if _looked_at(visitor) else "work")
     if job.state == "failed":
         return presentation.notice(job.problem, "problem", job.number, "failed")
     if job.state == "stopped":

@@ -112,17 +112,25 @@ class _Ticket:
 class Job:
     """One visitor's run: "working", while it waits for its turn, too, and at last "done", "failed" or "stopped".
 
-    goal: "check", "avatar" or "files". problem: the sentence for the visitor when it failed, else empty.
+    goal: "check", "avatar" or "files". capture: paths and size [texels] of what is looked at; a check's alone.
+    problem: the sentence for the visitor when it failed, else empty.
 
     The run goes on in a thread of its own, whoever watches. Pages look at it through `watch`.
     """
 
     _numbers = count(1)
 
-    def __init__(self, goal: str, run: Callable[["Job"], Iterator], progress: RunProgress):
+    def __init__(
+        self,
+        goal: str,
+        run: Callable[["Job"], Iterator],
+        progress: RunProgress,
+        capture: tuple[tuple[str, ...], int] | None = None,
+    ):
         """run: makes the updates; it gets this job. progress: of all its stages."""
         self.number = next(self._numbers)
         self.goal = goal
+        self.capture = capture
         self.progress = progress
         self.waiting: Waiting | None = None
         self.problem = ""

@@ -107,21 +107,21 @@ def _phase(run: int | None, phase: str) -> str:
     return f' data-run="{run}" data-phase="{phase}"' if phase else ""
 
 
-def working(job: Job) -> str:
-    """HTML of a run that waits or works, with a button that page.js takes for Cancel."""
-    return f'<button type="button" class="stop">Cancel</button>{_how_far(job)}'
+def working(job: Job, phase: str = "work") -> str:
+    """HTML of a run that waits or works, with a button that page.js takes for Cancel. phase: as for `notice`."""
+    return f'<button type="button" class="stop">Cancel</button>{_how_far(job, phase)}'
 
 
-def _how_far(job: Job) -> str:
+def _how_far(job: Job, phase: str) -> str:
     if job.waiting is not None:
         before = f"{job.waiting.before} before you, about {_words_of(job.waiting.seconds)}."
-        return notice(before, "waiting", job.number, "work")
+        return notice(before, "waiting", job.number, phase)
     if not job.progress.fractions:
-        return notice("Starting ...", "waiting", job.number, "work")
-    return run_progress(job.progress, job.number)
+        return notice("Starting ...", "waiting", job.number, phase)
+    return run_progress(job.progress, job.number, phase)
 
 
-def run_progress(progress: RunProgress, run: int) -> str:
+def run_progress(progress: RunProgress, run: int, phase: str = "work") -> str:
     """HTML of a run: earlier stages done, the running one with step, bar and time left."""
     *done, running = progress.fractions
     rows = [f'<li class="done">{html.escape(stage_title(stage))}</li>' for stage in done]
@@ -137,7 +137,7 @@ def run_progress(progress: RunProgress, run: int) -> str:
         f'aria-valuenow="{percent}" aria-valuemin="0" aria-valuemax="100"><span style="width:{percent}%"></span></span>'
         f'<span class="details">{" · ".join(details)}</span></li>'
     )
-    return f'<ol class="stages"{_phase(run, "work")}>{"".join(rows)}</ol>'
+    return f'<ol class="stages"{_phase(run, phase)}>{"".join(rows)}</ol>'
 
 
 def capture_card(findings: dict) -> str:

@@ -75,6 +75,10 @@ class RunProgress:
         self._told: tuple[float, float] | None = None  # seconds left, and when they were told
         self._reason = ""
 
+    def go_on_from(self, earlier: "RunProgress") -> None:
+        """Count what another run has done of these stages, and its time, as this one's."""
+        self.fractions, self._began, self._away = dict(earlier.fractions), earlier._began, earlier._away
+
     @property
     def total(self) -> float:
         """Reference seconds of the whole run."""

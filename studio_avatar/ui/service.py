@@ -22,7 +22,7 @@ from studio_avatar.weights.locate import weights_revision
 
 from .presentation import light_picture, provenance_overlay
 from .sessions import SessionFolders
-from .worker import Done, Ready, Report, StageProgress, Update, follow
+from .worker import Done, FirstLook, Ready, Report, StageProgress, Update, follow
 
 LONGEST_STEM = 40
 LARGEST_TEXTURE = 2048  # texels each way, as on the page; four times as many need 13 GB
@@ -117,6 +117,8 @@ class AvatarService:
     def check(self, paths: Sequence[str], size: int, session: str) -> Iterator[Update | Done[CaptureCheck]]:
         """Yield progress while a capture is looked at, then `Done(CaptureCheck)`; closing the generator stops it.
 
+        On the way, of a clip, a `FirstLook(CaptureCheck)` with a smaller phone texture, of a fit that is still made better.
+
         Args:
             paths: one video, or one or more photos. size: of the phone texture [texels].
         Raises:
@@ -178,28 +180,38 @@ class AvatarService:
     # ------------------------------------------------------------------------------------------ the tasks
 
     def _check(self, paths: Sequence[str], size: int, session: str, report: Report) -> CaptureCheck:
-        from studio_avatar.capture import contact_sheet, observe
+        from studio_avatar.capture import observe
 
         report(StageProgress("load", 0.0))
         (source,) = capture_arguments(paths).values()
         pipe = self._ready_pipeline()
         began = time.monotonic()
-        observation = observe(
-            source,
-            pipe.head,
-            size=size,
-            progress=_stages(report),
-            registrar=pipe.registrar,
-            hair_segmenter=pipe.hair_segmenter,
+
+        def looked_at(observation) -> CaptureCheck:
+            return self._written(observation, tuple(paths), time.monotonic() - began, session)
+
+        return looked_at(
+            observe(
+                source,
+                pipe.head,
+                size=size,
+                progress=_stages(report),
+                registrar=pipe.registrar,
+                hair_segmenter=pipe.hair_segmenter,
+                first_look=lambda first: report(FirstLook(looked_at(first))),
+            )
         )
-        seconds, phone = time.monotonic() - began, observation.texture
-        folder = self.sessions.new(session)
+
+    def _written(self, observation, paths: tuple[str, ...], seconds: float, session: str) -> CaptureCheck:
+        from studio_avatar.capture import contact_sheet
+
+        phone, folder = observation.texture, self.sessions.new(session)
         return CaptureCheck(
-            paths=tuple(paths),
+            paths=paths,
             phone=phone,
             findings=phone.report.to_dict(),
             seconds=seconds,
-            sheet=_write_png(folder / "contact_sheet.png", contact_sheet(observation, pipe.head)),
+            sheet=_write_png(folder / "contact_sheet.png", contact_sheet(observation, self._pipeline.head)),
             phone_texture=_write_png(folder / "phone_texture.png", unit_to_uint8(phone.rgb)),
             seen=_write_png(folder / "seen.png", unit_to_uint8(phone.seen)),
         )

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from studio_avatar.errors import StudioAvatarError
 from studio_avatar.results.exports import ExportSettings
 from studio_avatar.results.settings import CreationSettings
 
@@ -12,7 +13,7 @@ from .jobs import Job, Lane
 from .progress import CAPTURE_SECONDS, EXPORT_SECONDS, FILM_SECONDS, Pace, RunProgress, expected_seconds
 from .service import AvatarResult, AvatarService, CaptureCheck
 from .visitors import Visitor
-from .worker import Done, Ready
+from .worker import Done, FirstLook, Ready, StageProgress
 
 
 class Work:
@@ -37,7 +38,7 @@ class Work:
         return self._start(visitor, paths, size, None)
 
     def create(self, visitor: Visitor, paths: list[str], settings: CreationSettings) -> Job:
-        """Make the avatar, going on from the check of this capture where there is one."""
+        """Make the avatar, going on from the check of this capture where there is one, even if it still runs."""
         return self._start(visitor, paths, settings.size, settings)
 
     def make_again(self, visitor: Visitor, **changes: float | str) -> Job:
@@ -68,11 +69,13 @@ class Work:
         return visitor.job.start()
 
     def _start(self, visitor: Visitor, paths: list[str], size: int, settings: CreationSettings | None) -> Job:
-        if visitor.job is not None:
+        capture = (tuple(paths), size)
+        looking = _check_that_runs(visitor, capture) if settings is not None else None
+        if visitor.job is not None and visitor.job is not looking:
             visitor.job.stop()
         self._service.sessions.adopt(visitor.key, paths)
-        check = self._finished_check(visitor, paths, size)
-        if check is None:
+        check = self._finished_check(visitor, capture)
+        if check is None and looking is None:
             visitor.check = None
         visitor.paths, visitor.previews, visitor.since = paths, {}, time.time()
         earlier = visitor.result
@@ -84,29 +87,35 @@ class Work:
             expected = expected_seconds(settings, check is not None, earlier is not None)
         steps = {"invert": settings.inversion_steps, "upscale": settings.steps} if settings else {}
         progress = RunProgress(expected, steps, shared=lambda: self.check.busy and self.avatar.busy)
+        if looking is not None:
+            progress.go_on_from(looking.progress)
 
         def run(job: Job) -> Iterator:
             finished = check
             if finished is None:
-                yield from self._looking(visitor, job, paths, size)
-                finished = self._finished_check(visitor, paths, size)
+                yield from _rest_of(looking) if looking else self._looking(visitor, job, paths, size)
+                finished = self._finished_check(visitor, capture)
             if settings is not None:
                 yield from self._making(visitor, job, paths, settings, finished, earlier)
             self._pace.note(progress.total, progress.elapsed)
 
-        visitor.job = Job("check" if settings is None else "avatar", run, progress)
+        if settings is None:
+            visitor.job = Job("check", run, progress, capture)
+        else:
+            visitor.job = Job("avatar", run, progress)
         return visitor.job.start()
 
-    def _finished_check(self, visitor: Visitor, paths: list[str], size: int) -> CaptureCheck | None:
+    def _finished_check(self, visitor: Visitor, capture: tuple[tuple[str, ...], int]) -> CaptureCheck | None:
         held = self._service.sessions.captures.of(visitor.key)
-        fits = held is not None and (held.paths, len(held.phone.rgb)) == (tuple(paths), size)
-        return held if fits else None
+        return held if held is not None and (held.paths, len(held.phone.rgb)) == capture else None
 
     def _looking(self, visitor: Visitor, job: Job, paths: list[str], size: int) -> Iterator:
         self._service.sessions.captures.drop(visitor.key)
         look = lambda: self._service.check(paths, size, visitor.key)  # noqa: E731
         for update in self.check.in_turn(sum(CAPTURE_SECONDS.values()), look, visitor.address):
-            if isinstance(update, Done) and not job.over:
+            if isinstance(update, FirstLook) and not job.over:
+                visitor.check = replace(update.value, phone=None)
+            elif isinstance(update, Done) and not job.over:
                 visitor.take_check(update.value, self._service.sessions)
             yield update
 
@@ -127,3 +136,25 @@ class Work:
             elif isinstance(update, Done) and not job.over:
                 visitor.result, visitor.pack = update.value, None
             yield update
+
+
+def _check_that_runs(visitor: Visitor, capture: tuple[tuple[str, ...], int]) -> Job | None:
+    """The visitor's check of this capture, if it is going on."""
+    job = visitor.job
+    return job if job is not None and not job.over and job.capture == capture else None
+
+
+def _rest_of(looking: Job) -> Iterator[StageProgress]:
+    """What a check that runs already still has to do; closing stops it.
+
+    Raises:
+        StudioAvatarError: the capture is of no use; the message is for the visitor.
+    """
+    try:
+        for _ in looking.watch():
+            if (stages := looking.progress).fractions:
+                yield StageProgress(stages.running, stages.fractions[stages.running])
+    finally:
+        looking.stop()
+    if looking.problem:
+        raise StudioAvatarError(looking.problem)

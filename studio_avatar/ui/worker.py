@@ -31,13 +31,20 @@ class Ready:
 
 
 @dataclass(frozen=True)
+class FirstLook(Generic[Result]):
+    """Much the same as the task's return value will be, to be shown while the task goes on."""
+
+    value: Result
+
+
+@dataclass(frozen=True)
 class Done(Generic[Result]):
     """The task's return value; always the last thing that `follow` yields."""
 
     value: Result
 
 
-Update = StageProgress | Ready
+Update = StageProgress | Ready | FirstLook
 Report = Callable[[Update], None]
 
 

@@ -9,7 +9,7 @@ import pytest
 from helpers.painted_head import FOCAL, IMAGE, SIZE, facing, paint, render
 
 from studio_avatar import errors
-from studio_avatar.capture import PhoneTexture, capture
+from studio_avatar.capture import PhoneTexture, capture, observe
 from studio_avatar.capture.detection.keyframes import choose_keyframes
 from studio_avatar.capture.detection.landmark_errors import landmark_errors, pose_terms, rolled
 from studio_avatar.capture.detection.landmarks import Face
@@ -17,6 +17,7 @@ from studio_avatar.capture.detection.people import FaceFrame
 from studio_avatar.capture.fitting.head_fit import fit_head
 from studio_avatar.capture.io.frame import Frame
 from studio_avatar.capture.io.lens import Lens
+from studio_avatar.capture.observation import TRACKING_SIZE
 from studio_avatar.capture.texture.fusion import fill_unseen, fuse
 from studio_avatar.capture.texture.unwrap import FrameCamera, View, _nearest, unwrap
 
@@ -358,10 +359,32 @@ def test_a_clip_shows_more_than_a_photo(several, single, painting, head):
     assert np.corrcoef(clip_detail, truth)[0, 1] > max(0.65, np.corrcoef(photo_detail, truth)[0, 1])
 
 
-def test_the_same_clip_gives_the_same_bytes(clip, head):
-    first, again = (capture(clip, head, size=SIZE, max_keyframes=2) for _ in range(2))
+def test_the_same_clip_gives_the_same_bytes_with_and_without_a_first_look(clip, head):
+    told, looks = [], []
+
+    def look(first):
+        looks.append((first.texture, "fuse" in told))
+
+    first = capture(clip, head, size=SIZE, max_keyframes=2)
+    again = observe(clip, head, SIZE, 2, lambda stage, fraction: told.append(stage), first_look=look).texture
     assert again.rgb.tobytes() == first.rgb.tobytes()
     assert again.seen.tobytes() == first.seen.tobytes()
+    ((early, was_late),) = looks
+    assert not was_late and len(early.rgb) == TRACKING_SIZE // 2
+    assert early.report.verdict == again.report.verdict and early.report.frames_used == 2
+    # The fit goes on from there, by little: the face lies as in the end, some texels off.
+    both = cv2.resize(early.seen, (SIZE, SIZE), interpolation=cv2.INTER_AREA) * again.seen > 0.9
+    small = cv2.resize(early.rgb, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+    assert both.any() and np.abs(small - again.rgb)[both].mean() < 0.03
+
+
+def test_a_first_look_that_fails_ends_the_capture_and_one_photo_has_none(clip, photo, head):
+    def look(first):
+        raise KeyError("no place to draw it")
+
+    with pytest.raises(KeyError, match="no place to draw it"):
+        observe(clip, head, SIZE, 2, first_look=look)
+    observe(photo, head, 64, first_look=look)
 
 
 def test_report_is_json_and_tells_what_to_do(single, several):

@@ -22,7 +22,7 @@ from studio_avatar.results.folder import ResultFiles
 from studio_avatar.ui.examples import Examples
 from studio_avatar.ui.service import AvatarResult, AvatarService, CaptureCheck, file_stem
 from studio_avatar.ui.sessions import SessionFolders
-from studio_avatar.ui.worker import Ready, StageProgress, follow
+from studio_avatar.ui.worker import FirstLook, Ready, StageProgress, follow
 
 from .demo_server import GOOD_CAPTURE, ROOT, WEAK_CAPTURE
 
@@ -39,7 +39,8 @@ class Phone:
 
 
 class StandInService(AvatarService):
-    """Works as fast as it can, and stays in its first stage while it is `held`.
+    """Works as fast as it can, and stays in its first stage while it is `held`, in a check's last, which comes after the
+    first look, while it is `held_at_last`.
 
     Captures whose name has "weak" in it are weak, those with "grey" do not show the skin's tone, those with "nobody" fail.
     """
@@ -48,7 +49,7 @@ class StandInService(AvatarService):
         """made: a folder with the files that every result has."""
         super().__init__("nowhere", sessions, lambda weights: self)
         self.made, self.head = made, None
-        self.held = False
+        self.held = self.held_at_last = False
         self.looked_at: list[tuple[str, ...]] = []
         self.created: list[tuple] = []
 
@@ -70,11 +71,20 @@ class StandInService(AvatarService):
             report(StageProgress(name, 1.0))
 
     def _look(self, paths, size, session, report) -> CaptureCheck:
-        self._stages(STAGES["check"], report)
+        *stages, last = STAGES["check"]
+        self._stages(stages, report)
         self.looked_at.append(tuple(paths))
-        name = Path(paths[0]).name
-        if "nobody" in name:
+        if "nobody" in Path(paths[0]).name:
             raise NoFaceError("There is no face in the video.")
+        report(FirstLook(self._check_of(paths, size, session)))
+        while self.held_at_last:
+            time.sleep(0.3)
+            report(StageProgress(last, 0.2))
+        self._stages([last], report)
+        return self._check_of(paths, size, session)
+
+    def _check_of(self, paths, size, session) -> CaptureCheck:
+        name = Path(paths[0]).name
         folder = self._folder(session)
         weak = "weak" in name
         finding = {"name": "sharpness", "value": 0.2 if weak else 0.7, "unit": "0-1", "threshold": 0.5,

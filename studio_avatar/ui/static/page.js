@@ -3,7 +3,7 @@
 
 const WATCH_SECONDS = 5, LOST_AFTER = 3, SLEPT_SECONDS = 20, ASKED_SECONDS = 5;
 const status = () => document.getElementById("status");
-const running = () => document.querySelector("#status [data-phase=work]");
+const running = () => document.querySelector("#status .stop");
 
 // ---- into view: the status at the click, later what came of it
 
