@@ -94,13 +94,13 @@ def choose(
     # A style that agrees only after much stretching is another one.
     style, vertices, share = max(found, key=lambda one: before[one[0].name] + one[2])
     if share < AGREEMENT:
-        why = f"No style looks like this hair: {style.name} agrees to {share:.0%} only."
+        why = f"No style looks like this hair: the nearest, {style.name}, agrees to {share:.0%} only."
         if lowest(views[0]) < HANGS_M:
             return Choice(None, None, why)
         crop = next(pair for pair in laid if pair[0].name == CROP)
         style, vertices, share = _fitted(*crop, skin, views)
-        return Choice(style, vertices, f"{why} It is short: {CROP} took its outline.", share)
-    return Choice(style, vertices, f"{style.name} agrees best with the hair in the pictures.", share)
+        return Choice(style, vertices, f"{why} It is short, so {CROP} took its outline.", share)
+    return Choice(style, vertices, f"The style {style.name} agrees best with the hair in the pictures.", share)
 
 
 def why_none(views: list[HeadView]) -> str | None:
