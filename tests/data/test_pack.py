@@ -116,7 +116,11 @@ def test_only_training_people_who_show_their_face_are_read(tmp_path):
     pictures, visibility, scenes = read_people(tmp_path / "people.safetensors", 10)
     assert [int(picture[0, 0, 0]) for picture in pictures] == [int(one[0]) for one in scenes] == [0, 3]
     assert all(one.shape == (256, 256) and one.min() == 255 for one in visibility)
-    assert len(list(prepared_rows(tmp_path / "people.safetensors", "rgb", most=2))) == 2
+    counts = {
+        most: len(list(prepared_rows(tmp_path / "people.safetensors", "rgb", most=most)))
+        for most in (None, 2, 0)
+    }
+    assert counts == {None: 3, 2: 2, 0: 0}
 
 
 def test_held_out_portraits_stay_apart(tmp_path):

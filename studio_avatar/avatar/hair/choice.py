@@ -100,7 +100,9 @@ def choose(
         crop = next(pair for pair in laid if pair[0].name == CROP)
         style, vertices, share = _fitted(*crop, skin, views)
         return Choice(style, vertices, f"{why} It is short, so {CROP} took its outline.", share)
-    return Choice(style, vertices, f"The style {style.name} agrees best with the hair in the pictures.", share)
+    return Choice(
+        style, vertices, f"The style {style.name} agrees best with the hair in the pictures.", share
+    )
 
 
 def why_none(views: list[HeadView]) -> str | None:

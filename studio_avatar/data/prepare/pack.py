@@ -216,7 +216,8 @@ def prepared_rows(path: Path, *names: str, most: int | None = None, split: str =
     """Arrays `names` of a prepared set's items of a split, one tuple an item; of `most` items, evenly spread."""
     index = json.loads(path.with_suffix(".json").read_text())["items"]
     rows = [row for row, item in enumerate(index) if item["split"] == split]
-    rows = rows[:: max(1, -(-len(rows) // most))] if most else rows
+    if most is not None:
+        rows = rows[:: max(1, -(-len(rows) // max(most, 1)))][:most]
     with safe_open(str(path), "np") as file:
         slices = [file.get_slice(name) for name in names]
         for row in rows:
