@@ -18,6 +18,7 @@ from studio_avatar.avatar.hair.cards import load_style
 from studio_avatar.avatar.hair.choice import NOT_BY_ITSELF, choose
 from studio_avatar.avatar.hair.color import dyed, hair_color
 from studio_avatar.avatar.hair.outline import LONGEST
+from studio_avatar.avatar.hair.scalp import hair_cover
 from studio_avatar.avatar.hair.skin import Skin
 from studio_avatar.avatar.hair.views import head_views
 from studio_avatar.avatar.preview import Scene
@@ -27,7 +28,7 @@ from studio_avatar.evaluation.hair import silhouettes
 from studio_avatar.head.geometry import geometry
 from studio_avatar.head.hair_styles import HairStyles
 from studio_avatar.head.landmark_ids import CHIN, FOREHEAD
-from studio_avatar.head.layout import region_mask
+from studio_avatar.head.layout import region_mask, texel_map, texel_normals, texel_positions
 from studio_avatar.imaging.color import linear_to_srgb, luma
 from studio_avatar.rendering import Camera
 from tools.groom_hair import GROOMS, groom
@@ -260,6 +261,24 @@ def test_the_scalp_under_hair_is_dark_and_the_face_is_not(worn, head):
     assert worn.hair.style == "bob01"
     assert change[region_mask(head, 1024, "scalp")].mean() > 20
     assert change[region_mask(head, 1024, "lips", "eyelids", "brows")].max() == 0
+
+
+@pytest.mark.parametrize("name", ["swept01", "long01"])
+def test_skin_beside_the_face_is_dark_under_hair_that_lies_on_it_alone(head, styles, name):
+    neutral, face = head.neutral.numpy(), region_mask(head, 256, "face")
+    texels = texel_map(head, 256)
+    places, normals = (of(texels, head, neutral)[face] for of in (texel_positions, texel_normals))
+    style = load_style(head, styles, name)
+    points = style.points(style.on(Skin(head, neutral)))
+    side = np.abs(normals[:, 0]) > 0.5
+    cover, raised = (hair_cover(head, neutral, hair, 256)[face] for hair in (points, points * (1.5, 1, 1)))
+    under = side & (cKDTree(points).query(places)[0] < 0.003) & (places[:, 1] > 0.02)
+    assert under.sum() > 100 and cover[under].mean() > 0.4
+    middle = (places[:, 1].min() + places[:, 1].max()) / 2
+    # Neither the jaw, which long hair touches, nor the front; and what hangs far beside the head is no sideburn.
+    assert cover[side & (places[:, 1] < middle - 0.02)].mean() < 0.02
+    assert cover[np.abs(normals[:, 0]) < 0.3].mean() < 0.02
+    assert raised[side].mean() < 0.3 * cover[side].mean()
 
 
 def test_an_unknown_style_is_named(head, styles, worn, texture):

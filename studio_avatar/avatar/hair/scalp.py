@@ -25,6 +25,9 @@ BESIDE_M = (
     0.010,
     0.004,
 )  # how far beside a point of skin the hair above it may be for it to be bare, and fully covered
+# Beside the face: how high above the skin cards lie on it; how far beside them it is bare, and fully covered; how far from
+# the scalp there may be any; shares of the normal sidewards; how much of the skin's color they take at most.
+ON_SKIN_M, BESIDE_SIDEBURN_M, SIDEBURN_M, SIDEWARDS, SIDEBURN = 0.010, (0.010, 0.003), 0.05, (0.5, 0.8), 0.8
 SHADE = 0.7  # of the hair's color
 SKIN_THROUGH = 0.2  # share of the skin that shines through it
 GRAIN = 0.3  # standard deviation of that share from texel to texel
@@ -33,25 +36,56 @@ FACING = 0.25  # cosine of the angle between skin and camera from which on a pic
 
 
 def hair_cover(head: HeadModel, neutral: np.ndarray, points: np.ndarray, size: int) -> np.ndarray:
-    """(size, size) float32 in [0, 1]: how much of each texel of the scalp hair lies over.
+    """(size, size) float32 in [0, 1]: how much of each texel of the skin hair lies over, on the scalp and beside the face.
 
     neutral: (V, 3) the person's head. points: (P, 3) on the cards.
     """
+    scalp = resized(_scalp_cover(head, neutral, points), size)
+    return np.maximum(scalp, _grained(resized(_sideburns(head, neutral, points), size)))
+
+
+def _scalp_cover(head: HeadModel, neutral: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """(SIZE, SIZE) float32 in [0, 1] of the scalp alone."""
+    from scipy.ndimage import gaussian_filter
+
+    scalp, places, normals = _skin_of(head, neutral, "scalp")
+    _, beside = _nearest_hair(places, normals, points)
+    cover = np.zeros((SIZE, SIZE), np.float32)
+    cover[scalp] = smoothstep(beside.min(1), *BESIDE_M)
+    # Soft on both sides of the scalp's border, but nothing far down on the forehead.
+    return np.maximum(gaussian_filter(cover, 2.0), cover * gaussian_filter(cover, 4.0))
+
+
+def _sideburns(head: HeadModel, neutral: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """(SIZE, SIZE) float32 in [0, 1] beside the face, where cards that lie on bare skin would be clumps of moss."""
     from scipy.ndimage import gaussian_filter
     from scipy.spatial import cKDTree
 
-    scalp, places, normals = _scalp(head, neutral)
+    face, places, normals = _skin_of(head, neutral, "face")
+    from_scalp = cKDTree(_skin_of(head, neutral, "scalp")[1]).query(places)[0]
+    height, beside = _nearest_hair(places, normals, points)
+    near = smoothstep(np.where(height < ON_SKIN_M, beside, 1.0).min(1), *BESIDE_SIDEBURN_M)
+    side = smoothstep(np.abs(normals[:, 0]), *SIDEWARDS) * smoothstep(
+        from_scalp, SIDEBURN_M, 0.6 * SIDEBURN_M
+    )
+    cover = np.zeros((SIZE, SIZE), np.float32)
+    cover[face] = SIDEBURN * near * side
+    return gaussian_filter(cover, 2.0)
+
+
+def _nearest_hair(
+    places: np.ndarray, normals: np.ndarray, points: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(N, K) meters: how high the nearest `points` (P, 3) of hair are above `places` (N, 3) of the skin, and how far beside;
+    1 beside where there is none."""
+    from scipy.spatial import cKDTree
+
     distance, near = cKDTree(points).query(places, NEAR_POINTS, distance_upper_bound=ABOVE_M)
     known = np.isfinite(distance)
     offset = points[np.where(known, near, 0)] - places[:, None]
     height = (offset * normals[:, None]).sum(-1)
     beside = np.linalg.norm(offset - height[..., None] * normals[:, None], axis=-1)
-    beside = np.where(known & (height > -BESIDE_M[1]), beside, 1.0).min(1)
-    cover = np.zeros((SIZE, SIZE), np.float32)
-    cover[scalp] = smoothstep(beside, *BESIDE_M)
-    # Soft on both sides of the scalp's border, but nothing far down on the forehead.
-    cover = np.maximum(gaussian_filter(cover, 2.0), cover * gaussian_filter(cover, 4.0))
-    return resized(cover, size)
+    return height, np.where(known & (height > -BESIDE_M[1]), beside, 1.0)
 
 
 def painted_cover(
@@ -66,7 +100,7 @@ def painted_cover(
     """
     from scipy.ndimage import gaussian_filter
 
-    scalp, places, normals = _scalp(head, neutral)
+    scalp, places, normals = _skin_of(head, neutral, "scalp")
     known, hair = np.zeros((2, SIZE, SIZE), np.float32)
     for view in views:
         weight = view.facing(places, normals, FACING)
@@ -78,21 +112,26 @@ def painted_cover(
     known, hair = gaussian_filter(known, 3.0), gaussian_filter(hair, 3.0)
     believed = np.minimum(known, 1.0)
     share = believed * hair / np.maximum(known, 1e-4) + 1 - believed
-    outline = gaussian_filter(hair_cover(head, neutral, points, SIZE), SOFT) * scalp
+    outline = gaussian_filter(_scalp_cover(head, neutral, points), SOFT) * scalp
     return resized((outline * share).astype(np.float32), size)
 
 
-def _scalp(head: HeadModel, neutral: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(SIZE, SIZE) bool, texels of the scalp; (N, 3) meters, where they are, and (N, 3) their normals."""
-    scalp, texels = region_mask(head, SIZE, "scalp"), texel_map(head, SIZE)
+def _skin_of(head: HeadModel, neutral: np.ndarray, region: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(SIZE, SIZE) bool, texels of a region; (N, 3) meters, where they are, and (N, 3) their normals."""
+    inside, texels = region_mask(head, SIZE, region), texel_map(head, SIZE)
     skin = neutral[: len(head.neutral)]
-    return scalp, *(of(texels, head, skin)[scalp] for of in (texel_positions, texel_normals))
+    return inside, *(of(texels, head, skin)[inside] for of in (texel_positions, texel_normals))
 
 
 def stubble(cover: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """`cover` (H, H) as it is to be painted: skin between the hairs, and nothing where the phone saw hair, `seen` (H, H)."""
+    return _grained(cover * (1 - SKIN_THROUGH)) * (1 - np.asarray(seen, np.float32))
+
+
+def _grained(cover: np.ndarray) -> np.ndarray:
+    """A cover (H, H) with skin between the hairs."""
     grain = np.random.default_rng(0).normal(1.0, GRAIN, cover.shape).astype(np.float32)
-    return (cover * (1 - SKIN_THROUGH) * grain).clip(0, 1) * (1 - np.asarray(seen, np.float32))
+    return (cover * grain).clip(0, 1)
 
 
 def resized(cover: np.ndarray, size: int) -> np.ndarray:
