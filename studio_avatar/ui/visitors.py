@@ -38,7 +38,8 @@ class Visitor:
     visitor's tabs; where it keeps nothing, nobody can come back. browsers: cookies of those who came with one of them.
     token: the address of the result, in these browsers. address: where the page was opened from last; it shares the queue.
     paths: the capture that was given last. check: of the capture that was looked at last, without its `PhoneTexture`, which
-    `SessionFolders.captures` has. result: the last avatar. pack: a ZIP of more files of it.
+    `SessionFolders.captures` has when the check is over; before, a first look. result: the last avatar. pack: a ZIP of more
+    files of it.
     job: the run that is going on, or went last. begun_on: the page that began it. previews: pictures of the avatar that is
     being made.
     since: when the last run began [seconds since 1970].
