@@ -4,6 +4,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 
 import gradio as gr
 from gradio.context import LocalContext
@@ -44,9 +45,102 @@ def add_endpoints(
     work: where calls wait for their turn among the page's runs. on_gpu: wraps a generator that needs the accelerator.
     listeners: know which calls nobody waits for any more; they stop. calls: delete what callers left.
     """
-    make, paint = on_gpu(service.create), on_gpu(service.texture)
+    answers = _Answers(service, work, on_gpu(service.create), on_gpu(service.texture), listeners, calls)
+    settings = {name: api_component(setting) for name, setting in SETTINGS.items()}
+    _endpoint(
+        taking_settings(answers.create_avatar), [_file("video", "selfie.mp4"), *settings.values()],
+        [_file(name) for name in ("texture", "avatar", "report", "archive")],
+        CREATE_DESCRIPTION,
+    )  # fmt: skip
+    _endpoint(
+        answers.check_capture, [_file("video", "selfie.mp4"), settings["size"]],
+        [gr.JSON(label="report", visible=False), *(_file(name) for name in ("contact_sheet", "phone_texture", "seen"))],
+        CHECK_DESCRIPTION,
+    )  # fmt: skip
+    _endpoint(
+        taking_settings(answers.texture),
+        [_file("phone_texture", "phone_texture.png"), _file("seen", "seen.png"), *settings.values()],
+        [_file("texture")],
+        TEXTURE_DESCRIPTION,
+    )
 
-    def answer(
+
+def _endpoint(function: Callable, inputs: list, outputs: list, description: str) -> None:
+    gr.Button(visible=False).click(
+        function, inputs, outputs, api_name=function.__name__, api_description=description,
+        concurrency_limit=None,  # they wait in `work`, where each address has its share
+    )  # fmt: skip
+
+
+def _file(label: str, example: str = "") -> gr.File:
+    """A hidden component: unlike Video and Image, File takes what it is given and re-encodes nothing.
+
+    example: the name in the code that "Use via API" shows, where gradio has a sample_file.pdf of its own.
+    """
+    component = gr.File(label=label, visible=False)
+    if example:
+        component.example_payload = lambda: {"path": example, "meta": {"_type": "gradio.FileData"}}
+    return component
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """What the endpoints do; arguments as for `add_endpoints`.
+
+    make, paint: `service.create` and `service.texture`, perhaps on a borrowed GPU.
+    """
+
+    service: AvatarService
+    work: Work
+    make: Callable
+    paint: Callable
+    listeners: Listeners
+    calls: ApiSessions
+
+    def create_avatar(
+        self,
+        request: gr.Request,
+        video: str,
+        settings: CreationSettings,
+        progress=gr.Progress(),  # noqa: B008
+    ) -> tuple[str, str, str, str]:
+        def run(session: str) -> Iterator:
+            return self.make([video] if video else [], settings, session)
+
+        expected = expected_seconds(settings, captured=False)
+        result = self._in_turn(self.work.avatar, expected, run, [video], request, progress)
+        files = result.files
+        return str(files.texture), str(files.avatar), str(files.report), str(result.archive)
+
+    def check_capture(
+        self,
+        video: str,
+        size: int,
+        request: gr.Request,
+        progress=gr.Progress(),  # noqa: B008
+    ) -> tuple[dict, str, str, str]:
+        def run(session: str) -> Iterator:
+            return self.service.check([video] if video else [], int(size), session)
+
+        check = self._in_turn(self.work.check, CAPTURE_SECONDS, run, [video], request, progress)
+        return check.findings, str(check.sheet), str(check.phone_texture), str(check.seen)
+
+    def texture(
+        self,
+        request: gr.Request,
+        phone_texture: str,
+        seen: str,
+        settings: CreationSettings,
+        progress=gr.Progress(),  # noqa: B008
+    ) -> str:
+        def run(session: str) -> Iterator:
+            return self.paint(phone_texture, seen, settings, session)
+
+        expected = expected_seconds(settings, captured=True)
+        return str(self._in_turn(self.work.avatar, expected, run, [phone_texture, seen], request, progress))
+
+    def _in_turn(
+        self,
         lane: Lane,
         expected: dict[str, float],
         run: Callable[[str], Iterator],
@@ -57,82 +151,11 @@ def add_endpoints(
         """What `run(session)` makes in its turn; the uploads go with the session. Plain HTTP calls have one each."""
         session, began = request.session_hash or secrets.token_hex(), time.monotonic()
         event = LocalContext.event_id.get(None)
-        with calls.calling(session):
-            service.sessions.adopt(session, filter(None, uploads))
+        with self.calls.calling(session):
+            self.service.sessions.adopt(session, filter(None, uploads))
             seconds, owner = sum(expected.values()), address_of(request)
             updates = with_toasts(lane.in_turn, seconds, lambda: run(session), owner)
-            return _last(updates, progress, lambda: listeners.gone(request.session_hash, began, event))
-
-    def create_avatar(
-        request: gr.Request,
-        video: str,
-        settings: CreationSettings,
-        progress=gr.Progress(),  # noqa: B008
-    ) -> tuple[str, str, str, str]:
-        def run(session: str) -> Iterator:
-            return make([video] if video else [], settings, session)
-
-        expected = expected_seconds(settings, captured=False)
-        result = answer(work.avatar, expected, run, [video], request, progress)
-        files = result.files
-        return str(files.texture), str(files.avatar), str(files.report), str(result.archive)
-
-    def check_capture(
-        video: str,
-        size: int,
-        request: gr.Request,
-        progress=gr.Progress(),  # noqa: B008
-    ) -> tuple[dict, str, str, str]:
-        def run(session: str) -> Iterator:
-            return service.check([video] if video else [], int(size), session)
-
-        check = answer(work.check, CAPTURE_SECONDS, run, [video], request, progress)
-        return check.findings, str(check.sheet), str(check.phone_texture), str(check.seen)
-
-    def texture(
-        request: gr.Request,
-        phone_texture: str,
-        seen: str,
-        settings: CreationSettings,
-        progress=gr.Progress(),  # noqa: B008
-    ) -> str:
-        def run(session: str) -> Iterator:
-            return paint(phone_texture, seen, settings, session)
-
-        expected = expected_seconds(settings, captured=True)
-        return str(answer(work.avatar, expected, run, [phone_texture, seen], request, progress))
-
-    # Hidden components: unlike Video and Image, File takes what it is given and re-encodes nothing.
-    def file(label: str, example: str = "") -> gr.File:
-        """example: the name in the code that "Use via API" shows, where gradio has a sample_file.pdf of its own."""
-        component = gr.File(label=label, visible=False)
-        if example:
-            component.example_payload = lambda: {"path": example, "meta": {"_type": "gradio.FileData"}}
-        return component
-
-    def endpoint(function, inputs: list, outputs: list, description: str) -> None:
-        gr.Button(visible=False).click(
-            function, inputs, outputs, api_name=function.__name__, api_description=description,
-            concurrency_limit=None,  # they wait in `work`, where each address has its share
-        )  # fmt: skip
-
-    settings = {name: api_component(setting) for name, setting in SETTINGS.items()}
-    endpoint(
-        taking_settings(create_avatar), [file("video", "selfie.mp4"), *settings.values()],
-        [file(name) for name in ("texture", "avatar", "report", "archive")],
-        CREATE_DESCRIPTION,
-    )  # fmt: skip
-    endpoint(
-        check_capture, [file("video", "selfie.mp4"), settings["size"]],
-        [gr.JSON(label="report", visible=False), *(file(name) for name in ("contact_sheet", "phone_texture", "seen"))],
-        CHECK_DESCRIPTION,
-    )  # fmt: skip
-    endpoint(
-        taking_settings(texture),
-        [file("phone_texture", "phone_texture.png"), file("seen", "seen.png"), *settings.values()],
-        [file("texture")],
-        TEXTURE_DESCRIPTION,
-    )
+            return _last(updates, progress, lambda: self.listeners.gone(request.session_hash, began, event))
 
 
 def _last(updates: Iterator, progress: gr.Progress, gone: Callable[[], bool]):
