@@ -103,9 +103,8 @@ def test_the_example_keeps_its_quality(example):
     shown, completed = face & (seen >= 0.5), face & (seen < 0.5)
     assert metrics.skin_delta_e(texture, truth, shown) < 3.10  # 2.82
     assert metrics.skin_delta_e(texture, truth, completed) < 4.84  # 4.40
-    assert (
-        abs(metrics.skin_ita(texture, shown) - metrics.skin_ita(truth, shown)) < 6.0
-    )  # 4.5 degrees on two cores, 5.3 on one, whose sums round differently
+    # 4.5 degrees on one machine, 5.1 on another, whose sums round differently
+    assert abs(metrics.skin_ita(texture, shown) - metrics.skin_ita(truth, shown)) < 6.0
     assert metrics.ssim(texture, truth, shown) > 0.963  # 0.966
     assert metrics.gradient_correlation(texture, truth, shown) > 0.642  # 0.714; falls when registration does
 
