@@ -35,9 +35,9 @@ FACE = (0.2, 0.14, 0.72)  # top, left and side of the face over the texture's si
 LIGHT_OVER = 10 / 512  # of the width: what is coarser, a portrait's evened light may have wrong
 BETWEEN_CHARTS = 0.2  # weight of texels that lie on no part of the head, beside 1 of eyes and mouth
 FINE = 5 / 512  # of the width: what is finer is a person's detail, whatever the light
-# Uneven light on real portraits, in natural logarithms: what it is averaged over, what studio textures have of it, too, and
-# from where on it is hair or something else that is no light.
-EVEN_OVER, EVEN_ENOUGH, NO_LIGHT = 24 / 512, 0.06, 1.2
+# Uneven light on real portraits, in natural logarithms: what it is averaged over, what studio textures have of it, too, by
+# how much a person's own colors may differ from the base's, and from where on it is hair or something else that is no light.
+EVEN_OVER, EVEN_ENOUGH, OWN_COLOR, NO_LIGHT = 24 / 512, 0.06, 0.15, 1.2
 BEARDS_BELOW = 0.53  # of the height: where it is dark below, it may be a beard that the base has not
 PREVIEW_SEED = 77
 
@@ -159,8 +159,9 @@ class RelightStage:
         size, seen = self.config.resolution, visibility * self.skin * self.simulator.masks.face
         light, even = (_mean_around(log_linear(one), seen, EVEN_OVER * size) for one in (texture, base))
         rows = torch.linspace(0, 1, size, device=seen.device).view(1, 1, -1, 1)
-        return losses.weighted_l1(_uneven(light - light.flip(-1)), seen * seen.flip(-1)) + losses.weighted_l1(
-            _uneven(light - even), seen * (rows < BEARDS_BELOW)
+        mirrored, own = _beyond(light - light.flip(-1), EVEN_ENOUGH), _beyond(light - even, OWN_COLOR)
+        return losses.weighted_l1(mirrored, seen * seen.flip(-1)) + losses.weighted_l1(
+            own, seen * (rows < BEARDS_BELOW)
         )
 
     def beside_skin_term(self, repair, target):
@@ -191,9 +192,9 @@ def _mean_around(values, weight, sigma):
     return blur(values * weight, sigma) / blur(weight, sigma).clamp_min(0.05)
 
 
-def _uneven(difference):
-    """Size of a difference of logarithms, beyond what is `EVEN_ENOUGH`; what is more than light can do has no gradient."""
-    return (difference.abs() - EVEN_ENOUGH).clamp(0, NO_LIGHT)
+def _beyond(difference, free):
+    """Size of a difference of logarithms beyond what is `free`; what is more than light can do has no gradient."""
+    return (difference.abs() - free).clamp(0, NO_LIGHT)
 
 
 def _network(config: RelightConfig) -> RelightNetwork:
