@@ -91,7 +91,7 @@ def test_the_report_says_what_was_done(example):
 
 
 def test_the_example_keeps_its_quality(example):
-    """Its pictures are simulated, their true texture known; the bounds are 10 % worse than what was measured (see the
+    """Its pictures are simulated, their true texture known; the bounds are up to 10 % worse than what was measured (see the
     comments).
 
     A change that makes it better may move them; one that makes it worse says so here. Registration has its bound in
@@ -101,10 +101,11 @@ def test_the_example_keeps_its_quality(example):
     texture, truth, seen = pictures_of(example)
     face = region_mask(head, len(texture), "face")
     shown, completed = face & (seen >= 0.5), face & (seen < 0.5)
-    assert metrics.skin_delta_e(texture, truth, shown) < 3.10  # 2.82
-    assert metrics.skin_delta_e(texture, truth, completed) < 4.84  # 4.40
-    # 4.5 degrees on one machine, 5.1 on another, whose sums round differently
-    assert abs(metrics.skin_ita(texture, shown) - metrics.skin_ita(truth, shown)) < 6.0
+    # Measured on two cores of a Xeon; on an EPYC, whose sums round differently, it was a twentieth to a tenth less.
+    # Relight that keeps more of a person's own colors made this clip worse (2.96, 4.74, 5.0), validation captures not.
+    assert metrics.skin_delta_e(texture, truth, shown) < 3.40  # 3.20
+    assert metrics.skin_delta_e(texture, truth, completed) < 5.40  # 5.09
+    assert abs(metrics.skin_ita(texture, shown) - metrics.skin_ita(truth, shown)) < 6.1  # 5.5 degrees
     assert metrics.ssim(texture, truth, shown) > 0.963  # 0.966
     assert metrics.gradient_correlation(texture, truth, shown) > 0.642  # 0.714; falls when registration does
 
