@@ -276,7 +276,7 @@ def test_skin_beside_the_face_is_dark_under_hair_that_lies_on_it_alone(head, sty
     assert under.sum() > 100 and cover[under].mean() > 0.4
     middle = (places[:, 1].min() + places[:, 1].max()) / 2
     # Neither the jaw, which long hair touches, nor the front; and what hangs far beside the head is no sideburn.
-    assert cover[side & (places[:, 1] < middle - 0.02)].mean() < 0.02
+    assert cover[side & (places[:, 1] < middle - 0.02)].max() < 0.05
     assert cover[np.abs(normals[:, 0]) < 0.3].mean() < 0.02
     assert raised[side].mean() < 0.3 * cover[side].mean()
 

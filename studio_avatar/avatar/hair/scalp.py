@@ -62,14 +62,17 @@ def _sideburns(head: HeadModel, neutral: np.ndarray, points: np.ndarray) -> np.n
     from scipy.spatial import cKDTree
 
     face, places, normals = _skin_of(head, neutral, "face")
-    from_scalp = cKDTree(_skin_of(head, neutral, "scalp")[1]).query(places)[0]
-    height, beside = _nearest_hair(places, normals, points)
+    heights = places[:, 1] - 0.5 * (
+        places[:, 1].min() + places[:, 1].max()
+    )  # not where long hair touches the jaw
+    side = smoothstep(np.abs(normals[:, 0]), *SIDEWARDS) * smoothstep(heights, -0.005, 0.005)
+    there = side > 0  # a third of the face, which is slow to compare with all the hair
+    from_scalp = cKDTree(_skin_of(head, neutral, "scalp")[1]).query(places[there])[0]
+    height, beside = _nearest_hair(places[there], normals[there], points)
     near = smoothstep(np.where(height < ON_SKIN_M, beside, 1.0).min(1), *BESIDE_SIDEBURN_M)
-    side = smoothstep(np.abs(normals[:, 0]), *SIDEWARDS) * smoothstep(
-        from_scalp, SIDEBURN_M, 0.6 * SIDEBURN_M
-    )
+    side[there] *= near * smoothstep(from_scalp, SIDEBURN_M, 0.6 * SIDEBURN_M)
     cover = np.zeros((SIZE, SIZE), np.float32)
-    cover[face] = SIDEBURN * near * side
+    cover[face] = SIDEBURN * side
     return gaussian_filter(cover, 2.0)
 
 
