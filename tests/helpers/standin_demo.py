@@ -39,8 +39,9 @@ class Phone:
 
 
 class StandInService(AvatarService):
-    """Works as fast as it can, and stays in its first stage while it is `held`, in a check's last, which comes after the
-    first look, while it is `held_at_last`.
+    """Works as fast as it can, and stays in its first stage while it is `held`, or in the one that it is `held_in`.
+
+    A check's first look comes before its last stage.
 
     Captures whose name has "weak" in it are weak, those with "grey" do not show the skin's tone, those with "nobody" fail.
     """
@@ -49,7 +50,7 @@ class StandInService(AvatarService):
         """made: a folder with the files that every result has."""
         super().__init__("nowhere", sessions, lambda weights: self)
         self.made, self.head = made, None
-        self.held = self.held_at_last = False
+        self.held, self.held_in = False, ""
         self.looked_at: list[tuple[str, ...]] = []
         self.created: list[tuple] = []
 
@@ -65,7 +66,7 @@ class StandInService(AvatarService):
     def _stages(self, names, report) -> None:
         for name in names:
             report(StageProgress(name, 0.2))
-            while self.held:
+            while self.held or self.held_in == name:
                 time.sleep(0.3)  # as often as real work reports
                 report(StageProgress(name, 0.2))
             report(StageProgress(name, 1.0))
@@ -77,9 +78,6 @@ class StandInService(AvatarService):
         if "nobody" in Path(paths[0]).name:
             raise NoFaceError("There is no face in the video.")
         report(FirstLook(self._check_of(paths, size, session)))
-        while self.held_at_last:
-            time.sleep(0.3)
-            report(StageProgress(last, 0.2))
         self._stages([last], report)
         return self._check_of(paths, size, session)
 

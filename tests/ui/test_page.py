@@ -87,7 +87,7 @@ def visit(chromium, stand_in):
         return page
 
     yield open_page
-    stand_in.service.held = stand_in.service.held_at_last = False
+    stand_in.service.held, stand_in.service.held_in = False, ""
     for context in contexts:
         context.close()
     assert not any(strangers)  # no request leaves the machine
@@ -131,14 +131,14 @@ def test_what_happens_is_in_view_and_a_result_stays(visit, stand_in, device):
     stand_in.service.held = True  # or the verdict would come into view before anybody looks
     press(page, "#example-weak")
     assert status_is_in_view(page)
-    stand_in.service.held = stand_in.service.held_at_last = False
+    stand_in.service.held = False
     wait_for(page, "This capture is weak")
     # The verdict is brought into view, unless it is already: beside the form nothing jumps.
     assert comes(page, lambda: 0 <= top_and_bottom(page, "#check-card")[0] < height / 2)
     stand_in.service.held = True
     press(page, "#create")
     assert status_is_in_view(page)
-    stand_in.service.held = stand_in.service.held_at_last = False
+    stand_in.service.held = False
     wait_for(page, "Done.")
     page.wait_for_selector("studio-head[data-drawn]")
     assert comes(page, lambda: top_and_bottom(page, "studio-head")[0] < height / 2)
@@ -157,7 +157,7 @@ def test_what_happens_is_in_view_and_a_result_stays(visit, stand_in, device):
     page.wait_for_function("scrollY === 0")
     assert page.locator("studio-head").get_attribute("glb") == first
 
-    stand_in.service.held = stand_in.service.held_at_last = False
+    stand_in.service.held = False
     press(page, "#make-again")
     page.wait_for_selector(f"studio-head[data-drawn]:not([glb='{first}'])")
     assert page.locator("studio-compare .divider").is_visible() and not page.locator("#still").is_visible()
@@ -369,7 +369,7 @@ def test_a_reload_comes_back_to_the_run_and_to_the_result(visit, stand_in):
     page.reload()
     assert asked == ["beforeunload"]  # it asks while it works
     page.wait_for_selector(f"#status [data-phase=work][data-run='{number}']")
-    stand_in.service.held = stand_in.service.held_at_last = False
+    stand_in.service.held = False
     wait_for(page, "Done.")
     glb = page.locator("studio-head").get_attribute("glb")
     assert len(stand_in.service.created) and asked == ["beforeunload"]
@@ -455,7 +455,7 @@ def test_a_run_that_another_tab_begins_is_watched_by_both(visit, stand_in):
     page.wait_for_selector("#status [data-phase=work]")
     press(tab, "#example-weak")  # in the place of the other run
     tab.wait_for_selector("#status [data-phase=work]")
-    stand_in.service.held = stand_in.service.held_at_last = False
+    stand_in.service.held = False
     for one in (tab, page):
         wait_for(one, "This capture is weak")
 
@@ -639,14 +639,10 @@ def test_a_capture_without_color_asks_for_the_skin_tone_first(visit, stand_in, t
     assert not page.locator("#ask-tone").is_visible()  # the result says what the tone is, and takes another
 
 
-# The connection stays open: its end would be taken for the page's.
-STATUS_OF = "address => fetch(address).then((answer) => (window.kept = answer).status)"
-
-
 @pytest.fixture
 def looked_at_once(visit, stand_in, tmp_path):
-    """A page whose check has something to show and is made better until `held_at_last` ends."""
-    page, stand_in.service.held_at_last = visit(), True
+    """A page whose check has something to show and stays in its last stage, in which it is made better."""
+    page, stand_in.service.held_in = visit(), "fuse"
     film = tmp_path / "me.mp4"
     film.write_bytes(GOOD_CAPTURE.read_bytes())
     page.get_by_role("tab", name="Video").click()
@@ -663,7 +659,7 @@ def test_a_check_is_seen_while_it_is_made_better_and_create_goes_on_from_it(look
     press(page, "#create")
     page.wait_for_selector("#status [data-phase=work]")
     sync_api.expect(page.locator("#create")).to_be_disabled()
-    service.held_at_last = False
+    service.held_in = ""
     wait_for(page, "Done.")
     assert len(service.looked_at) == looked_at  # nobody looked a second time
     assert page.locator("#check-pictures img").get_attribute("src") != first
@@ -676,9 +672,13 @@ def test_cancel_ends_the_check_that_create_goes_on_from(looked_at_once, stand_in
     page.wait_for_selector("#status [data-phase=work]")
     press(page, "#cancel")
     wait_for(page, "Stopped")
-    service.held_at_last = False
+    service.held_in = ""
     wait_until_in(page, lambda: not stand_in.demo.work.check.busy)
     assert len(service.created) == created
+
+
+# The connection stays open: its end would be taken for the page's.
+STATUS_OF = "address => fetch(address).then((answer) => (window.kept = answer).status)"
 
 
 def test_two_visitors_never_see_each_others_files(visit, soon_forgotten):
